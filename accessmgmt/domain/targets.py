@@ -1,0 +1,190 @@
+"""What crosses from the portal's models into provisioning, and back: frozen, without Django."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from accessmgmt.domain.permissions import PermissionSet
+
+
+class SslMode(StrEnum):
+    """The guide's four modes; absent means libpq's own default, prefer."""
+
+    DISABLE = "disable"
+    REQUIRE = "require"
+    VERIFY_CA = "verify-ca"
+    VERIFY_FULL = "verify-full"
+
+
+@dataclass(frozen=True, slots=True)
+class AwsSecret:
+    """Where the credential lies in AWS Secrets Manager. Without keys boto3's default credential chain is used."""
+
+    region: str
+    name: str
+    access_key_id: str = ""
+    secret_access_key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One database on one server, with the admin credential the portal uses there.
+
+    Fields carry the guide's names. `primary` is set when this server is a physical standby: roles are made there.
+    `aws_secret` fills what is empty here (username, password, host, database_name); own fields win.
+    """
+
+    resource_id: int
+    name: str
+    host: str
+    port: int
+    database_name: str
+    username: str
+    password: str = field(default="", repr=False)
+    ssl_mode: SslMode | None = None
+    tls_root_cert: str = field(default="", repr=False)
+    tls_cert_file: str = field(default="", repr=False)
+    tls_key_file: str = field(default="", repr=False)
+    max_connections: int | None = None
+    min_connections: int | None = None
+    aws_secret: AwsSecret | None = None
+    primary: Target | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GrantOrder:
+    """What provisioning needs to know of one grant, to apply it or to end it.
+
+    `password` is empty when a grant is ended. `role_oid` is None until an apply has reported it.
+    """
+
+    grant_id: str
+    installation_id: str
+    role_name: str
+    permissions: PermissionSet
+    ttl_seconds: int
+    password: str = field(default="", repr=False)
+    role_oid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableAccess:
+    """Privileges of a login role on one relation, as the server reported them. `kind` is pg_class.relkind in words."""
+
+    schema: str
+    table: str
+    kind: str
+    privileges: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyReceipt:
+    """What was found on the target after applying.
+
+    `steps_ms` maps a step's name to the milliseconds it took. `tables` holds at most `MOST_LISTED_TABLES` rows of
+    `table_count`; `unmatched` are names of the permission set that match nothing; `public_extras` counts
+    privileges that everybody has on the same relations through PUBLIC.
+    """
+
+    role_oid: int
+    valid_until: datetime
+    server_version: int
+    tables: tuple[TableAccess, ...]
+    table_count: int
+    unmatched: tuple[str, ...]
+    public_extras: int
+    steps_ms: dict[str, float]
+    verified_at: datetime
+
+    def as_json(self) -> dict[str, Any]:
+        """Return a JSON-able form for the grant's row."""
+        return {
+            "role_oid": self.role_oid,
+            "valid_until": self.valid_until.isoformat(),
+            "server_version": self.server_version,
+            "tables": [
+                {"schema": t.schema, "table": t.table, "kind": t.kind, "privileges": list(t.privileges)}
+                for t in self.tables
+            ],
+            "table_count": self.table_count,
+            "unmatched": list(self.unmatched),
+            "public_extras": self.public_extras,
+            "steps_ms": self.steps_ms,
+            "verified_at": self.verified_at.isoformat(),
+        }
+
+
+MOST_LISTED_TABLES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class CutSession:
+    """A session that was terminated. `server` is "primary" or "standby"."""
+
+    server: str
+    pid: int
+    application_name: str
+    started_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class EndReceipt:
+    """The proof that a login is gone: looked for and not found, on the primary and on the standby.
+
+    `role_was_absent` says that no role was there to drop (it never came to be, or somebody dropped it).
+    `reassigned` names databases in which objects of the role were handed to the quarantine role.
+    `notes` are findings that a DBA should read (prepared transactions, a standby out of reach, ...).
+    """
+
+    role_name: str
+    role_oid: int | None
+    role_was_absent: bool
+    sessions: tuple[CutSession, ...]
+    reassigned: tuple[str, ...]
+    notes: tuple[str, ...]
+    steps_ms: dict[str, float]
+    verified_at: datetime
+
+    def as_json(self) -> dict[str, Any]:
+        """Return a JSON-able form for the grant's row."""
+        return {
+            "role_name": self.role_name,
+            "role_oid": self.role_oid,
+            "role_was_absent": self.role_was_absent,
+            "sessions": [
+                {
+                    "server": s.server,
+                    "pid": s.pid,
+                    "application_name": s.application_name,
+                    "started_at": s.started_at.isoformat() if s.started_at else None,
+                }
+                for s in self.sessions
+            ],
+            "reassigned": list(self.reassigned),
+            "notes": list(self.notes),
+            "steps_ms": self.steps_ms,
+            "verified_at": self.verified_at.isoformat(),
+        }
+
+
+class RungState(StrEnum):
+    """How one rung of the connection test came out."""
+
+    PASSED = "passed"
+    WARNED = "warned"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One line of the connection test: what was found or why it failed, and the command that mends it."""
+
+    name: str
+    state: RungState
+    detail: str
+    fix: str = ""
+    elapsed_ms: float = 0.0

@@ -1,0 +1,63 @@
+"""Durations as the guide writes them: "8h", "90m", "7d", "1h30m"."""
+
+from __future__ import annotations
+
+import re
+
+from accessmgmt.domain.errors import InvalidError
+
+SHORTEST_SECONDS = 60
+LONGEST_SECONDS = 365 * 86_400
+UNIT_SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+DURATION = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?", re.ASCII)
+
+
+def parse_ttl(text: str) -> int:
+    """Return the seconds of a duration such as "8h" or "1h30m".
+
+    Units go from large to small (d, h, m, s), each at most once; white space around is ignored.
+    Raises InvalidError when the text is no duration or lies outside 1 minute to 365 days.
+    """
+    cleaned = text.strip().lower()
+    match = DURATION.fullmatch(cleaned)
+    if not cleaned or match is None:
+        raise InvalidError(
+            f"“{text}” is not a duration.",
+            why="A duration is numbers with units d, h, m or s, from large to small.",
+            todo='Write for example "8h", "90m", "7d" or "1h30m".',
+        )
+    seconds = sum(
+        int(number) * UNIT_SECONDS[unit]
+        for number, unit in zip(match.groups(), "dhms", strict=True)
+        if number is not None
+    )
+    if not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
+        raise InvalidError(
+            f"“{text}” is outside what is allowed.",
+            why="A duration is at least 1 minute and at most 365 days.",
+            todo='Write for example "8h".',
+        )
+    return seconds
+
+
+def format_ttl(seconds: int) -> str:
+    """Write seconds as the shortest text that parse_ttl reads back: 5400 becomes "1h30m"."""
+    parts = []
+    rest = seconds
+    for unit, size in UNIT_SECONDS.items():
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def ttl_in_words(seconds: int) -> str:
+    """Write seconds for a sentence: 5400 becomes "1 hour 30 minutes"."""
+    words = {"d": "day", "h": "hour", "m": "minute", "s": "second"}
+    parts = []
+    rest = seconds
+    for unit, size in UNIT_SECONDS.items():
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count} {words[unit]}{'' if count == 1 else 's'}")
+    return " ".join(parts) or "0 seconds"
