@@ -1,0 +1,1 @@
+"""HTML forms: they check input and call one service."""

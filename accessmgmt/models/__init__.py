@@ -1,0 +1,25 @@
+"""The portal's own tables, one entity a file."""
+
+from accessmgmt.models.access_request import AccessRequest
+from accessmgmt.models.audit_event import AuditEvent, AuditSeal
+from accessmgmt.models.authorization import Authorization
+from accessmgmt.models.endpoint import Endpoint, EndpointApprover
+from accessmgmt.models.grant import Grant
+from accessmgmt.models.group import Group, GroupEndpoint, GroupMember
+from accessmgmt.models.resource import Resource
+from accessmgmt.models.user import User
+
+__all__ = [
+    "AccessRequest",
+    "AuditEvent",
+    "AuditSeal",
+    "Authorization",
+    "Endpoint",
+    "EndpointApprover",
+    "Grant",
+    "Group",
+    "GroupEndpoint",
+    "GroupMember",
+    "Resource",
+    "User",
+]

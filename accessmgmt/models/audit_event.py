@@ -1,0 +1,48 @@
+"""The audit trail: rows that can be added, and nothing else."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class AuditEvent(models.Model):
+    """One row is one act. Names are frozen copies, so that a row says the same for ever.
+
+    The database refuses UPDATE, DELETE and TRUNCATE by trigger. `actor_id` is 0 for the portal itself.
+    """
+
+    at = models.DateTimeField()
+    actor_id = models.BigIntegerField(default=0)
+    actor_email = models.CharField(max_length=254)
+    action = models.CharField(max_length=60)
+    object_type = models.CharField(max_length=40)
+    object_id = models.CharField(max_length=64)
+    object_name = models.CharField(max_length=255)
+    details = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ("-id",)
+        indexes = (
+            # The time line of one object, and the list filtered by person or by action.
+            models.Index(fields=("object_type", "object_id", "-id"), name="audit_event_by_object"),
+            models.Index(fields=("actor_email", "-id"), name="audit_event_by_actor"),
+            models.Index(fields=("action", "-id"), name="audit_event_by_action"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.actor_email} {self.action} {self.object_name}"
+
+
+class AuditSeal(models.Model):
+    """One row seals one event into the hash chain: `hash` covers the event and the seal before; `sequence` has no gaps."""
+
+    sequence = models.BigIntegerField(primary_key=True)
+    event = models.OneToOneField(AuditEvent, on_delete=models.DO_NOTHING, related_name="seal")
+    previous_hash = models.CharField(max_length=64)
+    hash = models.CharField(max_length=64)
+
+    class Meta:
+        ordering = ("sequence",)
+
+    def __str__(self) -> str:
+        return f"seal {self.sequence}"

@@ -1,0 +1,1 @@
+"""Reads for pages, already filtered by what the viewer may see."""

@@ -1,0 +1,164 @@
+"""What admins describe: resources, authorizations, endpoints, groups, members and wires."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from django.db import models, transaction
+from django.db.models.deletion import ProtectedError, RestrictedError
+
+from accessmgmt.domain.emails import normalise_email
+from accessmgmt.domain.errors import ConflictError, ForbiddenError
+from accessmgmt.domain.permissions import parse_permissions
+from accessmgmt.domain.ttl import parse_ttl
+from accessmgmt.models import (
+    Authorization,
+    Endpoint,
+    EndpointApprover,
+    Group,
+    GroupEndpoint,
+    GroupMember,
+    Resource,
+    User,
+)
+from accessmgmt.models.fields import EncryptedTextField
+from accessmgmt.services import audit
+
+Described = TypeVar("Described", Resource, Authorization, Endpoint, Group)
+
+
+def _require_admin(actor: User) -> None:
+    if not actor.is_admin:
+        raise ForbiddenError("Only an admin changes the set-up.", todo="Ask an admin.")
+
+
+@transaction.atomic
+def save_resource(*, actor: User, resource: Resource) -> Resource:
+    """Store a new or changed resource. Its fields were checked by the caller (full_clean)."""
+    return _save(actor, resource)
+
+
+@transaction.atomic
+def save_authorization(*, actor: User, authorization: Authorization) -> Authorization:
+    """Store a new or changed authorization. Raises InvalidError when its permissions are not valid."""
+    parse_permissions(authorization.permissions)
+    return _save(actor, authorization)
+
+
+@transaction.atomic
+def save_endpoint(*, actor: User, endpoint: Endpoint, approvers: Iterable[str] | None = None) -> Endpoint:
+    """Store a new or changed endpoint; `approvers` (e-mail addresses) replaces the list, None leaves it.
+
+    Raises InvalidError when the ttl or an address is not valid.
+    """
+    endpoint.ttl = endpoint.ttl.strip()
+    endpoint.ttl_seconds = parse_ttl(endpoint.ttl)
+    _save(actor, endpoint)
+    if approvers is not None:
+        wanted = {normalise_email(email) for email in approvers}
+        present = set(endpoint.approvers.values_list("email", flat=True))
+        endpoint.approvers.filter(email__in=present - wanted).delete()
+        EndpointApprover.objects.bulk_create(
+            EndpointApprover(endpoint=endpoint, email=e) for e in sorted(wanted - present)
+        )
+        if wanted != present:
+            audit.record(actor, "endpoint.approvers_set", endpoint, before=sorted(present), after=sorted(wanted))
+    return endpoint
+
+
+@transaction.atomic
+def save_group(*, actor: User, group: Group) -> Group:
+    """Store a new or changed group (its name and description)."""
+    return _save(actor, group)
+
+
+@transaction.atomic
+def delete_described(*, actor: User, row: Described) -> None:
+    """Delete a resource, authorization, endpoint or group. Raises ConflictError while something needs it."""
+    _require_admin(actor)
+    kind, name = row._meta.verbose_name, str(row)
+    audit.record(actor, f"{row._meta.model_name}.deleted", row)
+    try:
+        with transaction.atomic():
+            row.delete()
+    except (ProtectedError, RestrictedError) as error:
+        users = sorted({str(thing._meta.verbose_name_plural) for thing in error.args[1]})
+        raise ConflictError(
+            f"The {kind} “{name}” cannot be deleted.",
+            why=f"It is still used by {', '.join(users)}.",
+            todo="Remove those first; the history of grants is kept for ever.",
+        ) from None
+
+
+@transaction.atomic
+def add_members(*, actor: User, group: Group, emails: Iterable[str]) -> list[str]:
+    """Add people by e-mail address; return the addresses that were new. Raises InvalidError for a bad one."""
+    _require_admin(actor)
+    wanted = {normalise_email(email) for email in emails}
+    new = sorted(wanted - set(group.members.values_list("email", flat=True)))
+    GroupMember.objects.bulk_create([GroupMember(group=group, email=email) for email in new], ignore_conflicts=True)
+    if new:
+        audit.record(actor, "group.members_added", group, members=new)
+    return new
+
+
+@transaction.atomic
+def remove_member(*, actor: User, group: Group, email: str) -> None:
+    """Remove one person from a group. Grants that are active stay until their time is over or they are ended."""
+    _require_admin(actor)
+    removed, _ = group.members.filter(email=normalise_email(email)).delete()
+    if not removed:
+        raise ConflictError(f"{email} is not a member of {group}.", todo="Reload.")
+    audit.record(actor, "group.member_removed", group, member=email)
+
+
+@transaction.atomic
+def wire_endpoint(*, actor: User, group: Group, endpoint: Endpoint) -> bool:
+    """Let a group's members activate an endpoint; False when they could already."""
+    _require_admin(actor)
+    _, created = GroupEndpoint.objects.get_or_create(group=group, endpoint=endpoint)
+    if created:
+        audit.record(actor, "group.wired", group, endpoint=endpoint.name)
+    return created
+
+
+@transaction.atomic
+def unwire_endpoint(*, actor: User, group: Group, endpoint: Endpoint) -> bool:
+    """Take the wire away; False when there was none. Active grants stay until they end."""
+    _require_admin(actor)
+    removed, _ = GroupEndpoint.objects.filter(group=group, endpoint=endpoint).delete()
+    if removed:
+        audit.record(actor, "group.unwired", group, endpoint=endpoint.name)
+    return bool(removed)
+
+
+def _save(actor: User, row: Described) -> Described:
+    _require_admin(actor)
+    is_new = row._state.adding
+    before = {} if is_new else _facts(type(row)._default_manager.get(pk=row.pk))
+    row.save()
+    after = _facts(row)
+    changed = {name: value for name, value in after.items() if before.get(name) != value}
+    if is_new or changed:
+        audit.record(
+            actor,
+            f"{row._meta.model_name}.{'created' if is_new else 'updated'}",
+            row,
+            before={name: _shown(row, name, before.get(name)) for name in changed if name in before},
+            after={name: _shown(row, name, value) for name, value in changed.items()},
+        )
+    return row
+
+
+def _facts(row: models.Model) -> Mapping[str, Any]:
+    skipped = {"id", "created_at", "updated_at"}
+    return {f.attname: getattr(row, f.attname) for f in row._meta.concrete_fields if f.attname not in skipped}
+
+
+def _shown(row: models.Model, name: str, value: Any) -> Any:
+    """Say of a secret only whether it is set."""
+    field = next(f for f in row._meta.concrete_fields if f.attname == name)
+    if isinstance(field, EncryptedTextField):
+        return "(set)" if value else "(not set)"
+    return value

@@ -1,0 +1,153 @@
+"""What people do with grants: activate, release, revoke, look at the password."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from accessmgmt import outbox
+from accessmgmt.domain.errors import ConflictError, ForbiddenError
+from accessmgmt.domain.names import new_login_role_name
+from accessmgmt.domain.permissions import PermissionSet
+from accessmgmt.domain.states import EndReason, GrantState
+from accessmgmt.models import AccessRequest, Endpoint, Grant, User
+from accessmgmt.models.grant import HELD_STATES
+from accessmgmt.outbox import Task
+from accessmgmt.selectors.access import may_activate
+from accessmgmt.services import audit
+
+PASSWORD_BYTES = 24
+SWEEP_AFTER_SECONDS = 2
+
+
+@transaction.atomic
+def activate_endpoint(*, actor: User, endpoint: Endpoint) -> Grant:
+    """Queue a grant on an endpoint that one of the actor's groups is wired to and that needs no approval.
+
+    Raises ForbiddenError when the actor may not, ConflictError when a grant on it is held already.
+    """
+    if not may_activate(actor, endpoint):
+        raise ForbiddenError(
+            f"You cannot activate {endpoint.name}.",
+            why="None of your groups is wired to it, or it needs an approval.",
+            todo="Request access, or ask an admin to add you to a group.",
+        )
+    return queue_grant(
+        actor=actor,
+        user=actor,
+        endpoint=endpoint,
+        permissions=endpoint.authorization.permission_set,
+        ttl_seconds=endpoint.ttl_seconds,
+        action="grant.activated",
+    )
+
+
+def queue_grant(
+    *,
+    actor: User,
+    user: User,
+    endpoint: Endpoint,
+    permissions: PermissionSet,
+    ttl_seconds: int,
+    action: str,
+    request: AccessRequest | None = None,
+) -> Grant:
+    """Store a queued grant with its role's name and password, inside the caller's transaction, and wake a worker.
+
+    Intent before effect: the name is committed here, before any role exists (promise 2).
+    """
+    try:
+        with transaction.atomic():
+            grant = Grant.objects.create(
+                user=user,
+                endpoint=endpoint,
+                resource=endpoint.resource,
+                request=request,
+                permissions=permissions.as_json(),
+                permissions_digest=permissions.digest,
+                ttl_seconds=ttl_seconds,
+                role_name=new_login_role_name(user.email, opaque=settings.PORTAL_OPAQUE_ROLE_NAMES),
+                password=secrets.token_urlsafe(PASSWORD_BYTES),
+                next_attempt_at=timezone.now() + timedelta(seconds=SWEEP_AFTER_SECONDS),
+            )
+    except IntegrityError:
+        raise ConflictError(
+            f"{user.email} already has access to {endpoint.name}.",
+            why="A grant on this endpoint is active or on its way.",
+            todo="Use that one, or release it first.",
+        ) from None
+    audit.record(
+        actor,
+        action,
+        grant,
+        user=user.email,
+        role=grant.role_name,
+        ttl_seconds=ttl_seconds,
+        permissions=permissions.as_json(),
+        resource=endpoint.resource.name,
+    )
+    outbox.wake(Task.APPLY_GRANT, grant.pk)
+    return grant
+
+
+def release_grant(*, actor: User, grant: Grant) -> Grant:
+    """End one's own grant early. Raises ForbiddenError for somebody else's, ConflictError when it is over already."""
+    if grant.user_id != actor.pk:
+        raise ForbiddenError("You can only release your own access.", todo="Ask an admin to end it.")
+    return begin_end(actor=actor, grant_id=grant.pk, reason=EndReason.RELEASED, action="grant.released")
+
+
+def revoke_grant(*, actor: User, grant: Grant) -> Grant:
+    """End anybody's grant, as an admin. Raises ForbiddenError or ConflictError."""
+    if not actor.is_admin:
+        raise ForbiddenError("Only an admin ends somebody else's access.", todo="Ask an admin.")
+    return begin_end(actor=actor, grant_id=grant.pk, reason=EndReason.REVOKED, action="grant.revoked")
+
+
+@transaction.atomic
+def begin_end(*, actor: User | None, grant_id: uuid.UUID, reason: EndReason, action: str) -> Grant:
+    """Move a held grant to `ending` and wake the ending worker.
+
+    A grant that no worker has taken up yet ends as `cancelled`; the worker looks for its role all the same.
+    Raises ConflictError when the grant is ending or over already.
+    """
+    grant = Grant.objects.select_for_update(of=("self",)).select_related("endpoint", "user").get(pk=grant_id)
+    if grant.state not in HELD_STATES:
+        raise ConflictError(
+            f"This access is already {grant.state}.", why="Somebody was faster, or its time was over.", todo="Reload."
+        )
+    before = grant.state
+    now = timezone.now()
+    grant.state = GrantState.ENDING
+    grant.end_reason = EndReason.CANCELLED if before == GrantState.QUEUED else reason
+    grant.end_requested_at = now
+    grant.ended_by = actor
+    grant.next_attempt_at = now
+    grant.attempts = 0
+    grant.save(update_fields=["state", "end_reason", "end_requested_at", "ended_by", "next_attempt_at", "attempts"])
+    audit.record(actor, action, grant, user=grant.user.email, role=grant.role_name, was=before)
+    outbox.wake(Task.END_GRANT, grant.pk)
+    return grant
+
+
+@transaction.atomic
+def reveal_password(*, actor: User, grant: Grant) -> str:
+    """Return the password of one's own active grant; each look is audited (promise 8).
+
+    Raises ForbiddenError for somebody else's grant, admins included, and ConflictError when it is not active.
+    """
+    if grant.user_id != actor.pk:
+        raise ForbiddenError("A password is shown only to the person it was made for.")
+    current = Grant.objects.active().filter(pk=grant.pk, expires_at__gt=Now()).select_related("endpoint").first()
+    if current is None:
+        raise ConflictError(
+            "There is no password to show.", why="This access is not active.", todo="Activate it again."
+        )
+    audit.record(actor, "grant.password_shown", current, role=current.role_name)
+    return current.password

@@ -1,0 +1,174 @@
+"""Asking for access, and deciding on it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from accessmgmt.domain.errors import ConflictError, ForbiddenError, InvalidError
+from accessmgmt.domain.states import RequestState
+from accessmgmt.domain.ttl import parse_ttl, ttl_in_words
+from accessmgmt.models import AccessRequest, Endpoint, User
+from accessmgmt.selectors.access import may_decide, may_request
+from accessmgmt.services import audit
+from accessmgmt.services.grants import queue_grant
+
+SHORTEST_REASON = 10
+
+
+@transaction.atomic
+def request_access(*, actor: User, endpoint: Endpoint, reason: str, duration: str) -> AccessRequest:
+    """Ask for an endpoint for a duration such as "2h", at most the endpoint's time to live.
+
+    Raises ForbiddenError, InvalidError (fields `reason`, `duration`), or ConflictError when one is pending.
+    """
+    if not may_request(actor, endpoint):
+        raise ForbiddenError(f"You cannot request {endpoint.name}.", todo="Ask an admin to make it requestable.")
+    reason = reason.strip()
+    if len(reason) < SHORTEST_REASON:
+        text = f"Write at least {SHORTEST_REASON} characters: the approver decides by it."
+        raise InvalidError("The reason is too short.", todo=text, fields={"reason": [text]})
+    seconds = _checked_duration(duration, endpoint.ttl_seconds)
+    permissions = endpoint.authorization.permission_set
+    try:
+        with transaction.atomic():
+            request = AccessRequest.objects.create(
+                user=actor,
+                endpoint=endpoint,
+                reason=reason,
+                duration=duration.strip(),
+                duration_seconds=seconds,
+                permissions=permissions.as_json(),
+                permissions_digest=permissions.digest,
+                lapses_at=timezone.now() + timedelta(seconds=settings.PORTAL_REQUEST_LAPSE_SECONDS),
+            )
+    except IntegrityError:
+        raise ConflictError(
+            f"You have already asked for {endpoint.name}.",
+            why="Your request waits for a decision.",
+            todo="Wait for it, or cancel it first.",
+        ) from None
+    audit.record(
+        actor,
+        "request.made",
+        request,
+        reason=reason,
+        duration_seconds=seconds,
+        permissions=permissions.as_json(),
+    )
+    return request
+
+
+@transaction.atomic
+def approve_request(*, actor: User, request: AccessRequest, duration: str = "", comment: str = "") -> AccessRequest:
+    """Approve, optionally for less time than was asked for, and queue the grant.
+
+    What was asked for is what is granted, even if the authorization was edited since. Raises ForbiddenError (also
+    for one's own request), ConflictError when it is decided already, InvalidError for the field `duration`.
+    """
+    row = _locked_for_decision(actor, request)
+    seconds = row.duration_seconds
+    if duration.strip():
+        seconds = _checked_duration(duration, row.duration_seconds)
+    _decide(row, actor, RequestState.APPROVED, comment, approved_seconds=seconds)
+    audit.record(
+        actor,
+        "request.approved",
+        row,
+        user=row.user.email,
+        approved_seconds=seconds,
+        permissions_digest=row.permissions_digest,
+        comment=row.comment,
+    )
+    queue_grant(
+        actor=actor,
+        user=row.user,
+        endpoint=row.endpoint,
+        permissions=row.permission_set,
+        ttl_seconds=seconds,
+        action="grant.approved",
+        request=row,
+    )
+    return row
+
+
+@transaction.atomic
+def deny_request(*, actor: User, request: AccessRequest, comment: str = "") -> AccessRequest:
+    """Deny. Raises ForbiddenError or ConflictError as approve_request does."""
+    row = _locked_for_decision(actor, request)
+    _decide(row, actor, RequestState.DENIED, comment)
+    audit.record(actor, "request.denied", row, user=row.user.email, comment=row.comment)
+    return row
+
+
+@transaction.atomic
+def cancel_request(*, actor: User, request: AccessRequest) -> AccessRequest:
+    """Take back one's own pending request. Raises ForbiddenError or ConflictError."""
+    if request.user_id != actor.pk:
+        raise ForbiddenError("You can only cancel your own requests.")
+    row = _locked_pending(request)
+    _decide(row, actor, RequestState.CANCELLED, "")
+    audit.record(actor, "request.cancelled", row)
+    return row
+
+
+@transaction.atomic
+def lapse_requests() -> int:
+    """Let pending requests lapse whose time to be decided is over; return how many."""
+    late = (
+        AccessRequest.objects.pending().filter(lapses_at__lte=Now()).select_for_update(of=("self",), skip_locked=True)
+    )
+    rows = list(late.select_related("endpoint", "user"))
+    for row in rows:
+        _decide(row, None, RequestState.LAPSED, "")
+        audit.record(None, "request.lapsed", row, user=row.user.email)
+    return len(rows)
+
+
+def _checked_duration(text: str, most_seconds: int) -> int:
+    try:
+        seconds = parse_ttl(text)
+    except InvalidError as error:
+        raise InvalidError(error.what, why=error.why, todo=error.todo, fields={"duration": [str(error)]}) from None
+    if seconds > most_seconds:
+        message = f"Longer than allowed here: at most {ttl_in_words(most_seconds)}."
+        raise InvalidError(message, fields={"duration": [message]})
+    return seconds
+
+
+def _locked_pending(request: AccessRequest) -> AccessRequest:
+    row = (
+        AccessRequest.objects.select_for_update(of=("self",))
+        .select_related("endpoint", "endpoint__resource", "user", "decided_by")
+        .get(pk=request.pk)
+    )
+    if row.state != RequestState.PENDING:
+        by = f" by {row.decided_by}" if row.decided_by and row.state != RequestState.CANCELLED else ""
+        raise ConflictError(f"This request was already {row.state}{by}.", todo="Nothing is left to do here.")
+    return row
+
+
+def _locked_for_decision(actor: User, request: AccessRequest) -> AccessRequest:
+    row = _locked_pending(request)
+    if row.user_id == actor.pk:
+        raise ForbiddenError("You cannot decide on your own request.", todo="Another approver has to.")
+    if not may_decide(actor, row.endpoint):
+        raise ForbiddenError(f"You are not an approver of {row.endpoint.name}.", todo="Ask one of its approvers.")
+    if not row.user.is_active:
+        raise ConflictError("This person's account is suspended.", todo="Deny the request.")
+    return row
+
+
+def _decide(
+    row: AccessRequest, actor: User | None, state: RequestState, comment: str, *, approved_seconds: int | None = None
+) -> None:
+    row.state = state
+    row.decided_by = actor
+    row.decided_at = timezone.now()
+    row.comment = comment.strip()
+    row.approved_seconds = approved_seconds
+    row.save(update_fields=["state", "decided_by", "decided_at", "comment", "approved_seconds"])

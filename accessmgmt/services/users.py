@@ -1,0 +1,71 @@
+"""People's accounts."""
+
+from __future__ import annotations
+
+from zoneinfo import available_timezones
+
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from accessmgmt.domain.emails import normalise_email
+from accessmgmt.domain.errors import ConflictError, ForbiddenError, InvalidError
+from accessmgmt.domain.states import EndReason
+from accessmgmt.models import Grant, User
+from accessmgmt.services import audit
+from accessmgmt.services.grants import begin_end
+
+
+@transaction.atomic
+def create_user(*, actor: User | None, email: str, name: str, role: str, password: str) -> User:
+    """Make an account. `actor` None is the command line. Raises ForbiddenError, InvalidError or ConflictError."""
+    _require_admin(actor)
+    user = User(email=normalise_email(email), name=name.strip(), role=role)
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise InvalidError("The password is too weak.", fields={"password": error.messages}) from None
+    if User.objects.filter(email=user.email).exists():
+        message = f"{user.email} has an account already."
+        raise ConflictError(message, todo="Edit that one.")
+    user.set_password(password)
+    user.save()
+    audit.record(actor, "user.created", user, role=role)
+    return user
+
+
+@transaction.atomic
+def change_user(*, actor: User, user: User, name: str, role: str, is_active: bool) -> User:
+    """Change an account. Suspending it ends everything the person has.
+
+    Raises ForbiddenError, and ConflictError when an admin would lock himself out.
+    """
+    _require_admin(actor)
+    row = User.objects.select_for_update().get(pk=user.pk)
+    if row.pk == actor.pk and (role != User.Role.ADMIN or not is_active):
+        raise ConflictError("You cannot take your own admin role away.", todo="Ask another admin.")
+    before = {"name": row.name, "role": row.role, "is_active": row.is_active}
+    row.name, row.role, row.is_active = name.strip(), role, is_active
+    row.save(update_fields=["name", "role", "is_active"])
+    audit.record(actor, "user.updated", row, before=before, after={"name": name, "role": role, "is_active": is_active})
+    if before["is_active"] and not is_active:
+        for grant_id in Grant.objects.held().filter(user=row).values_list("pk", flat=True):
+            begin_end(actor=actor, grant_id=grant_id, reason=EndReason.REVOKED, action="grant.revoked")
+    return row
+
+
+@transaction.atomic
+def change_profile(*, actor: User, name: str, time_zone: str) -> User:
+    """Change one's own name and time zone. Raises InvalidError for an unknown zone."""
+    if time_zone not in available_timezones():
+        message = f"“{time_zone}” is not a time zone."
+        raise InvalidError(message, fields={"time_zone": [message]})
+    actor.name, actor.time_zone = name.strip(), time_zone
+    actor.save(update_fields=["name", "time_zone"])
+    audit.record(actor, "user.profile_changed", actor, time_zone=time_zone)
+    return actor
+
+
+def _require_admin(actor: User | None) -> None:
+    if actor is not None and not actor.is_admin:
+        raise ForbiddenError("Only an admin changes accounts.", todo="Ask an admin.")

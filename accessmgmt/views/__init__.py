@@ -1,0 +1,1 @@
+"""Pages: functions that fetch, authorise, act and render."""

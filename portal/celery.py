@@ -1,0 +1,49 @@
+"""The Celery application: queues, and the static beat schedule. Redis only wakes workers; the database is the queue."""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+from kombu import Queue
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+
+application = Celery("portal")
+application.config_from_object(
+    {
+        "broker_url": os.environ.get("REDIS_URL", ""),
+        "broker_connection_retry_on_startup": True,
+        "broker_transport_options": {
+            "socket_timeout": 5,
+            "socket_connect_timeout": 2,
+            "socket_keepalive": True,
+            "visibility_timeout": 60,
+        },
+        "task_ignore_result": True,
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": False,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "task_time_limit": 120,
+        "task_soft_time_limit": 100,
+        "worker_prefetch_multiplier": 1,
+        "worker_hijack_root_logger": False,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "task_default_queue": "default",
+        "task_queues": [Queue("ending"), Queue("sweep"), Queue("applying"), Queue("default")],
+        "task_routes": {
+            "accessmgmt.tasks.end_grant": {"queue": "ending"},
+            "accessmgmt.tasks.apply_grant": {"queue": "applying"},
+            "accessmgmt.tasks.sweep": {"queue": "sweep"},
+        },
+        "beat_schedule": {
+            "sweep": {"task": "accessmgmt.tasks.sweep", "schedule": 1.0, "options": {"expires": 5}},
+            "seal-audit": {"task": "accessmgmt.tasks.seal_audit", "schedule": 5.0, "options": {"expires": 10}},
+            "lapse-requests": {"task": "accessmgmt.tasks.lapse_requests", "schedule": 60.0, "options": {"expires": 60}},
+        },
+        "beat_max_loop_interval": 1,
+        "timezone": "UTC",
+    }
+)
+application.autodiscover_tasks(["accessmgmt"])

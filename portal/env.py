@@ -1,0 +1,23 @@
+"""The portal's environment variables, each read once and in one place. docs/operations.md lists them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import environ
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+
+DEBUG: bool = env.bool("PORTAL_DEBUG", default=False)
+SECRET_KEY: str = env.str("PORTAL_SECRET_KEY")
+ENCRYPTION_KEYS: list[str] = env.list("PORTAL_ENCRYPTION_KEYS")
+INSTALLATION_ID: str = env.str("PORTAL_INSTALLATION_ID")
+ALLOWED_HOSTS: list[str] = env.list("PORTAL_ALLOWED_HOSTS", default=["localhost", "127.0.0.1"])
+BASE_URL: str = env.str("PORTAL_BASE_URL", default="http://localhost:8000")
+IS_HTTP_INSECURE: bool = env.bool("PORTAL_INSECURE_HTTP", default=False)
+IS_ROLE_NAME_OPAQUE: bool = env.bool("PORTAL_OPAQUE_ROLE_NAMES", default=False)
+DATABASE_URL: str = env.str("DATABASE_URL")
+REDIS_URL: str = env.str("REDIS_URL")
+LOG_LEVEL: str = env.str("PORTAL_LOG_LEVEL", default="INFO")
