@@ -1,0 +1,49 @@
+"""Placeholder until the pages arrive."""
+
+from __future__ import annotations
+
+from django.http import HttpResponse
+
+from accessmgmt.views.permissions import UserRequest, admin_required
+
+
+@admin_required
+def resource_list(request: UserRequest, pk: int = 0) -> HttpResponse:
+    """Arrives soon."""
+    return HttpResponse(status=501)
+
+
+@admin_required
+def create(request: UserRequest, pk: int = 0) -> HttpResponse:
+    """Arrives soon."""
+    return HttpResponse(status=501)
+
+
+@admin_required
+def test_unsaved(request: UserRequest, pk: int = 0) -> HttpResponse:
+    """Arrives soon."""
+    return HttpResponse(status=501)
+
+
+@admin_required
+def detail(request: UserRequest, pk: int = 0) -> HttpResponse:
+    """Arrives soon."""
+    return HttpResponse(status=501)
+
+
+@admin_required
+def edit(request: UserRequest, pk: int = 0) -> HttpResponse:
+    """Arrives soon."""
+    return HttpResponse(status=501)
+
+
+@admin_required
+def test(request: UserRequest, pk: int = 0) -> HttpResponse:
+    """Arrives soon."""
+    return HttpResponse(status=501)
+
+
+@admin_required
+def delete(request: UserRequest, pk: int = 0) -> HttpResponse:
+    """Arrives soon."""
+    return HttpResponse(status=501)
