@@ -41,7 +41,7 @@ def _patch(path: Path, offset: int, old: bytes, new: bytes) -> None:
             file.write(new)
 
 
-def _crc_offset(content: bytes) -> int:
+def _crc_offset(content: bytes | bytearray) -> int:
     """Find where the checksum of all that stands before it is."""
     crc = _advance(0xFFFFFFFF, content[:_SMALLEST])
     for at in range(_SMALLEST, _LARGEST, 4):
@@ -51,11 +51,11 @@ def _crc_offset(content: bytes) -> int:
     raise ValueError("global/pg_control has no valid checksum where one is expected")
 
 
-def _crc32c(content: bytes) -> int:
+def _crc32c(content: bytes | bytearray) -> int:
     return _advance(0xFFFFFFFF, content) ^ 0xFFFFFFFF
 
 
-def _advance(crc: int, content: bytes) -> int:
+def _advance(crc: int, content: bytes | bytearray) -> int:
     for byte in content:
         crc ^= byte
         for _ in range(8):

@@ -49,9 +49,9 @@ _BASE_SETTINGS: Mapping[str, str] = {
     "max_wal_size": "256MB",
     "log_line_prefix": "%m [%p] %q%u@%d %a ",
 }
+# Commits stay synchronous, so that what was committed outlives a killed server and is in the WAL position.
 _FAST_SETTINGS: Mapping[str, str] = {
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
 }
 
@@ -212,16 +212,17 @@ class PostgresServer:
         """Return a libpq connection string; without a user it is the superuser's."""
         if password is None and user == SUPERUSER:
             password = self.password
-        return make_conninfo(
-            "",
-            host="localhost" if self.tls else "127.0.0.1",
-            hostaddr="127.0.0.1",
-            port=self.port,
-            dbname=dbname,
-            user=user,
-            **{"password": password} if password is not None else {},
-            **{"connect_timeout": 5, "sslmode": "require" if self.tls else "disable", **options},
-        )
+        facts: dict[str, str | int | None] = {
+            "host": "localhost",
+            "hostaddr": "127.0.0.1",
+            "port": self.port,
+            "dbname": dbname,
+            "user": user,
+            "password": password,
+            "connect_timeout": 5,
+            "sslmode": "require" if self.tls else "disable",
+        }
+        return make_conninfo("", **{**facts, **options})
 
     def connect(
         self,

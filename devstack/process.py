@@ -179,6 +179,14 @@ class ProcessId:
                 os.kill(self.pid, number)
 
 
+def process_id(pid: int) -> ProcessId:
+    """Return the identity of a process that exists; raise ProcessError otherwise."""
+    found = _stat(pid)
+    if found is None:
+        raise ProcessError(f"there is no process {pid}")
+    return ProcessId(pid, found[2])
+
+
 def descendants(pid: int) -> list[ProcessId]:
     """Return the children of a process, their children, and so on."""
     children: dict[int, list[ProcessId]] = {}

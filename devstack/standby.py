@@ -1,6 +1,6 @@
 """Copies a running primary's files into those of a streaming standby.
 
-Only PostgreSQL 16 and 18 come with pg_basebackup here, and without TLS, so this is the manual's low-level backup: start,
+Only PostgreSQL 16 and 18 come with pg_basebackup here, and without TLS, so this does a low-level backup: start,
 copy the files, stop, and write the returned label. The standby's replication slot, made before the copy, keeps all WAL
 that it needs.
 """
