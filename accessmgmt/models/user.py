@@ -44,7 +44,7 @@ class User(AbstractBaseUser):
     name = models.CharField(max_length=150, blank=True)
     role = models.CharField(max_length=10, choices=Role, default=Role.MEMBER)
     time_zone = models.CharField(max_length=64, default="UTC")
-    is_active = models.BooleanField(default=True)
+    is_active = models.BooleanField(default=True)  # type: ignore[misc]  # the base class has a constant
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = UserManager()

@@ -9,6 +9,7 @@ from django.http import Http404
 
 from accessmgmt.domain.states import EndReason
 from accessmgmt.models import AccessRequest, Endpoint, EndpointApprover, Grant, GroupEndpoint, GroupMember, User
+from accessmgmt.models.access_request import AccessRequestQuerySet
 from accessmgmt.models.grant import HELD_STATES
 
 
@@ -83,8 +84,8 @@ def requests_decided(user: User) -> QuerySet[AccessRequest]:
     return _decidable(user).decided().order_by("-decided_at")
 
 
-def _decidable(user: User) -> QuerySet[AccessRequest]:
-    rows = AccessRequest.objects.select_related(
+def _decidable(user: User) -> AccessRequestQuerySet:
+    rows: AccessRequestQuerySet = AccessRequest.objects.select_related(
         "user", "endpoint", "endpoint__resource", "endpoint__authorization", "decided_by"
     )
     if user.is_admin:
