@@ -1,0 +1,128 @@
+"""Asking for access, and deciding on it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from accessmgmt.domain.errors import ConflictError, ForbiddenError, InvalidError
+from accessmgmt.domain.states import RequestState
+from accessmgmt.models import AccessRequest, Endpoint, Grant, User
+from accessmgmt.services.requests import approve_request, cancel_request, deny_request, lapse_requests, request_access
+from tests import factories
+from tests.services.test_grants import race
+
+REASON = "Looking into ticket 4711"
+
+
+@pytest.fixture
+def endpoint(bob: User) -> Endpoint:
+    """An endpoint that anybody may request and Bob decides on."""
+    return factories.make_endpoint(is_jit_enabled=True, is_requestable=True, approvers=[bob.email])
+
+
+def ask(user: User, endpoint: Endpoint) -> AccessRequest:
+    return request_access(actor=user, endpoint=endpoint, reason=REASON, duration="2h")
+
+
+@pytest.mark.django_db
+def test_what_was_asked_for_is_what_is_granted_whatever_is_edited_later(
+    carol: User, bob: User, endpoint: Endpoint
+) -> None:
+    request = ask(carol, endpoint)
+    endpoint.authorization.permissions = {"grants": ["DELETE"], "schemas": ["public"], "tables": ["*"]}
+    endpoint.authorization.save(update_fields=["permissions"])
+    approve_request(actor=bob, request=request, duration="30m")
+    grant = Grant.objects.get(request=request)
+    assert grant.user == carol
+    assert grant.ttl_seconds == 1800
+    assert grant.permissions["grants"] == ["SELECT"]
+    assert grant.permissions_digest == request.permissions_digest
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("reason", "duration", "field"),
+    [("short", "1h", "reason"), (REASON, "8x", "duration"), (REASON, "9h", "duration"), (REASON, "1s", "duration")],
+)
+def test_bad_input_names_its_field(carol: User, endpoint: Endpoint, reason: str, duration: str, field: str) -> None:
+    with pytest.raises(InvalidError) as caught:
+        request_access(actor=carol, endpoint=endpoint, reason=reason, duration=duration)
+    assert list(caught.value.fields) == [field]
+    assert not AccessRequest.objects.exists()
+
+
+@pytest.mark.django_db
+def test_what_is_not_requestable_is_not_requested(carol: User, alice: User) -> None:
+    endpoint = factories.make_endpoint()
+    with pytest.raises(ForbiddenError):
+        ask(carol, endpoint)
+    needs_approval = factories.make_endpoint(is_jit_enabled=True)
+    factories.make_group(members=[alice], endpoints=[needs_approval])
+    ask(alice, needs_approval)
+    with pytest.raises(ForbiddenError):
+        ask(carol, needs_approval)
+
+
+@pytest.mark.django_db
+def test_one_pending_request_per_person_and_endpoint(carol: User, endpoint: Endpoint) -> None:
+    ask(carol, endpoint)
+    with pytest.raises(ConflictError):
+        ask(carol, endpoint)
+
+
+@pytest.mark.django_db
+def test_who_may_decide(carol: User, alice: User, bob: User, dave: User, erin: User, endpoint: Endpoint) -> None:
+    request = ask(carol, endpoint)
+    for actor in (carol, alice, erin):
+        with pytest.raises(ForbiddenError):
+            approve_request(actor=actor, request=request)
+    own = ask(bob, endpoint)
+    with pytest.raises(ForbiddenError):
+        approve_request(actor=bob, request=own)
+    assert approve_request(actor=dave, request=own).decided_by == dave
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_approvers_at_once_make_one_grant(carol: User, bob: User, dave: User, endpoint: Endpoint) -> None:
+    request = ask(carol, endpoint)
+    results = race(
+        lambda: approve_request(actor=bob, request=request),
+        lambda: deny_request(actor=dave, request=request),
+        lambda: approve_request(actor=bob, request=request),
+    )
+    assert sum(isinstance(result, ConflictError) for result in results) == 2
+    decided = AccessRequest.objects.get(pk=request.pk)
+    assert Grant.objects.count() == (1 if decided.state == RequestState.APPROVED else 0)
+
+
+@pytest.mark.django_db
+def test_an_approver_may_shorten_but_not_lengthen(carol: User, bob: User, endpoint: Endpoint) -> None:
+    request = ask(carol, endpoint)
+    with pytest.raises(InvalidError):
+        approve_request(actor=bob, request=request, duration="3h")
+    assert AccessRequest.objects.get(pk=request.pk).state == RequestState.PENDING
+
+
+@pytest.mark.django_db
+def test_cancel_and_lapse(carol: User, bob: User, endpoint: Endpoint) -> None:
+    request = ask(carol, endpoint)
+    with pytest.raises(ForbiddenError):
+        cancel_request(actor=bob, request=request)
+    assert cancel_request(actor=carol, request=request).state == RequestState.CANCELLED
+    later = ask(carol, endpoint)
+    AccessRequest.objects.filter(pk=later.pk).update(lapses_at=timezone.now() - timedelta(seconds=1))
+    assert lapse_requests() == 1
+    assert lapse_requests() == 0
+    with pytest.raises(ConflictError):
+        approve_request(actor=bob, request=later)
+
+
+@pytest.mark.django_db
+def test_a_suspended_persons_request_is_not_approved(carol: User, bob: User, endpoint: Endpoint) -> None:
+    request = ask(carol, endpoint)
+    User.objects.filter(pk=carol.pk).update(is_active=False)
+    with pytest.raises(ConflictError):
+        approve_request(actor=bob, request=request)
