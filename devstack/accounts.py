@@ -7,6 +7,7 @@ a folder that only root can enter (mktemp -d), so the account keeps CAP_DAC_OVER
 import os
 import pwd
 import shutil
+import subprocess
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -42,15 +43,16 @@ def setpriv() -> str | None:
     return shutil.which("setpriv")
 
 
-def drop_arguments(account: Account) -> list[str]:
-    """Return the setpriv options that become `account` and keep the right to enter any folder."""
-    return [
-        f"--reuid={account.uid}",
-        f"--regid={account.gid}",
-        "--clear-groups",
-        "--inh-caps=+dac_override",
-        "--ambient-caps=+dac_override",
-    ]
+@cache
+def drop_arguments(account: Account) -> tuple[str, ...]:
+    """Return the setpriv options that become `account` and keep the right to enter any folder, where that is allowed.
+
+    access(2), which PostgreSQL asks about its own program, disregards capabilities unless no_setuid_fixup is set.
+    """
+    identity = (f"--reuid={account.uid}", f"--regid={account.gid}", "--clear-groups")
+    rights = ("--securebits=+no_setuid_fixup", "--inh-caps=-all,+dac_override", "--ambient-caps=+dac_override")
+    probe = subprocess.run([str(setpriv()), *identity, *rights, "true"], capture_output=True, check=False)
+    return (*identity, *rights) if probe.returncode == 0 else identity
 
 
 def give(path: Path, account: Account | None) -> None:

@@ -118,7 +118,19 @@ def install_python_packages() -> None:
 
 def pip_install(*arguments: str) -> None:
     """Run pip of the virtual environment."""
-    run([str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", *arguments])
+    run(
+        [
+            str(PYTHON),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-input",
+            "--no-compile",
+            *arguments,
+        ]
+    )
 
 
 # --- Node ---
