@@ -1,0 +1,304 @@
+// Everything the pages do in the browser beside htmx. No page depends on it: forms and links work without.
+(() => {
+  "use strict";
+
+  const all = (selector, root = document) => Array.from(root.querySelectorAll(selector));
+  const withSelf = (selector, root) => [
+    ...(root instanceof Element && root.matches(selector) ? [root] : []),
+    ...all(selector, root),
+  ];
+  const two = (number) => String(number).padStart(2, "0");
+
+  // ---- Times: the same words as templatetags/ui.py -------------------------------------------------------------
+
+  const clockWords = (seconds) => {
+    const rest = Math.max(0, Math.floor(seconds));
+    const days = Math.floor(rest / 86400);
+    const hours = Math.floor((rest % 86400) / 3600);
+    const minutes = Math.floor((rest % 3600) / 60);
+    if (days) return `${days} d ${two(hours)} h`;
+    return hours ? `${hours}:${two(minutes)}:${two(rest % 60)}` : `${minutes}:${two(rest % 60)}`;
+  };
+
+  const relativeWords = (seconds) => {
+    const size = Math.abs(seconds);
+    if (size < 45) return seconds <= 0 ? "just now" : "in a moment";
+    if (size >= 30 * 86400) return null; // the date that the server wrote stays
+    let [count, unit] = [Math.floor(size / 86400), "day"];
+    if (size < 3600) [count, unit] = [Math.max(1, Math.floor(size / 60)), "minute"];
+    else if (size < 86400) [count, unit] = [Math.floor(size / 3600), "hour"];
+    const words = `${count} ${unit}${count === 1 ? "" : "s"}`;
+    return seconds < 0 ? `${words} ago` : `in ${words}`;
+  };
+
+  const secondsUntil = (text) => (Date.parse(text) - Date.now()) / 1000;
+
+  const write = (element, text) => {
+    if (text !== null && element.textContent !== text) element.textContent = text;
+  };
+
+  const tick = () => {
+    for (const element of all("[data-countdown]")) {
+      const left = secondsUntil(element.dateTime);
+      write(element, clockWords(left));
+      const isNear = Boolean(element.dataset.warnsAt) && secondsUntil(element.dataset.warnsAt) <= 0;
+      element.classList.toggle("is-near", isNear);
+      element.closest("[data-countdown-card]")?.classList.toggle("is-near", isNear);
+    }
+    for (const element of all("[data-relative]")) write(element, relativeWords(secondsUntil(element.dateTime)));
+    for (const element of all("[data-elapsed]")) {
+      write(element, `${Math.max(0, -secondsUntil(element.dateTime)).toFixed(1)} s`);
+    }
+  };
+
+  // ---- Toasts --------------------------------------------------------------------------------------------------
+
+  const toast = (title, text) => {
+    const template = document.getElementById("toast-template");
+    const place = document.getElementById("toasts");
+    if (!template || !place) return;
+    const piece = template.content.cloneNode(true);
+    piece.querySelector('[data-toast-slot="title"]').textContent = title;
+    piece.querySelector('[data-toast-slot="text"]').textContent = text;
+    const said = all(".portal-toast-title", place).some((other) => other.textContent === title);
+    if (!said) place.append(piece);
+  };
+
+  // ---- Copy ----------------------------------------------------------------------------------------------------
+
+  const textOf = (element) => ("value" in element ? element.value : element.textContent).trim();
+
+  const copyText = async (text) => {
+    if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);
+    const area = document.createElement("textarea");
+    area.value = text;
+    area.className = "visually-hidden";
+    document.body.append(area);
+    area.select();
+    const done = document.execCommand("copy");
+    area.remove();
+    if (!done) throw new Error("copy was refused");
+  };
+
+  const copyFrom = async (button) => {
+    const source = document.querySelector(button.dataset.copy);
+    if (!source) return;
+    try {
+      await copyText(textOf(source));
+    } catch {
+      toast("This could not be copied.", "The browser refused it. Mark the text and copy it by hand.");
+      return;
+    }
+    const label = button.getAttribute("aria-label");
+    button.classList.add("is-done");
+    button.setAttribute("aria-label", "Copied");
+    setTimeout(() => {
+      button.classList.remove("is-done");
+      button.setAttribute("aria-label", label);
+    }, 1600);
+  };
+
+  // ---- Questions before a form with data-confirm -----------------------------------------------------------------
+
+  const ask = (form, proceed) => {
+    const dialog = document.getElementById("confirm-dialog");
+    if (!dialog) return proceed();
+    const fill = (slot, text) => {
+      dialog.querySelector(`[data-confirm-slot="${slot}"]`).textContent = text;
+    };
+    fill("title", form.dataset.confirmTitle || "Are you sure?");
+    fill("text", form.dataset.confirm);
+    fill("label", form.dataset.confirmLabel || "Continue");
+    dialog.returnValue = "cancel";
+    dialog.addEventListener("close", () => dialog.returnValue === "confirm" && proceed(), { once: true });
+    dialog.showModal();
+    return undefined;
+  };
+
+  const confirmed = new WeakSet();
+  const needsQuestion = (element) => element instanceof HTMLFormElement && Boolean(element.dataset.confirm);
+
+  // htmx asks before each request; a form with data-confirm gets our dialog instead of window.confirm.
+  document.addEventListener("htmx:confirm", (event) => {
+    if (!needsQuestion(event.target)) return;
+    event.preventDefault();
+    ask(event.target, () => event.detail.issueRequest(true));
+  });
+
+  // ---- Submitting -------------------------------------------------------------------------------------------------
+
+  const isHtmxForm = (form) => ["hx-post", "hx-get", "hx-put", "hx-delete"].some((name) => form.hasAttribute(name));
+  const buttonsOf = (form) => [...form.elements].filter((element) => element.matches("button:not([type=button])"));
+
+  const hold = (form) => {
+    for (const button of buttonsOf(form)) {
+      if (button.disabled) continue;
+      button.disabled = true;
+      button.dataset.held = "";
+    }
+    form.setAttribute("aria-busy", "true");
+  };
+
+  const free = (form) => {
+    for (const button of all("[data-held]", form)) {
+      button.disabled = false;
+      delete button.dataset.held;
+    }
+    form.removeAttribute("aria-busy");
+  };
+
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (isHtmxForm(form) || form.method === "dialog" || event.defaultPrevented) return;
+    if (needsQuestion(form) && !confirmed.has(form)) {
+      event.preventDefault();
+      ask(form, () => {
+        confirmed.add(form);
+        form.requestSubmit(event.submitter || undefined);
+      });
+      return;
+    }
+    confirmed.delete(form);
+    if (form.method === "post" && !form.target) setTimeout(() => hold(form)); // after the browser read the form
+  });
+
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (event.target instanceof HTMLFormElement) hold(event.target);
+  });
+  document.addEventListener("htmx:afterRequest", (event) => {
+    if (event.target instanceof HTMLFormElement) free(event.target);
+  });
+  // A page that the back button brings out of the browser's cache must not stay locked, nor show old times.
+  window.addEventListener("pageshow", (event) => {
+    all("form[aria-busy]").forEach(free);
+    if (event.persisted && document.querySelector("[data-fresh]")) window.location.reload();
+  });
+
+  // ---- htmx: what failed, and where the focus goes ------------------------------------------------------------------
+
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const { xhr } = event.detail;
+    if (xhr.status < 400) return;
+    // A domain error brings its own toast and says where it goes; any other error keeps the page as it is.
+    if (xhr.getResponseHeader("HX-Retarget")) event.detail.shouldSwap = true;
+  });
+
+  document.addEventListener("htmx:responseError", (event) => {
+    const { xhr } = event.detail;
+    if (xhr.getResponseHeader("HX-Retarget")) return;
+    if (xhr.status === 404) toast("This is no longer there.", "Reload the page to see what is.");
+    else if (xhr.status === 403) toast("You may not do this.", "If you were logged in for long, reload and try again.");
+    else toast("Something broke on our side.", `The server answered ${xhr.status}. Try again in a moment.`);
+  });
+  for (const name of ["htmx:sendError", "htmx:timeout"]) {
+    document.addEventListener(name, () =>
+      toast("The portal cannot be reached.", "Check your connection. What is running keeps its end all the same."),
+    );
+  }
+
+  document.addEventListener("htmx:afterSwap", (event) => {
+    const invalid = event.detail.target?.isConnected
+      ? event.detail.target.querySelector("[aria-invalid=true]")
+      : document.querySelector("[aria-invalid=true]");
+    if (invalid && event.detail.xhr?.status === 422) invalid.focus();
+  });
+
+  // ---- Tabs: without JavaScript all panels stand below each other ----------------------------------------------------
+
+  const showTab = (tab, { focus = false } = {}) => {
+    const list = tab.closest("[role=tablist]");
+    for (const other of all("[role=tab]", list)) {
+      const isChosen = other === tab;
+      other.setAttribute("aria-selected", String(isChosen));
+      other.tabIndex = isChosen ? 0 : -1;
+      document.getElementById(other.getAttribute("aria-controls"))?.toggleAttribute("hidden", !isChosen);
+    }
+    if (focus) tab.focus();
+    try {
+      if (list.id) localStorage.setItem(`portal-tab-${list.id}`, tab.id);
+    } catch {
+      // The next visit begins with the first tab.
+    }
+  };
+
+  const startTabs = (root) => {
+    for (const list of withSelf("[role=tablist][data-tabs]", root)) {
+      let remembered = null;
+      try {
+        remembered = list.id && localStorage.getItem(`portal-tab-${list.id}`);
+      } catch {
+        remembered = null;
+      }
+      const tabs = all("[role=tab]", list);
+      showTab(tabs.find((tab) => tab.id === remembered) || tabs[0]);
+    }
+  };
+
+  document.addEventListener("keydown", (event) => {
+    const tab = event.target instanceof Element && event.target.closest("[role=tab]");
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!tab || !step) return;
+    const tabs = all("[role=tab]", tab.closest("[role=tablist]"));
+    showTab(tabs[(tabs.indexOf(tab) + step + tabs.length) % tabs.length], { focus: true });
+    event.preventDefault();
+  });
+
+  // ---- Clicks ----------------------------------------------------------------------------------------------------------
+
+  const showThemeChoice = () => {
+    for (const button of all("[data-theme-choice]")) {
+      button.setAttribute("aria-pressed", String(button.dataset.themeChoice === window.portalTheme.choice()));
+    }
+  };
+
+  const actions = {
+    "[data-copy]": (element) => copyFrom(element),
+    "[data-dismiss]": (element) => element.closest(".alert, .portal-toast")?.remove(),
+    "[role=tab]": (element) => showTab(element),
+    "[data-theme-choice]": (element) => {
+      window.portalTheme.choose(element.dataset.themeChoice);
+      showThemeChoice();
+    },
+    "[data-fill]": (element) => {
+      const input = document.querySelector(element.dataset.fill);
+      input.value = element.dataset.value;
+      input.dispatchEvent(new Event("input", { bubbles: true }));
+      input.focus();
+    },
+    "[data-back]": (element, event) => {
+      event.preventDefault();
+      window.history.back();
+    },
+    "[data-hide]": (element) => {
+      const place = document.querySelector(element.dataset.hide);
+      const first = document.querySelector(`template${element.dataset.hide}-hidden`);
+      if (!place || !first) return;
+      place.replaceWith(first.content.cloneNode(true));
+      window.htmx?.process(document.querySelector(element.dataset.hide));
+    },
+  };
+
+  document.addEventListener("click", (event) => {
+    if (!(event.target instanceof Element)) return;
+    for (const [selector, act] of Object.entries(actions)) {
+      const element = event.target.closest(selector);
+      if (element) act(element, event);
+    }
+    for (const menu of all("details.account-menu[open]")) {
+      if (!menu.contains(event.target)) menu.open = false;
+    }
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") all("details.account-menu[open]").forEach((menu) => (menu.open = false));
+  });
+
+  // ---- Start -------------------------------------------------------------------------------------------------------------
+
+  document.addEventListener("htmx:load", (event) => startTabs(event.detail.elt));
+  startTabs(document);
+  showThemeChoice();
+  document.querySelector("[aria-invalid=true]")?.focus();
+  tick();
+  setInterval(tick, 1000);
+  setInterval(() => document.querySelector("[data-elapsed]") && tick(), 100);
+})();
