@@ -1,0 +1,150 @@
+"""Makes a grant real on its target, and proves it (postgres.md 12, apply)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from accessmgmt.domain.errors import TargetRefused, TargetUnavailable
+from accessmgmt.domain.names import is_login_role_name
+from accessmgmt.domain.targets import ApplyReceipt, GrantOrder, Target
+from accessmgmt.provisioning.budget import Budget
+from accessmgmt.provisioning.capability import ensure_capability
+from accessmgmt.provisioning.connect import admin_session, forget_connections
+from accessmgmt.provisioning.credentials import resolve_target
+from accessmgmt.provisioning.execute import MOST_ATTEMPTS, Interrupted, Repeat, Session
+from accessmgmt.provisioning.inspect import Found, Scope, inspect_target, scope_of
+from accessmgmt.provisioning.login import Login, ensure_login
+from accessmgmt.provisioning.plan import CapabilityPlan
+from accessmgmt.provisioning.standby import wait_for_replay
+from accessmgmt.provisioning.statements import READ_LSN
+from accessmgmt.provisioning.steps import Steps
+from accessmgmt.provisioning.verify import Effective, login_session, read_what_it_may
+
+BUDGET_SECONDS = 15.0
+
+
+def apply_grant(
+    target: Target,
+    order: GrantOrder,
+    *,
+    budget_seconds: float = BUDGET_SECONDS,
+    on_progress: Callable[[], None] | None = None,
+) -> ApplyReceipt:
+    """Give one person's login role exactly what the order says, and verify it as that role.
+
+    Every step reads before it writes: run it again from the top after any failure. A login role that exists keeps its
+    own end. `on_progress` is called between chunks of long work, and the budget starts anew there.
+
+    Raises TargetUnavailable (try again) or TargetRefused (a person has to act; call end_grant to clean up).
+    """
+    if not is_login_role_name(order.role_name) or not order.password:
+        raise TargetRefused("The order is not complete.", why="It needs a login role's name and a password.")
+    budget = Budget(budget_seconds, on_progress)
+    attempts = 0
+    while True:
+        attempts += 1
+        try:
+            return _apply(target, order, budget)
+        except Repeat:
+            if attempts >= MOST_ATTEMPTS:
+                raise TargetUnavailable(
+                    f"Other work on “{target.name}” kept getting in between.", todo="It is tried again by itself."
+                ) from None
+            budget.check()
+        except Interrupted:
+            # A pooled connection was dead, or the server restarted: look again what there is.
+            if attempts >= 3 or budget.remaining_seconds <= 1:
+                raise
+            forget_connections(target.primary or target)
+
+
+def _apply(target: Target, order: GrantOrder, budget: Budget) -> ApplyReceipt:
+    steps = Steps()
+    writable = target.primary or target
+    with steps.measured("total"), admin_session(writable, budget) as session:
+        scope = scope_of(order, session.server_version)
+        with steps.measured("inspect"):
+            found = inspect_target(session, order, scope)
+        with steps.measured("capability"):
+            found, plan = session.repeat(
+                lambda: ensure_capability(session, order, scope, found), description="bring the privileges in order"
+            )
+        with steps.measured("login"):
+            login = session.repeat(
+                lambda: ensure_login(session, order, scope, found.facts), description="make the login role"
+            )
+        if target.primary is not None:
+            with steps.measured("replay"):
+                _wait_on_standby(target, login.lsn, budget)
+        with steps.measured("verify"), login_session(resolve_target(target), order, budget) as as_login:
+            seen, found, plan = _verify(session, as_login, target, order, scope, found, plan)
+        version = session.server_version
+    return _receipt(login, version, seen, found, plan, steps)
+
+
+def _verify(
+    session: Session,
+    as_login: Session,
+    target: Target,
+    order: GrantOrder,
+    scope: Scope,
+    found: Found,
+    plan: CapabilityPlan,
+) -> tuple[Effective, Found, CapabilityPlan]:
+    """Check as the login role; relations that came since the first look get their privileges in one more pass.
+
+    What comes even later is drift, not failure: the application may create tables all the time (postgres.md 12, A5).
+    """
+    seen = read_what_it_may(as_login, order, scope)
+    if not _missing(seen, plan):
+        return seen, found, plan
+    found, plan = ensure_capability(session, order, scope, inspect_target(session, order, scope))
+    if target.primary is not None:
+        _wait_on_standby(target, _position(session), session.budget)
+    seen = read_what_it_may(as_login, order, scope)
+    if missing := _missing(seen, plan):
+        drifting = {drift.oid for drift in inspect_target(session, order, scope).drift}
+        without_effect = [name for oid, name in missing.items() if oid not in drifting]
+        if without_effect or not seen.table_count:
+            raise _not_usable(target, order, without_effect or list(missing.values()))
+    return seen, found, plan
+
+
+def _missing(seen: Effective, plan: CapabilityPlan) -> dict[int, str]:
+    known = {drift.oid for drift in plan.ungranted}
+    return {oid: name for oid, name in seen.lacking.items() if oid not in known}
+
+
+def _not_usable(target: Target, order: GrantOrder, names: list[str]) -> TargetRefused:
+    return TargetRefused(
+        f"{order.role_name} on “{target.name}” cannot use {', '.join(names[:5])} as approved.",
+        why="The privileges were given, and PostgreSQL says that they do not take effect.",
+        todo="A DBA looks at the privileges on the schema and on these tables.",
+        sqlstate="42501",
+    )
+
+
+def _position(session: Session) -> str:
+    return str(session.ask(READ_LSN)[0]["lsn"])
+
+
+def _wait_on_standby(target: Target, lsn: str, budget: Budget) -> None:
+    with admin_session(target, budget, server="standby") as standby:
+        wait_for_replay(standby, lsn)
+
+
+def _receipt(
+    login: Login, version: int, seen: Effective, found: Found, plan: CapabilityPlan, steps: Steps
+) -> ApplyReceipt:
+    ungranted = tuple(f"{drift.name} (owner {drift.owner})" for drift in plan.ungranted)
+    return ApplyReceipt(
+        role_oid=login.oid,
+        valid_until=login.valid_until,
+        server_version=version,
+        tables=seen.tables,
+        table_count=seen.table_count,
+        unmatched=(*found.unmatched, *ungranted),
+        public_extras=seen.public_extras,
+        steps_ms=steps.milliseconds,
+        verified_at=seen.verified_at,
+    )

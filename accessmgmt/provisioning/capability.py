@@ -1,0 +1,159 @@
+"""Makes the capability role of a permission set, and keeps its privileges exact (postgres.md 12, A1 and A2)."""
+
+from __future__ import annotations
+
+import psycopg
+
+from accessmgmt.domain.errors import TargetRefused
+from accessmgmt.domain.names import RoleTag, parse_tag
+from accessmgmt.domain.targets import GrantOrder
+from accessmgmt.provisioning.execute import Repeat, Session
+from accessmgmt.provisioning.inspect import Drift, Found, Scope, inspect_target
+from accessmgmt.provisioning.plan import CapabilityPlan, ChunkRow, membership_fix, plan_capability, plan_chunk
+from accessmgmt.provisioning.statements import (
+    BEGIN,
+    COMMIT,
+    LOCK_DATABASE,
+    READ_CHUNK,
+    create_capability,
+)
+
+ALREADY_THERE = frozenset({"42710", "23505"})
+
+
+def ensure_capability(session: Session, order: GrantOrder, scope: Scope, found: Found) -> tuple[Found, CapabilityPlan]:
+    """Bring the capability role in order; return what was found last and what could not be shared.
+
+    The usual case finds nothing to do and sends nothing. Raises TargetRefused when the set cannot be given.
+    """
+    check_scope(session, order, found)
+    if found.facts.capability_oid is None:
+        _create(session, order, scope)
+        found = inspect_target(session, order, scope)
+    _check_ours(session, order, scope, found)
+    plan = plan_capability(found, scope)
+    if plan.refused:
+        raise _may_not_share(session, plan.refused, found)
+    if plan.is_empty:
+        return found, plan
+    if plan.frame:
+        session.repeat(lambda: _mend_frame(session, order, scope), description="grant on schemas and sequences")
+    outside = frozenset(d.oid for d in found.drift if d.kind == "relation" and "OUTSIDE" in d.surplus)
+    for number, chunk in enumerate(plan.chunks):
+        if number:
+            session.budget.report_progress()
+        session.repeat(lambda c=chunk: _mend_chunk(session, scope, c, outside), description="grant on tables")  # type: ignore[misc]
+    return found, plan
+
+
+def check_scope(session: Session, order: GrantOrder, found: Found) -> None:
+    """Refuse a set that matches nothing on this server."""
+    if found.facts.in_recovery:
+        raise TargetRefused(
+            f"“{session.target_name}” is a standby: no role can be made there.",
+            why="It only replays what its primary does.",
+            todo="Link its primary in the resource.",
+            sqlstate="25006",
+        )
+    if found.relation_count == 0 and not (order.permissions.tables == ("*",) and _has_schema(order, found)):
+        raise TargetRefused(
+            f"Nothing on “{session.target_name}” matches this authorization.",
+            why=f"Not found: {', '.join(found.unmatched) or order.permissions.in_words()}.",
+            todo="Correct the schemas and tables of the authorization.",
+            sqlstate="42P01",
+        )
+
+
+def _has_schema(order: GrantOrder, found: Found) -> bool:
+    missing = {text.removeprefix("schema ") for text in found.unmatched if text.startswith("schema ")}
+    return any(schema not in missing for schema in order.permissions.schemas)
+
+
+def _create(session: Session, order: GrantOrder, scope: Scope) -> None:
+    tag = RoleTag(order.installation_id, "set", order.permissions.digest)
+    try:
+        session.send(create_capability(scope.capability, str(tag)))
+    except psycopg.Error as error:
+        if error.sqlstate not in ALREADY_THERE:
+            raise
+        session.roll_back()  # another worker made it at the same time
+
+
+def _check_ours(session: Session, order: GrantOrder, scope: Scope, found: Found) -> None:
+    wanted = RoleTag(order.installation_id, "set", order.permissions.digest)
+    facts = found.facts
+    if facts.capability_oid is None:
+        raise Repeat
+    if parse_tag(facts.capability_tag) != wanted:
+        raise TargetRefused(
+            f"The role {scope.capability} on “{session.target_name}” is not this portal's.",
+            why="Its comment is not the one this portal writes.",
+            todo="A DBA looks at who made it, and drops it.",
+        )
+    if facts.capability_is_elevated:
+        raise TargetRefused(
+            f"The role {scope.capability} on “{session.target_name}” has attributes it was not given.",
+            why="Somebody made it a superuser, or let it log in, create roles or databases, replicate or bypass RLS.",
+            todo=f"ALTER ROLE {scope.capability} NOLOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION"
+            " NOBYPASSRLS;",
+        )
+
+
+def _mend_frame(session: Session, order: GrantOrder, scope: Scope) -> None:
+    """Schemas, sequences, the database and future objects, read again under the database's lock."""
+    session.send([BEGIN, LOCK_DATABASE])
+    found = inspect_target(session, order, scope)
+    statements = plan_capability(found, scope).frame
+    if statements:
+        session.send(statements)
+        _check_granted(session)
+    session.send([COMMIT])
+
+
+def _mend_chunk(session: Session, scope: Scope, oids: tuple[int, ...], outside: frozenset[int]) -> None:
+    """At most 200 relations in one short transaction (postgres.md 3.2), verified before it is committed."""
+    session.send([BEGIN, LOCK_DATABASE])
+    statements = plan_chunk(_read_chunk(session, scope, oids), scope, outside, session.server_version)
+    if statements:
+        session.send(statements)
+        _check_granted(session)
+        if plan_chunk(_read_chunk(session, scope, oids), scope, outside, session.server_version):
+            raise _without_effect(session)
+    session.send([COMMIT])
+
+
+def _read_chunk(session: Session, scope: Scope, oids: tuple[int, ...]) -> list[ChunkRow]:
+    values = {"capability": scope.capability, "wanted": list(scope.wanted), "oids": list(oids)}
+    return [
+        ChunkRow(row["oid"], row["name"], row["relkind"], tuple(row["lacking"]), tuple(row["surplus"]))
+        for row in session.ask(READ_CHUNK, values)
+    ]
+
+
+def _check_granted(session: Session) -> None:
+    if session.was_not_granted():
+        raise _without_effect(session)
+
+
+def _without_effect(session: Session) -> TargetRefused:
+    session.roll_back()
+    return TargetRefused(
+        f"“{session.target_name}” took the GRANT and gave nothing.",
+        why="The admin role holds the privilege, but without the right to pass it on, or another role granted it.",
+        todo="A DBA makes the admin role a member of the owners of these tables, and removes grants made by others.",
+        sqlstate="01007",
+    )
+
+
+def _may_not_share(session: Session, refused: tuple[Drift, ...], found: Found) -> TargetRefused:
+    names = ", ".join(d.name for d in refused[:5]) + (f" and {len(refused) - 5} more" if len(refused) > 5 else "")
+    database = next((d for d in refused if d.kind == "database"), None)
+    fix = membership_fix([d.owner for d in refused], session.server_version, found.facts.acting_as)
+    if database is not None:
+        fix = f'GRANT CONNECT ON DATABASE {database.name} TO "{found.facts.acting_as}" WITH GRANT OPTION;'
+    return TargetRefused(
+        f"The portal may not share {names} on “{session.target_name}”.",
+        why=f"{found.facts.acting_as} is not a member of their owner, and holds no grant option.",
+        todo=f"A DBA runs: {fix}",
+        sqlstate="42501",
+    )

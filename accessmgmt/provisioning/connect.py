@@ -1,0 +1,175 @@
+"""Connections to targets: pooled ones of the admin, single ones of a login role or to another database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+
+from accessmgmt.domain.errors import TargetRefused
+from accessmgmt.domain.targets import SslMode, Target
+from accessmgmt.provisioning.budget import Budget
+from accessmgmt.provisioning.credentials import forget_secret, resolve_target
+from accessmgmt.provisioning.diagnosis import diagnose
+from accessmgmt.provisioning.execute import Interrupted, Session
+from accessmgmt.provisioning.pool import LARGEST, Pool, Registry
+from accessmgmt.provisioning.statements import setup_session
+from accessmgmt.provisioning.tls import NOWHERE, libpq_tls
+
+APPLICATION_NAME = "access-portal"
+CONNECT_SECONDS = 5
+SETTINGS = {
+    "statement_timeout": "20s",
+    "lock_timeout": "2s",
+    "idle_in_transaction_session_timeout": "5s",
+    "client_connection_check_interval": "1s",
+    "search_path": "pg_catalog",
+    "timezone": "UTC",
+    "datestyle": "ISO",
+    "client_min_messages": "notice",
+}
+KEEPALIVE: dict[str, Any] = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+REFUSED_LOG_IN = frozenset({"28P01", "28000"})
+
+_registry = Registry()
+
+
+@contextmanager
+def admin_connection(target: Target, *, timeout_seconds: float = 10.0) -> Iterator[psycopg.Connection]:
+    """Lend an admin connection in autocommit mode, from a small pool of this process.
+
+    Raises TargetUnavailable or TargetRefused with the reason when none can be made.
+    """
+    pool = _pool_of(target)
+    pooled, _ = pool.take(timeout_seconds)
+    try:
+        yield pooled.conn
+    finally:
+        pool.give_back(pooled)
+
+
+@contextmanager
+def admin_session(target: Target, budget: Budget, *, server: str = "") -> Iterator[Session]:
+    """Lend an admin connection as a session with a deadline."""
+    name = f"{target.name} ({server})" if server else target.name
+    with admin_connection(target, timeout_seconds=budget.check()) as conn:
+        session = Session(conn, target_name=name, budget=budget)
+        with session.open():
+            yield session
+
+
+@contextmanager
+def database_session(target: Target, database: str, budget: Budget) -> Iterator[Session]:
+    """Open an admin connection of its own to another database of the target's server."""
+    other = replace(resolve_target(target), aws_secret=None, database_name=database)
+    conn = connect_admin(other, budget.check())
+    try:
+        session = Session(conn, target_name=f"{target.name}/{database}", budget=budget)
+        with session.open():
+            yield session
+    finally:
+        with suppress(psycopg.Error):
+            conn.close()
+
+
+def connect_login(target: Target, *, role: str, password: str, timeout_seconds: float) -> psycopg.Connection:
+    """Log in as a login role through the endpoint that its user gets. Raises TargetUnavailable or TargetRefused."""
+    return _connect(
+        replace(resolve_target(target), aws_secret=None, username=role, password=password),
+        timeout_seconds,
+        application_name=f"{APPLICATION_NAME} check",
+    )
+
+
+def connect_admin(target: Target, timeout_seconds: float) -> psycopg.Connection:
+    """Open an admin connection outside of the pool and step into the admin role where possible."""
+    conn = _connect_resolved(target, timeout_seconds)
+    try:
+        setup = setup_session(conn.info.server_version // 10_000)
+        conn.execute(setup.query.as_bytes(conn), prepare=False)
+    except psycopg.Error as error:
+        conn.close()
+        raise Interrupted(
+            f"“{target.name}” was reached, but the session could not be set up.",
+            why=f"PostgreSQL answers {error.sqlstate}." if error.sqlstate else "The connection was lost.",
+            todo="It is tried again by itself.",
+            sqlstate=error.sqlstate or "",
+        ) from None
+    return conn
+
+
+def forget_connections(target: Target) -> None:
+    """Close the target's idle connections: one of them was found dead."""
+    _pool_of(target).drop_idle()
+
+
+def close_pools() -> None:
+    """Close every pool of this process."""
+    _registry.close()
+
+
+def _pool_of(target: Target) -> Pool:
+    key = replace(target, primary=None)
+    largest = max(1, min(target.max_connections or LARGEST, LARGEST))
+    smallest = min(target.min_connections or 0, largest)
+    return _registry.pool_of(
+        key, lambda: Pool(lambda seconds: connect_admin(key, seconds), smallest=smallest, largest=largest)
+    )
+
+
+def _connect_resolved(target: Target, timeout_seconds: float) -> psycopg.Connection:
+    """Connect; a refused log-in with a secret reads the secret once more, because it may have been rotated."""
+    first = resolve_target(target)
+    try:
+        return _connect(first, timeout_seconds)
+    except TargetRefused as error:
+        if error.sqlstate not in REFUSED_LOG_IN or not forget_secret(target):
+            raise
+        second = resolve_target(target)
+        if second == first:
+            raise
+        return _connect(second, timeout_seconds)
+
+
+def _connect(target: Target, timeout_seconds: float, *, application_name: str = APPLICATION_NAME) -> psycopg.Connection:
+    try:
+        with libpq_tls(target) as tls:
+            return psycopg.connect(
+                host=target.host,
+                port=target.port,
+                dbname=target.database_name,
+                user=target.username,
+                password=target.password or None,
+                passfile=NOWHERE,
+                connect_timeout=max(2, min(CONNECT_SECONDS, int(timeout_seconds))),
+                application_name=application_name,
+                client_encoding="UTF8",
+                options=" ".join(f"-c {name}={value}" for name, value in SETTINGS.items()),
+                target_session_attrs="any",
+                autocommit=True,
+                **KEEPALIVE,
+                **_authentication(target),
+                **tls,
+            )
+    except (psycopg.Error, UnicodeError):
+        raise diagnose(target) from None
+
+
+def _authentication(target: Target) -> dict[str, Any]:
+    """Say what the server may ask for. A password is only ever proven by SCRAM (postgres.md 8.2)."""
+    if not target.password:
+        return {}
+    if target.tls_cert_file:
+        return {"require_auth": "scram-sha-256,none"}
+    # Without a verified certificate, channel binding is what keeps a relay out.
+    binding = {"channel_binding": "require"} if target.ssl_mode is SslMode.REQUIRE else {}
+    return {"require_auth": "scram-sha-256", **binding}

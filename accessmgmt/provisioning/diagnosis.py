@@ -1,0 +1,313 @@
+"""Why a connection cannot be made: name, port, TLS, log-in, one after the other, each with its own error."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from accessmgmt.domain.certificates import CertificateFacts, read_certificate
+from accessmgmt.domain.errors import InvalidError, TargetError, TargetRefused, TargetUnavailable
+from accessmgmt.domain.targets import SslMode, Target
+from accessmgmt.provisioning.wire import (
+    LoginAnswer,
+    NotPostgres,
+    ask_for_tls,
+    log_in,
+    trusting_context,
+    verifying_context,
+)
+
+TIMEOUT_SECONDS = 5.0
+EXPIRED, NOT_YET_VALID, WRONG_NAME, WRONG_ADDRESS = 10, 9, 62, 64
+ENCRYPTED_MODES = frozenset({SslMode.REQUIRE, SslMode.VERIFY_CA, SslMode.VERIFY_FULL})
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFacts:
+    """What the TLS handshake showed. `certificate` is None when the connection is not encrypted."""
+
+    version: str
+    certificate: CertificateFacts | None
+    is_offered: bool
+
+
+def hosts_of(target: Target) -> list[str]:
+    """Return the hosts of a target; several are separated by commas."""
+    return [host.strip() for host in target.host.split(",") if host.strip()]
+
+
+def resolve_host(target: Target) -> dict[str, list[str]]:
+    """Return the addresses of each host that resolves. Raises TargetUnavailable when none does."""
+    found: dict[str, list[str]] = {}
+    for host in hosts_of(target):
+        try:
+            answers = socket.getaddrinfo(host, target.port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            continue
+        found[host] = list(dict.fromkeys(str(answer[4][0]) for answer in answers))
+    if not found:
+        raise TargetUnavailable(
+            f"The host name “{target.host}” of “{target.name}” cannot be resolved.",
+            why="The name server knows no address of it.",
+            todo=f"Correct the host in the resource, or look it up from a worker: getent hosts {target.host}",
+        )
+    return found
+
+
+def reach_port(target: Target) -> str:
+    """Return the host whose port answers. Raises TargetUnavailable."""
+    failure: OSError | None = None
+    for host in resolve_host(target):
+        try:
+            socket.create_connection((host, target.port), timeout=TIMEOUT_SECONDS).close()
+        except OSError as error:
+            failure = error
+        else:
+            return host
+    raise _unreachable(target, failure)
+
+
+def _unreachable(target: Target, failure: OSError | None) -> TargetUnavailable:
+    where = f"{target.host} port {target.port}"
+    if isinstance(failure, ConnectionRefusedError):
+        return TargetUnavailable(
+            f"Nothing listens at {where}.",
+            why="The connection was refused.",
+            todo="Start PostgreSQL there, let it listen on this address (listen_addresses), or correct the port.",
+        )
+    if isinstance(failure, TimeoutError):
+        return TargetUnavailable(
+            f"No answer from {where} within {TIMEOUT_SECONDS:g} seconds.",
+            why="Usually a firewall or a security group drops the packets.",
+            todo=f"Allow TCP {target.port} from the portal's workers: nc -vz {target.host} {target.port}",
+        )
+    return TargetUnavailable(
+        f"{where} cannot be reached.",
+        why=failure.strerror or type(failure).__name__ if failure else "",
+        todo=f"Look at the route from the portal's workers: nc -vz {target.host} {target.port}",
+    )
+
+
+@contextmanager
+def _connected(target: Target, host: str) -> Iterator[socket.socket]:
+    """Yield an open socket; what goes wrong on it is told in words."""
+    try:
+        wire = socket.create_connection((host, target.port), timeout=TIMEOUT_SECONDS)
+    except OSError as error:
+        raise _unreachable(target, error) from None
+    with wire:
+        try:
+            yield wire
+        except ssl.SSLError:
+            raise
+        except TimeoutError:
+            raise TargetUnavailable(
+                f"{host} port {target.port} accepts connections, but does not answer.",
+                why=f"No word of PostgreSQL's protocol within {TIMEOUT_SECONDS:g} seconds.",
+                todo="Look whether the server is overloaded, or another service listens there.",
+            ) from None
+        except (OSError, NotPostgres, UnicodeError, ValueError, KeyError):
+            raise TargetUnavailable(
+                f"{host} port {target.port} does not answer as PostgreSQL does.",
+                why="The connection was closed, or the answer was something else.",
+                todo="Look whether it is the right port, and read the server's log.",
+            ) from None
+
+
+def shake_hands(target: Target, host: str) -> TlsFacts:
+    """Do the TLS handshake as ssl_mode says. Raises TargetRefused when it has to fail."""
+    if target.ssl_mode is SslMode.DISABLE:
+        with _connected(target, host) as wire:
+            return TlsFacts("", None, ask_for_tls(wire))
+    try:
+        with _connected(target, host) as wire:
+            if not ask_for_tls(wire):
+                if target.ssl_mode in ENCRYPTED_MODES:
+                    raise _no_tls(target, host)
+                return TlsFacts("", None, False)
+            with verifying_context(target) as context, context.wrap_socket(wire, server_hostname=host) as encrypted:
+                return TlsFacts(encrypted.version() or "", _described(encrypted), True)
+    except ssl.SSLCertVerificationError as error:
+        raise _not_verified(target, host, error.verify_code) from None
+    except ssl.SSLError as error:
+        raise TargetRefused(
+            f"The TLS handshake with {host} failed.",
+            why=f"OpenSSL says {error.reason or type(error).__name__}.",
+            todo="Look at the client certificate and key of the resource, and at the server's log.",
+        ) from None
+
+
+def _described(encrypted: ssl.SSLSocket) -> CertificateFacts | None:
+    der = encrypted.getpeercert(binary_form=True)
+    if der is None:
+        return None
+    try:
+        return read_certificate(ssl.DER_cert_to_PEM_cert(der))
+    except InvalidError:
+        return None
+
+
+def shown_certificate(target: Target, host: str) -> CertificateFacts | None:
+    """Look at the certificate a server shows, whoever signed it."""
+    try:
+        with _connected(target, host) as wire:
+            if not ask_for_tls(wire):
+                return None
+            with trusting_context().wrap_socket(wire, server_hostname=host) as encrypted:
+                return _described(encrypted)
+    except (OSError, TargetError):
+        return None
+
+
+def _no_tls(target: Target, host: str) -> TargetRefused:
+    return TargetRefused(
+        f"{host} does not offer encryption.",
+        why=f"ssl_mode is {target.ssl_mode}, and the server has TLS switched off.",
+        todo="On the server: ssl_cert_file, ssl_key_file and ALTER SYSTEM SET ssl = on; SELECT pg_reload_conf();",
+    )
+
+
+def _not_verified(target: Target, host: str, code: int) -> TargetRefused:
+    facts = shown_certificate(target, host)
+    if code in {WRONG_NAME, WRONG_ADDRESS}:
+        names = ", ".join(facts.names) if facts else "other names"
+        return TargetRefused(
+            f"The server's certificate is not for “{host}”.",
+            why=f"It is for {names}.",
+            todo="Use one of these names as host, or give the server a certificate for this name.",
+        )
+    if code == EXPIRED:
+        until = f"It ended on {facts.not_after:%Y-%m-%d %H:%M} UTC." if facts else "Its time is over."
+        return TargetRefused(
+            f"The certificate of “{host}” has expired.",
+            why=until,
+            todo="Renew the server's certificate, and reload it: SELECT pg_reload_conf();",
+        )
+    if code == NOT_YET_VALID:
+        return TargetRefused(
+            f"The certificate of “{host}” is not valid yet.",
+            why=f"It begins on {facts.not_before:%Y-%m-%d %H:%M} UTC." if facts else "",
+            todo="Look at the clocks of the server and of the portal.",
+        )
+    signer = f"It was signed by {facts.issuer}." if facts else "Its signer is not among the root certificates."
+    return TargetRefused(
+        f"The certificate of “{host}” is signed by an authority that this resource does not trust.",
+        why=signer,
+        todo="Paste that authority's certificate as tls_root_cert.",
+    )
+
+
+def try_log_in(target: Target, host: str) -> LoginAnswer:
+    """Log in with the target's credential, over TLS where ssl_mode asks for it, and say how the server answered."""
+    with _connected(target, host) as wire:
+        if target.ssl_mode is SslMode.DISABLE or not ask_for_tls(wire):
+            if target.ssl_mode is None:  # the server ended that wire with its "no"
+                wire.settimeout(TIMEOUT_SECONDS)
+            return _ask(wire, target)
+        with verifying_context(target) as context, context.wrap_socket(wire, server_hostname=host) as encrypted:
+            return _ask(encrypted, target)
+
+
+def _ask(wire: socket.socket, target: Target) -> LoginAnswer:
+    return log_in(wire, user=target.username, database=target.database_name, password=target.password)
+
+
+def login_error(target: Target, host: str, answer: LoginAnswer) -> TargetError | None:
+    """Say why a log-in was refused; None when it was not."""
+    user, database = target.username, target.database_name
+    quoted = '"' + user.replace('"', '""') + '"'
+    if answer.method in {"md5", "cleartext"}:
+        return TargetRefused(
+            f"{host} asks for the password of “{user}” in an unsafe way ({answer.method}).",
+            why="The portal answers SCRAM only, which never sends the password.",
+            todo=f"On the server: SET password_encryption = 'scram-sha-256'; ALTER ROLE {quoted} PASSWORD '<password>';"
+            " and scram-sha-256 as method in pg_hba.conf.",
+        )
+    if answer.method == "other":
+        return TargetRefused(
+            f"{host} wants another kind of log-in for “{user}” than a password.",
+            todo="Let this user in with scram-sha-256 in pg_hba.conf.",
+        )
+    if answer.method == "none" and not answer.sqlstate and target.password and not target.tls_cert_file:
+        return TargetRefused(
+            f"{host} lets “{user}” in without asking for the password.",
+            why="Its pg_hba.conf says trust, so anybody may be anybody there.",
+            todo="Write scram-sha-256 instead of trust in pg_hba.conf, then SELECT pg_reload_conf();",
+        )
+    if not answer.sqlstate:
+        return None
+    return _refused_by_code(target, host, answer, user=user, quoted=quoted, database=database)
+
+
+def _refused_by_code(
+    target: Target, host: str, answer: LoginAnswer, *, user: str, quoted: str, database: str
+) -> TargetError:
+    code, why = answer.sqlstate, f"PostgreSQL answers {answer.sqlstate}: {answer.message}."
+    if code == "28P01":
+        return TargetRefused(
+            f"{host} does not accept the password of “{user}”.",
+            why="The user does not exist, the password is another one, or its time (VALID UNTIL) is over.",
+            todo=f"Correct user name and password in the resource, or on the server: ALTER ROLE {quoted} PASSWORD"
+            " '<password>' VALID UNTIL 'infinity';",
+            sqlstate=code,
+        )
+    if code == "28000" and answer.method:
+        return TargetRefused(
+            f"{host} does not let “{user}” log in.",
+            why=why,
+            todo=f"On the server: ALTER ROLE {quoted} LOGIN;",
+            sqlstate=code,
+        )
+    if code == "28000":
+        kind = "host" if target.ssl_mode in {None, SslMode.DISABLE} else "hostssl"
+        return TargetRefused(
+            f"pg_hba.conf of {host} has no line for “{user}” from here.",
+            why=why,
+            todo=f"Add a line to pg_hba.conf: {kind} {database} {user} <the portal's address>/32 scram-sha-256",
+            sqlstate=code,
+        )
+    if code == "3D000":
+        return TargetRefused(
+            f"There is no database “{database}” on {host}.",
+            why=why,
+            todo="Correct the database's name in the resource.",
+            sqlstate=code,
+        )
+    if code == "42501":
+        return TargetRefused(
+            f"“{user}” may not connect to the database “{database}”.",
+            why=why,
+            todo=f'On the server: GRANT CONNECT ON DATABASE "{database}" TO {quoted};',
+            sqlstate=code,
+        )
+    return TargetUnavailable(f"{host} does not take the log-in now.", why=why, todo="It is tried again.", sqlstate=code)
+
+
+def diagnose(target: Target) -> TargetError:
+    """Find out why a connection could not be made."""
+    try:
+        host = reach_port(target)
+        shake_hands(target, host)
+        answer = try_log_in(target, host)
+    except ssl.SSLError as error:
+        return TargetRefused(f"The TLS handshake with “{target.name}” failed.", why=str(error.reason))
+    except TargetError as error:
+        return error
+    found = login_error(target, host, answer)
+    if found is not None:
+        return found
+    if answer.mechanisms and f"{answer.mechanisms[0]}-PLUS" not in answer.mechanisms and len(answer.mechanisms) == 1:
+        return TargetUnavailable(
+            f"The connection to “{target.name}” could not be made safe.",
+            why="The server, or a proxy before it, offers no channel binding over TLS.",
+            todo="Use ssl_mode verify-full with the authority's certificate, and connect without a proxy.",
+        )
+    return TargetUnavailable(
+        f"“{target.name}” could not be connected to, and a moment later it could.",
+        why=f"Asked at {datetime.now(UTC):%H:%M:%S} UTC.",
+        todo="It is tried again by itself.",
+    )

@@ -1,0 +1,175 @@
+"""The one place through which apply and end send statements to a target."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from psycopg.rows import dict_row
+
+from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
+from accessmgmt.provisioning.budget import Budget, out_of_time
+from accessmgmt.provisioning.failures import explain, is_lost, is_worth_repeating
+from accessmgmt.provisioning.statements import Statement
+
+Row = dict[str, Any]
+Result = TypeVar("Result")
+
+MOST_ATTEMPTS = 8
+FIRST_PAUSE_SECONDS = 0.02
+NOT_GRANTED = "01007"  # "no privileges were granted": a GRANT that succeeds and does nothing (postgres.md 2.1)
+
+before_statement: Callable[[str], None] | None = None
+"""Tests set this to kill the process at a boundary. It gets each statement's description just before sending."""
+
+
+def announce(description: str) -> None:
+    """Pass the boundary before a statement."""
+    if before_statement is not None:
+        before_statement(description)
+
+
+class Interrupted(TargetUnavailable):
+    """The connection went away in the middle: the state has to be read from the top on a new one."""
+
+
+class Repeat(Exception):
+    """What was found has changed meanwhile: read it again and go on."""
+
+
+class Session:
+    """A connection to a target while an engine call uses it: statements with names, errors with meaning."""
+
+    def __init__(self, conn: psycopg.Connection, *, target_name: str, budget: Budget) -> None:
+        self.conn = conn
+        self.target_name = target_name
+        self.budget = budget
+        self.server_version = conn.info.server_version // 10_000
+        self._notices: list[str] = []
+
+    def ask(self, statement: Statement, values: Mapping[str, object] | None = None) -> list[Row]:
+        """Run one query and return its rows."""
+        return self.ask_all([(statement, values)])[0]
+
+    def ask_all(self, questions: Sequence[tuple[Statement, Mapping[str, object] | None]]) -> list[list[Row]]:
+        """Run several queries in one round trip and return the rows of each."""
+        for statement, _ in questions:
+            announce(statement.description)
+        with self._explained(questions[0][0]):
+            if len(questions) == 1:
+                statement, values = questions[0]
+                return [self._cursor().execute(_query(statement), values).fetchall()]
+            with self.conn.pipeline():
+                cursors = [self._cursor().execute(_query(statement), values) for statement, values in questions]
+            return [cursor.fetchall() for cursor in cursors]
+
+    def send(self, statements: Sequence[Statement]) -> list[list[Row]]:
+        """Run statements as one message of the simple protocol; return the rows of each (none for commands).
+
+        One message is all or nothing on its way: a worker that is stopped in the middle cannot leave the server
+        waiting between a guard and its COMMIT. After an error an open transaction is rolled back.
+        """
+        self._notices.clear()
+        for statement in statements:
+            announce(statement.description)
+        text = b"; ".join(_query(statement).as_bytes(self.conn) for statement in statements)
+        secret = any(statement.is_secret for statement in statements)
+        with self._explained(statements[-1] if len(statements) == 1 else _named(statements), secret):
+            cursor = self._cursor().execute(text, prepare=False)
+            results = [_rows(cursor)]
+            while cursor.nextset():
+                results.append(_rows(cursor))
+            return results
+
+    def roll_back(self) -> None:
+        """Leave a transaction, if the connection is in one."""
+        if not self.conn.closed and self.conn.info.transaction_status is not TransactionStatus.IDLE:
+            self.conn.rollback()
+
+    def repeat(self, work: Callable[[], Result], *, description: str = "") -> Result:
+        """Do a piece of work that starts a transaction of its own, again when somebody else got in its way."""
+        for attempt in range(MOST_ATTEMPTS):
+            try:
+                return work()
+            except Repeat:
+                reason: Exception | None = None
+            except psycopg.Error as error:
+                if not is_worth_repeating(error) or is_lost(error):
+                    raise
+                reason = error
+            self.roll_back()
+            pause = random.uniform(0.5, 1) * FIRST_PAUSE_SECONDS * 2**attempt  # noqa: S311
+            time.sleep(min(pause, self.budget.check()))
+        if isinstance(reason, psycopg.Error):
+            raise reason
+        raise TargetUnavailable(
+            f"“{self.target_name}” could not: {description}.",
+            why="Other work on the same roles kept getting in between.",
+            todo="It is tried again by itself.",
+        )
+
+    def was_not_granted(self) -> bool:
+        """Say whether the last message brought a warning that privileges were not granted."""
+        return NOT_GRANTED in self._notices
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Watch the clock and listen to warnings while the session is used."""
+
+        def keep(diagnostic: psycopg.errors.Diagnostic) -> None:
+            self._notices.append(diagnostic.sqlstate or "")
+
+        self.conn.add_notice_handler(keep)
+        try:
+            with self.budget.watch(self.conn):
+                yield
+        except psycopg.Error as error:
+            raise self.explained(error) from None
+        finally:
+            self.conn.remove_notice_handler(keep)
+
+    def explained(self, error: psycopg.Error, todo: str = "") -> TargetError:
+        """Translate an error that carries the description of its statement."""
+        if self.budget.remaining_seconds <= 0 and is_lost(error):
+            return out_of_time(self.budget.seconds)
+        description, is_secret = getattr(error, "_statement", ("run a statement", False))
+        found = explain(error, target_name=self.target_name, description=description, is_secret=is_secret, todo=todo)
+        if is_lost(error):
+            return Interrupted(found.what, why=found.why, todo=found.todo, sqlstate=found.sqlstate)
+        return found
+
+    def refused(self, what: str, *, why: str = "", todo: str = "", sqlstate: str = "") -> TargetRefused:
+        """Make a refusal."""
+        return TargetRefused(what, why=why, todo=todo, sqlstate=sqlstate)
+
+    def _cursor(self) -> psycopg.Cursor[Row]:
+        return self.conn.cursor(row_factory=dict_row)
+
+    @contextmanager
+    def _explained(self, statement: Statement, is_secret: bool | None = None) -> Iterator[None]:
+        self.budget.check()
+        try:
+            yield
+        except psycopg.Error as error:
+            secret = statement.is_secret if is_secret is None else is_secret
+            error._statement = (statement.description, secret)  # type: ignore[attr-defined]
+            raise
+
+
+def _query(statement: Statement) -> Any:
+    return statement.query
+
+
+def _named(statements: Sequence[Statement]) -> Statement:
+    """Return the statement that names a batch: the first that is not just a bracket of the transaction."""
+    plain = [s for s in statements if s.description not in {"begin", "commit"}]
+    return plain[0] if plain else statements[0]
+
+
+def _rows(cursor: psycopg.Cursor[Row]) -> list[Row]:
+    return cursor.fetchall() if cursor.description else []

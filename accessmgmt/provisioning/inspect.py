@@ -1,0 +1,152 @@
+"""Reads what there is on a target, in one round trip: the two roles, and the drift of the capability role."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from accessmgmt.domain.permissions import EVERYTHING, PermissionSet
+from accessmgmt.domain.targets import GrantOrder
+from accessmgmt.provisioning.execute import Row, Session
+from accessmgmt.provisioning.statements import PRIVILEGE_LETTERS, READ_DRIFT, READ_FACTS
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The login role and the capability role as they are. `read_at` is our monotonic clock when the reply had come."""
+
+    server_now: datetime
+    read_at: float
+    in_recovery: bool
+    acting_as: str
+    login_oid: int | None
+    login_valid_until: datetime | None
+    login_is_fenced: bool
+    login_is_elevated: bool
+    login_tag: str | None
+    login_memberships: tuple[int, ...]
+    capability_oid: int | None
+    capability_is_elevated: bool
+    capability_tag: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One object on which the capability role lacks something or has too much.
+
+    `kind` is relation, sequence, schema, database or default. `name` is quoted by the server. `is_named` says for a
+    relation that the set names it exactly, for a schema or database that everybody has the privilege.
+    """
+
+    kind: str
+    oid: int
+    name: str
+    relkind: str
+    lacking: tuple[str, ...]
+    surplus: tuple[str, ...]
+    owner: str
+    can_grant: bool
+    is_named: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """All that apply needs to know before it decides."""
+
+    facts: Facts
+    drift: tuple[Drift, ...]
+    relation_count: int
+    unmatched: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A permission set as the parameters of the queries."""
+
+    permissions: PermissionSet
+    capability: str
+    wanted: tuple[str, ...]
+    values: dict[str, object] = field(repr=False)
+
+    @property
+    def grants_future(self) -> bool:
+        """Default privileges are set only for "all tables": they know no patterns."""
+        return self.permissions.tables == (EVERYTHING,)
+
+
+def scope_of(order: GrantOrder, server_version: int) -> Scope:
+    """Translate an order's permission set for a server of this version."""
+    permissions = order.permissions
+    privileges = permissions.privileges_on(server_version)
+    capability = permissions.capability_role_name(order.installation_id)
+    wanted = tuple(p.value for p in privileges)
+    schemas, tables = list(permissions.schemas), list(permissions.tables)
+    values: dict[str, object] = {
+        "capability": capability,
+        "wanted": list(wanted),
+        "letters": "".join(PRIVILEGE_LETTERS[p] for p in privileges),
+        "schemas": schemas,
+        "schema_patterns": [as_regex(name) for name in schemas],
+        "tables": tables,
+        "table_patterns": [as_regex(name) for name in tables],
+        "all_tables": EVERYTHING in tables,
+        "with_defaults": tables == [EVERYTHING],
+    }
+    return Scope(permissions, capability, wanted, values)
+
+
+def as_regex(name: str) -> str | None:
+    """Return the anchored regular expression of a pattern such as `events_*`; None for a plain name."""
+    if "*" not in name:
+        return None
+    return "^" + ".*".join(re.escape(part) for part in name.split("*")) + "$"
+
+
+def inspect_target(session: Session, order: GrantOrder, scope: Scope) -> Found:
+    """Read everything in one round trip."""
+    facts_rows, drift_rows = session.ask_all(
+        [
+            (READ_FACTS, {"role": order.role_name, "capability": scope.capability}),
+            (READ_DRIFT, scope.values),
+        ]
+    )
+    return Found(
+        facts=_facts(facts_rows[0], time.monotonic()),
+        drift=tuple(_drift(row) for row in drift_rows if row["kind"] not in {"count", "unmatched"}),
+        relation_count=next(row["oid"] for row in drift_rows if row["kind"] == "count"),
+        unmatched=tuple(row["name"] for row in drift_rows if row["kind"] == "unmatched"),
+    )
+
+
+def _facts(row: Row, read_at: float) -> Facts:
+    return Facts(
+        server_now=row["server_now"],
+        read_at=read_at,
+        in_recovery=row["in_recovery"],
+        acting_as=row["acting_as"],
+        login_oid=row["login_oid"],
+        login_valid_until=row["login_valid_until"],
+        login_is_fenced=bool(row["login_is_fenced"]),
+        login_is_elevated=bool(row["login_is_elevated"]),
+        login_tag=row["login_tag"],
+        login_memberships=tuple(row["login_memberships"]),
+        capability_oid=row["capability_oid"],
+        capability_is_elevated=bool(row["capability_is_elevated"]),
+        capability_tag=row["capability_tag"],
+    )
+
+
+def _drift(row: Row) -> Drift:
+    return Drift(
+        kind=row["kind"],
+        oid=row["oid"],
+        name=row["name"],
+        relkind=row["relkind"],
+        lacking=tuple(row["lacking"]),
+        surplus=tuple(row["surplus"]),
+        owner=row["owner"],
+        can_grant=bool(row["can_grant"]),
+        is_named=bool(row["is_named"]),
+    )

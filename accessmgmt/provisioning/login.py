@@ -1,0 +1,101 @@
+"""Makes the login role, or sets it right again: one transaction, one message (postgres.md 12, A3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import psycopg
+
+from accessmgmt.domain.errors import TargetRefused
+from accessmgmt.domain.names import RoleTag, parse_tag
+from accessmgmt.domain.targets import GrantOrder
+from accessmgmt.provisioning.execute import Repeat, Session
+from accessmgmt.provisioning.inspect import Facts, Scope
+from accessmgmt.provisioning.statements import (
+    BEGIN,
+    COMMIT,
+    READ_LSN,
+    Statement,
+    comment_on_role,
+    grant_membership,
+    guard,
+    read_login,
+    write_login,
+)
+
+TAKEN = frozenset({"42710", "23505"})
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """The login role after its transaction. `lsn` is the primary's log position behind the commit."""
+
+    oid: int
+    valid_until: datetime
+    lsn: str
+
+
+def ensure_login(session: Session, order: GrantOrder, scope: Scope, facts: Facts) -> Login:
+    """Create or mend the login role. Raises Repeat when somebody created it since it was looked for."""
+    _check_ours(session, order, scope, facts)
+    exists = facts.login_oid is not None
+    # The role's own end counts on a re-run: trying again must not lengthen the time.
+    valid_until = facts.login_valid_until or facts.server_now + timedelta(seconds=order.ttl_seconds)
+    statements = _statements(session, order, scope, exists=exists, valid_until=valid_until)
+    latest = facts.server_now + timedelta(seconds=_seconds_left_after(session, facts))
+    try:
+        results = session.send([BEGIN, *statements, read_login(order.role_name), guard(latest), COMMIT, READ_LSN])
+    except psycopg.Error as error:
+        if error.sqlstate in TAKEN:
+            session.roll_back()
+            raise Repeat from None
+        raise
+    return Login(oid=results[-4][0]["oid"], valid_until=valid_until, lsn=results[-1][0]["lsn"])
+
+
+def _seconds_left_after(session: Session, facts: Facts) -> float:
+    """Return the budget that was left when the reply with the server's clock had come.
+
+    server_now is earlier than that moment, so the server's limit is never later than ours, whatever the clocks say.
+    """
+    return session.budget.remaining_seconds_at(facts.read_at)
+
+
+def _statements(
+    session: Session, order: GrantOrder, scope: Scope, *, exists: bool, valid_until: datetime
+) -> list[Statement]:
+    verifier = session.conn.pgconn.encrypt_password(
+        order.password.encode(), order.role_name.encode(), b"scram-sha-256"
+    ).decode()
+    tag = RoleTag(order.installation_id, "grant", order.grant_id)
+    return [
+        write_login(order.role_name, exists=exists, verifier=verifier, valid_until=valid_until),
+        *([] if exists else [comment_on_role(order.role_name, str(tag))]),
+        grant_membership(scope.capability, order.role_name, session.server_version),
+    ]
+
+
+def _check_ours(session: Session, order: GrantOrder, scope: Scope, facts: Facts) -> None:
+    if facts.login_oid is None:
+        return
+    if parse_tag(facts.login_tag) != RoleTag(order.installation_id, "grant", order.grant_id):
+        raise TargetRefused(
+            f"A role {order.role_name} on “{session.target_name}” exists, and is not this grant's.",
+            why="Its comment is not the one this portal writes.",
+            todo="A DBA looks at who made it. The portal does not touch it.",
+            sqlstate="42710",
+        )
+    if facts.login_is_fenced or (facts.login_valid_until and facts.login_valid_until <= facts.server_now):
+        raise TargetRefused(
+            f"The time of {order.role_name} on “{session.target_name}” is over already.",
+            why="It was ended, or expired, before it could be verified.",
+            todo="Ask for access again.",
+        )
+    others = [oid for oid in facts.login_memberships if oid != facts.capability_oid]
+    if others or facts.login_is_elevated:
+        raise TargetRefused(
+            f"The role {order.role_name} on “{session.target_name}” has more than the portal gave it.",
+            why="Somebody made it a member of another role, or gave it attributes.",
+            todo="The portal ends it; ask for access again.",
+        )

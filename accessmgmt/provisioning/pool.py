@@ -1,0 +1,175 @@
+"""A small bounded pool of admin connections for each target, in each process.
+
+Connections are made in the caller's thread, so a refused log-in is seen at once and with its reason, and a process that
+speaks to hundreds of targets runs no thread for any of them.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from accessmgmt.domain.errors import TargetUnavailable
+from accessmgmt.domain.targets import Target
+
+LARGEST = 4
+MOST_POOLS = 256
+IDLE_SECONDS = 300.0
+LIFETIME_SECONDS = 1_800.0
+
+
+@dataclass(slots=True)
+class Pooled:
+    """A connection in a pool. `dies_at` and `used_at` are monotonic seconds."""
+
+    conn: psycopg.Connection
+    dies_at: float
+    used_at: float
+
+    def is_fresh(self, idle_seconds: float | None) -> bool:
+        """Say whether the connection can be used again. A word from the server on an idle wire is its good-bye."""
+        now = time.monotonic()
+        if self.conn.closed or now > self.dies_at:
+            return False
+        if idle_seconds is not None and now - self.used_at > idle_seconds:
+            return False
+        try:
+            readable, _, _ = select.select([self.conn.fileno()], [], [], 0)
+        except (OSError, ValueError, psycopg.Error):
+            return False
+        return not readable
+
+
+class Pool:
+    """At most `largest` connections, of which `smallest` are kept when idle."""
+
+    def __init__(self, connect: Callable[[float], psycopg.Connection], *, smallest: int, largest: int) -> None:
+        self._connect = connect
+        self._smallest = smallest
+        self._slots = threading.BoundedSemaphore(largest)
+        self._lock = threading.Lock()
+        self._idle: list[Pooled] = []
+        self._is_closed = False
+
+    def take(self, timeout_seconds: float) -> tuple[Pooled, bool]:
+        """Return a connection and whether it is new. Raises TargetUnavailable when all are busy for too long."""
+        if not self._slots.acquire(timeout=max(timeout_seconds, 0)):
+            raise TargetUnavailable(
+                "All of the portal's connections to this target are busy.",
+                todo="It is tried again. If this stays so, look for slow statements on the server.",
+            )
+        started = time.monotonic()
+        try:
+            while (pooled := self._pop()) is not None:
+                if pooled.is_fresh(None):
+                    return pooled, False
+                _close(pooled)
+            conn = self._connect(max(timeout_seconds - (time.monotonic() - started), 1.0))
+            now = time.monotonic()
+            lifetime = LIFETIME_SECONDS * random.uniform(0.8, 1)  # noqa: S311
+            return Pooled(conn, dies_at=now + lifetime, used_at=now), True
+        except BaseException:
+            self._slots.release()
+            raise
+
+    def give_back(self, pooled: Pooled) -> None:
+        """Take a connection back, or close it when it is not clean."""
+        conn = pooled.conn
+        with suppress(psycopg.Error):
+            if not conn.closed and conn.info.transaction_status is not TransactionStatus.IDLE:
+                conn.rollback()
+        is_clean = not conn.closed and conn.info.transaction_status is TransactionStatus.IDLE
+        pooled.used_at = time.monotonic()
+        with self._lock:
+            if is_clean and not self._is_closed:
+                self._idle.append(pooled)
+                pooled = None  # type: ignore[assignment]
+        if pooled is not None:
+            _close(pooled)
+        self._slots.release()
+
+    def shrink(self) -> None:
+        """Close connections that have been idle for long, except the smallest number."""
+        with self._lock:
+            kept: list[Pooled] = []
+            closed: list[Pooled] = []
+            for pooled in reversed(self._idle):
+                limit = None if len(kept) < self._smallest else IDLE_SECONDS
+                (kept if pooled.is_fresh(limit) else closed).append(pooled)
+            self._idle = kept[::-1]
+        for pooled in closed:
+            _close(pooled)
+
+    def drop_idle(self) -> None:
+        """Close what is idle: one of its kind was found dead."""
+        with self._lock:
+            closed, self._idle = self._idle, []
+        for pooled in closed:
+            _close(pooled)
+
+    def close(self) -> None:
+        """Close what is idle; what is in use is closed when it comes back."""
+        with self._lock:
+            self._is_closed = True
+        self.drop_idle()
+
+    def _pop(self) -> Pooled | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+
+class Registry:
+    """The pools of this process. A child after fork starts with none: psycopg closes no connection it did not open."""
+
+    def __init__(self) -> None:
+        self._pools: OrderedDict[Target, Pool] = OrderedDict()
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._shrunk_at = time.monotonic()
+
+    def pool_of(self, target: Target, make: Callable[[], Pool]) -> Pool:
+        """Return the pool of a target, made on first use."""
+        if os.getpid() != self._pid:
+            self.__init__()  # type: ignore[misc]
+        with self._lock:
+            pool = self._pools.pop(target, None)
+            if pool is None:
+                pool = make()
+            self._pools[target] = pool
+            extra = self._pools.popitem(last=False)[1] if len(self._pools) > MOST_POOLS else None
+        if extra is not None:
+            extra.close()
+        self._shrink_now_and_then()
+        return pool
+
+    def close(self) -> None:
+        """Close all pools."""
+        with self._lock:
+            pools = [] if os.getpid() != self._pid else list(self._pools.values())
+            self._pools.clear()
+        for pool in pools:
+            pool.close()
+
+    def _shrink_now_and_then(self) -> None:
+        if time.monotonic() - self._shrunk_at < IDLE_SECONDS / 10:
+            return
+        self._shrunk_at = time.monotonic()
+        with self._lock:
+            pools = list(self._pools.values())
+        for pool in pools:
+            pool.shrink()
+
+
+def _close(pooled: Pooled) -> None:
+    with suppress(psycopg.Error):
+        pooled.conn.close()

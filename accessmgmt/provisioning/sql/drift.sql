@@ -1,0 +1,163 @@
+-- What the capability role lacks and has too much, in this database. No rows of the kinds relation, sequence, schema,
+-- database, default: complete. Rows of the kinds count and unmatched always describe the scope.
+--
+-- The quick test: a relation is right when its ACL holds exactly the item we would write (aclitem equality, a few
+-- nanoseconds); only the others are taken apart. pg_shdepend finds what the role holds outside the scope.
+WITH {scope},
+capability AS MATERIALIZED (
+    SELECT (SELECT r.oid FROM pg_roles r WHERE r.rolname = %(capability)s) AS oid
+),
+owner_item AS MATERIALIZED (
+    SELECT o.relowner,
+           pg_has_role(current_user, o.relowner, 'USAGE') AS is_held,
+           pg_get_userbyid(o.relowner)::text AS owner,
+           CASE WHEN k.oid IS NOT NULL THEN
+               (%(capability)s || '=' || %(letters)s || '/"' || replace(pg_get_userbyid(o.relowner), '"', '""') || '"'
+               )::aclitem
+           END AS item
+    FROM (SELECT DISTINCT r.relowner FROM relation r) o, capability k
+),
+mention AS MATERIALIZED (
+    SELECT d.classid, d.objid, d.objsubid
+    FROM capability k
+    JOIN pg_shdepend d ON d.refclassid = 'pg_authid'::regclass AND d.refobjid = k.oid AND d.deptype = 'a'
+    WHERE d.dbid = (SELECT b.oid FROM pg_database b WHERE b.datname = current_database())
+),
+suspect AS MATERIALIZED (
+    SELECT r.oid, r.relname, r.relkind, r.relacl, r.schema_oid, i.is_held, i.owner
+    FROM relation r
+    JOIN owner_item i ON i.relowner = r.relowner
+    WHERE (i.item = ANY (r.relacl)) IS NOT TRUE
+       OR r.oid IN (SELECT m.objid FROM mention m WHERE m.classid = 'pg_class'::regclass AND m.objsubid <> 0)
+),
+explored AS (
+    SELECT s.*,
+           ARRAY(SELECT w FROM unnest(%(wanted)s::text[]) w
+                 WHERE w NOT IN (SELECT a.privilege_type FROM aclexplode(s.relacl) a, capability k
+                                 WHERE a.grantee = k.oid)) AS lacking,
+           ARRAY(SELECT DISTINCT a.privilege_type FROM aclexplode(s.relacl) a, capability k
+                 WHERE a.grantee = k.oid AND (a.is_grantable OR a.privilege_type <> ALL (%(wanted)s::text[]))
+                 UNION
+                 SELECT 'COLUMN' FROM mention m
+                 WHERE m.classid = 'pg_class'::regclass AND m.objid = s.oid AND m.objsubid <> 0) AS surplus
+    FROM suspect s
+),
+schema_state AS MATERIALIZED (
+    SELECT s.oid, s.nspname, s.nspowner,
+           EXISTS (SELECT FROM aclexplode(s.nspacl) a, capability k
+                   WHERE a.grantee = k.oid AND a.privilege_type = 'USAGE') AS has_usage,
+           EXISTS (SELECT FROM aclexplode(s.nspacl) a WHERE a.grantee = 0 AND a.privilege_type = 'USAGE') AS is_public,
+           has_schema_privilege(s.oid, 'USAGE WITH GRANT OPTION') AS is_grantable,
+           ARRAY(SELECT a.privilege_type FROM aclexplode(s.nspacl) a, capability k
+                 WHERE a.grantee = k.oid AND (a.is_grantable OR a.privilege_type <> 'USAGE')) AS surplus
+    FROM schema_scope s
+    WHERE %(all_tables)s OR s.oid IN (SELECT r.schema_oid FROM relation r)
+),
+needed_sequence AS MATERIALIZED (
+    SELECT DISTINCT q.oid, q.relowner, q.relacl
+    FROM pg_class q
+    JOIN pg_depend d
+      ON (d.classid = 'pg_class'::regclass AND d.objid = q.oid AND d.deptype = 'a'
+          AND d.refclassid = 'pg_class'::regclass)
+    JOIN relation r ON r.oid = d.refobjid AND r.relkind IN ('r', 'p')
+    WHERE q.relkind = 'S' AND 'INSERT' = ANY (%(wanted)s::text[])
+    UNION
+    SELECT q.oid, q.relowner, q.relacl
+    FROM pg_class q
+    JOIN pg_depend d
+      ON d.refclassid = 'pg_class'::regclass AND d.refobjid = q.oid
+         AND d.classid = 'pg_attrdef'::regclass AND d.deptype = 'n'
+    JOIN pg_attrdef a ON a.oid = d.objid
+    JOIN relation r ON r.oid = a.adrelid AND r.relkind IN ('r', 'p')
+    WHERE q.relkind = 'S' AND 'INSERT' = ANY (%(wanted)s::text[])
+),
+sequence_state AS (
+    SELECT q.oid, q.relowner,
+           EXISTS (SELECT FROM aclexplode(q.relacl) a, capability k
+                   WHERE a.grantee IN (0, k.oid) AND a.privilege_type = 'USAGE') AS has_usage,
+           ARRAY(SELECT a.privilege_type FROM aclexplode(q.relacl) a, capability k
+                 WHERE a.grantee = k.oid AND (a.is_grantable OR a.privilege_type <> 'USAGE')) AS surplus
+    FROM needed_sequence q
+),
+default_owner AS MATERIALIZED (
+    SELECT DISTINCT o.schema_oid, o.nspname, o.owner_oid
+    FROM (SELECT r.schema_oid, r.nspname, r.relowner AS owner_oid FROM relation r
+          UNION ALL
+          SELECT s.oid, s.nspname, s.nspowner FROM schema_scope s) o
+    WHERE %(with_defaults)s AND pg_has_role(current_user, o.owner_oid, 'USAGE')
+      AND pg_get_userbyid(o.owner_oid) !~ '^pg_'
+),
+default_wanted AS (
+    SELECT o.schema_oid, o.nspname, o.owner_oid, t.objtype, t.privileges
+    FROM default_owner o
+    CROSS JOIN (VALUES ('r'::"char", %(wanted)s::text[]), ('S'::"char", ARRAY['USAGE'])) AS t (objtype, privileges)
+    WHERE t.objtype = 'r' OR 'INSERT' = ANY (%(wanted)s::text[])
+)
+SELECT 'relation' AS kind, e.oid::bigint AS oid, e.oid::regclass::text AS name, e.relkind::text AS relkind,
+       e.lacking, e.surplus, e.owner,
+       (e.is_held OR (SELECT bool_and(has_table_privilege(e.oid, w || ' WITH GRANT OPTION'))
+                      FROM unnest(%(wanted)s::text[]) w))
+           AND (SELECT s.has_usage OR s.is_public OR s.is_grantable FROM schema_state s WHERE s.oid = e.schema_oid)
+           AS can_grant,
+       e.relname = ANY (%(tables)s::text[]) AS is_named
+FROM explored e
+WHERE cardinality(e.lacking) > 0 OR cardinality(e.surplus) > 0
+UNION ALL
+SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'relation' END, c.oid::bigint, c.oid::regclass::text,
+       c.relkind::text, '{{}}', '{{OUTSIDE}}', pg_get_userbyid(c.relowner)::text, true, false
+FROM mention m
+JOIN pg_class c ON c.oid = m.objid
+WHERE m.classid = 'pg_class'::regclass
+  AND NOT EXISTS (SELECT FROM relation r WHERE r.oid = c.oid)
+  AND NOT EXISTS (SELECT FROM needed_sequence q WHERE q.oid = c.oid)
+UNION ALL
+SELECT 'sequence', q.oid::bigint, q.oid::regclass::text, 'S',
+       CASE WHEN q.has_usage THEN '{{}}'::text[] ELSE '{{USAGE}}' END, q.surplus, pg_get_userbyid(q.relowner)::text,
+       pg_has_role(current_user, q.relowner, 'USAGE') OR has_sequence_privilege(q.oid, 'USAGE WITH GRANT OPTION'), false
+FROM sequence_state q
+WHERE NOT q.has_usage OR cardinality(q.surplus) > 0
+UNION ALL
+SELECT 'schema', s.oid::bigint, quote_ident(s.nspname), '',
+       CASE WHEN s.has_usage THEN '{{}}'::text[] ELSE '{{USAGE}}' END, s.surplus, pg_get_userbyid(s.nspowner)::text,
+       s.is_grantable, s.is_public
+FROM schema_state s
+WHERE NOT (s.has_usage OR (s.is_public AND NOT s.is_grantable)) OR cardinality(s.surplus) > 0
+UNION ALL
+SELECT 'schema', n.oid::bigint, quote_ident(n.nspname), '', '{{}}', '{{OUTSIDE}}', pg_get_userbyid(n.nspowner)::text,
+       true, false
+FROM mention m
+JOIN pg_namespace n ON n.oid = m.objid
+WHERE m.classid = 'pg_namespace'::regclass AND NOT EXISTS (SELECT FROM schema_state s WHERE s.oid = n.oid)
+UNION ALL
+SELECT 'database', b.oid::bigint, quote_ident(b.datname), '', '{{CONNECT}}', '{{}}', pg_get_userbyid(b.datdba)::text,
+       p.can_grant, p.is_public
+FROM pg_database b
+CROSS JOIN LATERAL (
+    SELECT has_database_privilege(b.oid, 'CONNECT WITH GRANT OPTION') AS can_grant,
+           EXISTS (SELECT FROM aclexplode(coalesce(b.datacl, acldefault('d', b.datdba))) a
+                   WHERE a.grantee = 0 AND a.privilege_type = 'CONNECT') AS is_public) p
+WHERE b.datname = current_database()
+  AND NOT EXISTS (SELECT FROM aclexplode(b.datacl) a, capability k
+                  WHERE a.grantee = k.oid AND a.privilege_type = 'CONNECT')
+  AND NOT (p.is_public AND NOT p.can_grant)
+UNION ALL
+SELECT 'default', d.schema_oid::bigint, quote_ident(d.nspname), d.objtype::text, d.privileges, '{{}}',
+       pg_get_userbyid(d.owner_oid)::text, true, false
+FROM default_wanted d
+WHERE EXISTS (
+    SELECT FROM unnest(d.privileges) p
+    WHERE NOT EXISTS (
+        SELECT FROM pg_default_acl f, aclexplode(f.defaclacl) a, capability k
+        WHERE f.defaclrole = d.owner_oid AND f.defaclnamespace = d.schema_oid AND f.defaclobjtype = d.objtype
+          AND a.grantee = k.oid AND a.privilege_type = p))
+UNION ALL
+SELECT 'count', count(*), '', '', '{{}}', '{{}}', '', true, false FROM relation
+UNION ALL
+SELECT 'unmatched', 0, 'schema ' || e.entry, '', '{{}}', '{{}}', '', true, false
+FROM schema_entry e
+WHERE NOT EXISTS (SELECT FROM schema_scope s WHERE s.nspname = e.entry OR s.nspname ~ e.pattern)
+UNION ALL
+SELECT 'unmatched', 0, 'table ' || e.entry, '', '{{}}', '{{}}', '', true, false
+FROM table_entry e
+WHERE e.entry <> '*'
+  AND NOT EXISTS (SELECT FROM relation r WHERE r.relname = e.entry OR r.relname ~ e.pattern)

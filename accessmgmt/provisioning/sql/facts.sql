@@ -1,0 +1,20 @@
+-- The two roles of one grant, and the server's clock. One row.
+SELECT clock_timestamp() AS server_now,
+       pg_is_in_recovery() AS in_recovery,
+       current_user::text AS acting_as,
+       login.oid::bigint AS login_oid,
+       login.rolname::text AS login_name,
+       login.rolcanlogin AS login_can_login,
+       login.rolsuper OR login.rolcreaterole OR login.rolcreatedb OR login.rolreplication OR login.rolbypassrls
+           AS login_is_elevated,
+       CASE WHEN isfinite(login.rolvaliduntil) THEN login.rolvaliduntil END AS login_valid_until,
+       login.rolvaliduntil = '-infinity' AS login_is_fenced,
+       shobj_description(login.oid, 'pg_authid') AS login_tag,
+       capability.oid::bigint AS capability_oid,
+       capability.rolcanlogin OR capability.rolsuper OR capability.rolcreaterole OR capability.rolcreatedb
+           OR capability.rolreplication OR capability.rolbypassrls AS capability_is_elevated,
+       shobj_description(capability.oid, 'pg_authid') AS capability_tag,
+       ARRAY(SELECT m.roleid::bigint FROM pg_auth_members m WHERE m.member = login.oid) AS login_memberships
+FROM (SELECT 1) AS one
+LEFT JOIN pg_roles login ON login.rolname = %(role)s
+LEFT JOIN pg_roles capability ON capability.rolname = %(capability)s

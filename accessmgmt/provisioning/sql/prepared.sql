@@ -1,0 +1,1 @@
+SELECT p.gid, p.database::text AS database, p.prepared FROM pg_prepared_xacts p WHERE p.owner = %(role)s

@@ -1,0 +1,38 @@
+-- Common table expressions: the schemas and relations that a permission set means. An entry names what is called
+-- exactly so; only where nothing is, it is read as a pattern. System schemas are never in scope.
+visible AS (
+    SELECT n.oid, n.nspname, n.nspowner, n.nspacl
+    FROM pg_namespace n
+    WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+),
+schema_entry AS (
+    SELECT e.entry, e.pattern FROM unnest(%(schemas)s::text[], %(schema_patterns)s::text[]) AS e (entry, pattern)
+),
+schema_scope AS MATERIALIZED (
+    SELECT n.oid, n.nspname, n.nspowner, n.nspacl
+    FROM visible n
+    WHERE EXISTS (
+        SELECT FROM schema_entry e
+        WHERE e.entry = n.nspname
+           OR (n.nspname ~ e.pattern AND NOT EXISTS (SELECT FROM visible x WHERE x.nspname = e.entry)))
+),
+table_entry AS (
+    SELECT e.entry, e.pattern FROM unnest(%(tables)s::text[], %(table_patterns)s::text[]) AS e (entry, pattern)
+),
+table_pattern AS MATERIALIZED (
+    SELECT array_agg(e.pattern) AS patterns
+    FROM table_entry e
+    WHERE e.pattern IS NOT NULL
+      AND NOT EXISTS (
+          SELECT FROM schema_scope s JOIN pg_class c ON c.relnamespace = s.oid
+          WHERE c.relname = e.entry AND c.relkind IN ('r', 'p', 'v', 'm', 'f'))
+),
+relation AS MATERIALIZED (
+    SELECT c.oid, c.relname, c.relkind, c.relowner, c.relacl, s.oid AS schema_oid, s.nspname
+    FROM schema_scope s
+    JOIN pg_class c ON c.relnamespace = s.oid
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+      AND (%(all_tables)s
+           OR c.relname = ANY (%(tables)s::text[])
+           OR c.relname ~ ANY ((SELECT patterns FROM table_pattern)::text[]))
+)

@@ -1,0 +1,13 @@
+-- Once for each new admin connection: step into the admin role when the log-in is a member of it and no superuser.
+SELECT me.rolsuper AS is_superuser,
+       current_setting('is_superuser') AS acts_as_superuser,
+       CASE
+           WHEN me.rolsuper THEN NULL
+           WHEN EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = {admin_role})
+                AND pg_catalog.pg_has_role(me.oid, (SELECT r.oid FROM pg_catalog.pg_roles r
+                                                    WHERE r.rolname = {admin_role}), {membership})
+           THEN pg_catalog.set_config('role', {admin_role}, false)
+       END AS stepped_into,
+       {transaction_timeout} AS transaction_timeout
+FROM pg_catalog.pg_roles me
+WHERE me.rolname = session_user

@@ -1,0 +1,35 @@
+"""Waits until a standby has replayed what was committed on its primary (postgres.md 7)."""
+
+from __future__ import annotations
+
+import time
+
+from accessmgmt.domain.errors import TargetRefused, TargetUnavailable
+from accessmgmt.provisioning.execute import Session
+from accessmgmt.provisioning.statements import has_replayed
+
+LONGEST_WAIT_SECONDS = 8.0
+PAUSE_SECONDS = 0.01
+
+
+def wait_for_replay(session: Session, lsn: str, *, longest_seconds: float = LONGEST_WAIT_SECONDS) -> None:
+    """Poll the standby until it has replayed `lsn`. Raises TargetUnavailable when it takes too long."""
+    until = time.monotonic() + longest_seconds
+    question = has_replayed(lsn)
+    while True:
+        row = session.ask(question)[0]
+        if not row["in_recovery"]:
+            raise TargetRefused(
+                f"“{session.target_name}” is no standby (any more).",
+                why="The resource says that another server is its primary.",
+                todo="Take the link to a primary out of the resource, or correct it.",
+            )
+        if row["has_replayed"]:
+            return
+        if time.monotonic() > until:
+            raise TargetUnavailable(
+                f"“{session.target_name}” lags behind its primary.",
+                why=f"It has not replayed the change within {longest_seconds:g} seconds.",
+                todo="It is tried again. Look at pg_stat_replication on the primary and at pg_is_wal_replay_paused().",
+            )
+        time.sleep(min(PAUSE_SECONDS, session.budget.check()))

@@ -1,0 +1,294 @@
+"""Every statement that is sent to a target server, as data: a description and a composed query.
+
+Longer queries lie in `sql/`. Identifiers go through sql.Identifier, values through parameters or sql.Literal; names
+that the server itself quoted (`oid::regclass::text`, quote_ident) are inserted as they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+
+from psycopg import sql
+
+from accessmgmt.domain.permissions import Privilege
+
+SQL_FOLDER = Path(__file__).parent / "sql"
+ADMIN_ROLE = "jit_portal"
+QUARANTINE_ROLE = "jit_quarantine"
+ADVISORY_KEY = (1_246_319_696, 1)  # "JITP"; one key a database, only ever taken for a transaction
+LOGIN_CONNECTION_LIMIT = 20
+PRIVILEGE_LETTERS = {
+    Privilege.SELECT: "r",
+    Privilege.INSERT: "a",
+    Privilege.UPDATE: "w",
+    Privilege.DELETE: "d",
+    Privilege.TRUNCATE: "D",
+    Privilege.REFERENCES: "x",
+    Privilege.TRIGGER: "t",
+    Privilege.MAINTAIN: "m",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement. `is_secret` keeps the server's words about it out of messages (it holds a verifier)."""
+
+    description: str
+    query: sql.Composable
+    is_secret: bool = False
+
+
+def trusted(text: str) -> sql.SQL:
+    """Take text as SQL: only what this package holds, or what the server itself quoted."""
+    return sql.SQL(text)
+
+
+@cache
+def load(name: str) -> sql.SQL:
+    """Read sql/<name>.sql."""
+    return trusted((SQL_FOLDER / f"{name}.sql").read_text(encoding="utf-8"))
+
+
+BEGIN = Statement("begin", sql.SQL("BEGIN"))
+COMMIT = Statement("commit", sql.SQL("COMMIT"))
+ROLLBACK = Statement("roll back", sql.SQL("ROLLBACK"))
+READ_FACTS = Statement("read the two roles", load("facts"))
+READ_DRIFT = Statement("read the capability role's drift", load("drift").format(scope=load("scope")))
+READ_CHUNK = Statement("read the drift of a chunk", load("chunk_drift"))
+READ_ROLE = Statement("look for the login role", load("role_by_name_or_oid"))
+TERMINATE = Statement("terminate its sessions", load("terminate"))
+READ_DEPENDENCIES = Statement("look for what depends on the role", load("dependencies"))
+READ_OWNED_SCHEMAS = Statement("look where the role owns objects", load("owned_schemas"))
+READ_ABSENCE = Statement("verify that nothing is left", load("absence"))
+READ_PREPARED = Statement("look for prepared transactions", load("prepared"))
+READ_LSN = Statement("read the log position", sql.SQL("SELECT pg_current_wal_insert_lsn()::text AS lsn"))
+LOCK_DATABASE = Statement(
+    "take the portal's lock of this database",
+    sql.SQL("SELECT pg_advisory_xact_lock({}, {})").format(*map(sql.Literal, ADVISORY_KEY)),
+)
+
+
+def setup_session(server_version: int) -> Statement:
+    """Step into the admin role where possible; bound transactions where the server can (17 and later)."""
+    return Statement(
+        "set the session up",
+        load("setup").format(
+            admin_role=sql.Literal(ADMIN_ROLE),
+            membership=sql.Literal("SET" if server_version >= 16 else "MEMBER"),
+            transaction_timeout=sql.SQL("pg_catalog.set_config('transaction_timeout', '60s', false)")
+            if server_version >= 17
+            else sql.SQL("NULL::text"),
+        ),
+    )
+
+
+def has_replayed(lsn: str) -> Statement:
+    """Ask a standby whether it has replayed up to a log position."""
+    return Statement(
+        "wait for the standby",
+        sql.SQL(
+            "SELECT pg_is_in_recovery() AS in_recovery,"
+            " coalesce(pg_last_wal_replay_lsn() >= {}::pg_lsn, false) AS has_replayed"
+        ).format(sql.Literal(lsn)),
+    )
+
+
+def create_capability(role: str, tag: str) -> list[Statement]:
+    """Make the capability role and mark it as ours, in one transaction."""
+    return [
+        BEGIN,
+        Statement("create the capability role", sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role))),
+        comment_on_role(role, tag),
+        COMMIT,
+    ]
+
+
+def comment_on_role(role: str, tag: str) -> Statement:
+    """Write our tag onto a role."""
+    return Statement(
+        "tag the role",
+        sql.SQL("COMMENT ON ROLE {} IS {}").format(sql.Identifier(role), sql.Literal(tag)),
+    )
+
+
+def write_login(role: str, *, exists: bool, verifier: str, valid_until: datetime) -> Statement:
+    """Create the login role, or set it right again. VALID UNTIL wants a literal with its offset (postgres.md 4.5)."""
+    return Statement(
+        "alter the login role" if exists else "create the login role",
+        sql.SQL("{} ROLE {} LOGIN INHERIT CONNECTION LIMIT {} PASSWORD {} VALID UNTIL {}").format(
+            sql.SQL("ALTER" if exists else "CREATE"),
+            sql.Identifier(role),
+            sql.Literal(LOGIN_CONNECTION_LIMIT),
+            sql.Literal(verifier),
+            sql.Literal(valid_until.isoformat()),
+        ),
+        is_secret=True,
+    )
+
+
+def grant_membership(capability: str, role: str, server_version: int) -> Statement:
+    """Let the login role have what the capability role holds, without stepping into it where that can be said."""
+    option = sql.SQL(" WITH INHERIT TRUE, SET FALSE" if server_version >= 16 else "")
+    return Statement(
+        "grant the capability role",
+        sql.SQL("GRANT {} TO {}{}").format(sql.Identifier(capability), sql.Identifier(role), option),
+    )
+
+
+def read_login(role: str) -> Statement:
+    """Read back the login role's OID."""
+    return Statement(
+        "read the login role",
+        sql.SQL("SELECT oid::bigint AS oid FROM pg_roles WHERE rolname = {}").format(sql.Literal(role)),
+    )
+
+
+def guard(latest: datetime) -> Statement:
+    """Fail on the server (22012) when its clock has passed `latest`: nobody waits for this transaction any more."""
+    return Statement(
+        "check that the work is still wanted",
+        sql.SQL("SELECT 1 / CASE WHEN clock_timestamp() > {}::timestamptz THEN 0 ELSE 1 END").format(
+            sql.Literal(latest.isoformat())
+        ),
+    )
+
+
+GUARD_SQLSTATE = "22012"
+
+
+def lock_relations(names: Sequence[str]) -> Statement:
+    """Keep the application's DDL waiting for a moment instead of failing (postgres.md 3.2)."""
+    listed = sql.SQL(", ").join(trusted(f"ONLY {name}") for name in names)
+    return Statement("lock the chunk's tables", sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(listed))
+
+
+def grant_tables(privileges: Sequence[str], names: Sequence[str], role: str) -> Statement:
+    """Give table privileges, relations listed."""
+    return Statement(
+        "grant on the chunk's tables",
+        sql.SQL("GRANT {} ON TABLE {} TO {}").format(
+            trusted(", ".join(privileges)), trusted(", ".join(names)), sql.Identifier(role)
+        ),
+    )
+
+
+def revoke_tables(names: Sequence[str], role: str) -> Statement:
+    """Take everything on relations away; a table-level REVOKE takes column privileges too."""
+    return Statement(
+        "revoke what is too much on tables",
+        sql.SQL("REVOKE ALL ON TABLE {} FROM {}").format(trusted(", ".join(names)), sql.Identifier(role)),
+    )
+
+
+def grant_on(kind: str, privileges: Sequence[str], names: Sequence[str], role: str) -> Statement:
+    """Give privileges on sequences, schemas or a database (`kind` in SQL's words)."""
+    return Statement(
+        f"grant on {kind.lower()}",
+        sql.SQL("GRANT {} ON {} {} TO {}").format(
+            trusted(", ".join(privileges)), trusted(kind), trusted(", ".join(names)), sql.Identifier(role)
+        ),
+    )
+
+
+def revoke_on(kind: str, names: Sequence[str], role: str) -> Statement:
+    """Take everything on sequences or schemas away."""
+    return Statement(
+        f"revoke what is too much on {kind.lower()}",
+        sql.SQL("REVOKE ALL ON {} {} FROM {}").format(trusted(kind), trusted(", ".join(names)), sql.Identifier(role)),
+    )
+
+
+def grant_future(owner: str, schema: str, kind: str, privileges: Sequence[str], role: str) -> Statement:
+    """Give privileges on what an owner will create in a schema; `schema` is quoted by the server, `kind` r or S."""
+    return Statement(
+        "grant on future objects",
+        sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA {} GRANT {} ON {} TO {}").format(
+            sql.Identifier(owner),
+            trusted(schema),
+            trusted(", ".join(privileges)),
+            trusted("SEQUENCES" if kind == "S" else "TABLES"),
+            sql.Identifier(role),
+        ),
+    )
+
+
+def read_effective(wanted: Sequence[str], unwanted: Sequence[str]) -> Statement:
+    """Ask, as the login role, for what it may really do."""
+    has_wanted = sql.SQL(" AND ").join(
+        sql.SQL("has_table_privilege(r.oid, {})").format(sql.Literal(privilege)) for privilege in wanted
+    )
+    has_more = (
+        sql.SQL("has_table_privilege(r.oid, {})").format(sql.Literal(", ".join(unwanted)))
+        if unwanted
+        else sql.SQL("false")
+    )
+    return Statement(
+        "verify as the login role",
+        load("effective").format(scope=load("scope"), has_wanted=has_wanted, has_more=has_more),
+    )
+
+
+def fence_login(role: str) -> Statement:
+    """Close the door: no log-in, no password, no validity."""
+    return Statement(
+        "fence the login role",
+        sql.SQL("ALTER ROLE {} NOLOGIN PASSWORD NULL CONNECTION LIMIT 0 VALID UNTIL '-infinity'").format(
+            sql.Identifier(role)
+        ),
+    )
+
+
+def revoke_membership(granted: str, role: str, granted_by: str | None) -> Statement:
+    """Take a membership away. On 16 and later only its own grantor's word counts (postgres.md 5.6)."""
+    by = sql.SQL(" GRANTED BY {}").format(sql.Identifier(granted_by)) if granted_by else sql.SQL("")
+    return Statement(
+        "revoke a membership",
+        sql.SQL("REVOKE {} FROM {}{}").format(sql.Identifier(granted), sql.Identifier(role), by),
+    )
+
+
+def step_into(role: str, server_version: int, *, with_set: bool = False) -> Statement:
+    """Give ourselves the privileges of a role that we made, for the one transaction that needs them."""
+    options = f" WITH INHERIT TRUE, SET {'TRUE' if with_set else 'FALSE'}" if server_version >= 16 else ""
+    return Statement(
+        "take up the role's own rights",
+        sql.SQL("GRANT {} TO CURRENT_USER{}").format(sql.Identifier(role), trusted(options)),
+    )
+
+
+def has_role(role: str) -> Statement:
+    """Ask whether a role exists."""
+    return Statement(
+        "look for the quarantine role",
+        sql.SQL("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = {}) AS found").format(sql.Literal(role)),
+    )
+
+
+def create_quarantine() -> Statement:
+    """Make the role that takes over what a login left behind."""
+    return Statement(
+        "create the quarantine role",
+        sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(QUARANTINE_ROLE)),
+    )
+
+
+def reassign_owned(role: str) -> Statement:
+    """Hand what the login owns to the quarantine role: never delete what a person made."""
+    return Statement(
+        "hand its objects to quarantine",
+        sql.SQL("REASSIGN OWNED BY {} TO {}").format(sql.Identifier(role), sql.Identifier(QUARANTINE_ROLE)),
+    )
+
+
+def drop_owned(role: str) -> Statement:
+    """Take away the privileges that were given to the login directly."""
+    return Statement("drop its privileges", sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
+
+
+def drop_role(role: str) -> Statement:
+    """Drop the login role."""
+    return Statement("drop the login role", sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))

@@ -1,0 +1,164 @@
+"""The first messages of PostgreSQL's protocol, spoken by ourselves.
+
+libpq reports a failed connection as a text in the server's language, without SQLSTATE. These few messages give the
+code, and Python's ssl module the reason why a certificate was not accepted.
+Protocol: https://www.postgresql.org/docs/current/protocol-message-formats.html
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+import socket
+import ssl
+import struct
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from accessmgmt.domain.targets import SslMode, Target
+from accessmgmt.provisioning.tls import NOWHERE, libpq_tls
+
+SSL_REQUEST = struct.pack("!II", 8, 80877103)
+PROTOCOL_3 = 196608
+LONGEST_MESSAGE = 65_536
+AUTHENTICATED, CLEARTEXT, MD5, SASL, SASL_CONTINUE, SASL_FINAL = 0, 3, 5, 10, 11, 12
+SCRAM = "SCRAM-SHA-256"
+
+
+class NotPostgres(Exception):
+    """What answers on the port does not speak PostgreSQL's protocol."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoginAnswer:
+    """How the server answered a log-in. `sqlstate` is "" when it let us in; `method` is what it asked for.
+
+    `method` is one of "scram", "md5", "cleartext", "none", "other", or "" when it refused before asking.
+    """
+
+    sqlstate: str
+    message: str
+    method: str
+    mechanisms: tuple[str, ...] = ()
+
+
+@contextmanager
+def verifying_context(target: Target) -> Iterator[ssl.SSLContext]:
+    """Yield an SSL context that verifies as the target's ssl_mode says, like libpq does."""
+    with libpq_tls(target) as settings:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = target.ssl_mode is SslMode.VERIFY_FULL
+        has_authority = settings["sslrootcert"] != NOWHERE
+        context.verify_mode = ssl.CERT_REQUIRED if has_authority and target.ssl_mode else ssl.CERT_NONE
+        if has_authority:
+            context.load_verify_locations(cafile=settings["sslrootcert"])
+        if settings["sslcert"] != NOWHERE:
+            context.load_cert_chain(settings["sslcert"], settings["sslkey"], password="")
+        yield context
+
+
+def trusting_context() -> ssl.SSLContext:
+    """Return a context that looks at any certificate: to describe what a server shows, never to log in."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def ask_for_tls(wire: socket.socket) -> bool:
+    """Ask for encryption; say whether the server offers it. Raises NotPostgres and OSError."""
+    wire.sendall(SSL_REQUEST)
+    answer = wire.recv(1)
+    if answer == b"S":
+        return True
+    if answer in {b"N", b"E"}:
+        return False
+    raise NotPostgres
+
+
+def log_in(wire: socket.socket, *, user: str, database: str, password: str) -> LoginAnswer:
+    """Log in and leave again. Sends the password in no other way than SCRAM. Raises NotPostgres and OSError."""
+    fields = b"".join(
+        item.encode() + b"\0" for item in ("user", user, "database", database, "application_name", "access-portal")
+    )
+    body = struct.pack("!I", PROTOCOL_3) + fields + b"\0"
+    wire.sendall(struct.pack("!I", len(body) + 4) + body)
+    method = ""
+    mechanisms: tuple[str, ...] = ()
+    scram: _Scram | None = None
+    while True:
+        kind, payload = _read_message(wire)
+        if kind == b"E":
+            sqlstate, message = _read_error(payload)
+            return LoginAnswer(sqlstate, message, method, mechanisms)
+        if kind == b"Z":
+            wire.sendall(b"X" + struct.pack("!I", 4))
+            return LoginAnswer("", "", method or "none", mechanisms)
+        if kind != b"R":
+            continue
+        code = struct.unpack("!I", payload[:4])[0]
+        if code == SASL:
+            mechanisms = tuple(name.decode() for name in payload[4:].split(b"\0") if name)
+            method = "scram"
+            scram = _Scram(password)
+            first = scram.first.encode()
+            _send(wire, b"p", SCRAM.encode() + b"\0" + struct.pack("!I", len(first)) + first)
+        elif code == SASL_CONTINUE and scram is not None:
+            _send(wire, b"p", scram.answer(payload[4:].decode()).encode())
+        elif code not in {AUTHENTICATED, SASL_FINAL}:
+            method = {CLEARTEXT: "cleartext", MD5: "md5"}.get(code, "other")
+            return LoginAnswer("", "", method)
+
+
+class _Scram:
+    """The client's side of SCRAM-SHA-256 without channel binding (RFC 5802, RFC 7677)."""
+
+    def __init__(self, password: str) -> None:
+        self._password = unicodedata.normalize("NFKC", password).encode()
+        self._bare = "n=,r=" + secrets.token_urlsafe(18)
+        self.first = "n,," + self._bare
+
+    def answer(self, challenge: str) -> str:
+        parts = dict(item.split("=", 1) for item in challenge.split(","))
+        rounds = int(parts["i"])
+        if rounds > 1_000_000:
+            raise NotPostgres
+        salted = hashlib.pbkdf2_hmac("sha256", self._password, base64.b64decode(parts["s"]), rounds)
+        client_key = hmac.digest(salted, b"Client Key", "sha256")
+        final = f"c=biws,r={parts['r']}"
+        signed = hmac.digest(
+            hashlib.sha256(client_key).digest(), f"{self._bare},{challenge},{final}".encode(), "sha256"
+        )
+        proof = bytes(a ^ b for a, b in zip(client_key, signed, strict=True))
+        return f"{final},p={base64.b64encode(proof).decode()}"
+
+
+def _send(wire: socket.socket, kind: bytes, body: bytes) -> None:
+    wire.sendall(kind + struct.pack("!I", len(body) + 4) + body)
+
+
+def _read_message(wire: socket.socket) -> tuple[bytes, bytes]:
+    head = _read_exactly(wire, 5)
+    size = struct.unpack("!I", head[1:])[0] - 4
+    if not 0 <= size <= LONGEST_MESSAGE:
+        raise NotPostgres
+    return head[:1], _read_exactly(wire, size)
+
+
+def _read_exactly(wire: socket.socket, size: int) -> bytes:
+    parts = bytearray()
+    while len(parts) < size:
+        part = wire.recv(size - len(parts))
+        if not part:
+            raise ConnectionResetError("the server closed the connection")
+        parts += part
+    return bytes(parts)
+
+
+def _read_error(payload: bytes) -> tuple[str, str]:
+    fields = {item[:1]: item[1:].decode(errors="replace") for item in payload.split(b"\0") if item}
+    return fields.get(b"C", "XX000"), fields.get(b"M", "")
