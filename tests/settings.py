@@ -1,19 +1,30 @@
 """The portal's own settings, on a PostgreSQL server that this process starts itself."""
 
+import atexit
 import os
 
 from cryptography.fernet import Fernet
 
 from devstack.pytest_servers import ensure_portal_database
+from devstack.redis import RedisServer
+from devstack.workspace import make_workspace
+
+
+def start_redis() -> str:
+    """Start a Redis for this process and return its URL; it stops at exit."""
+    server = RedisServer(make_workspace("tests-redis") / "redis").start()
+    atexit.register(server.stop)
+    return server.url()
+
 
 os.environ.setdefault("PORTAL_SECRET_KEY", "only-for-tests-" + "x" * 50)
 os.environ.setdefault("PORTAL_ENCRYPTION_KEYS", Fernet.generate_key().decode())
 os.environ.setdefault("PORTAL_INSTALLATION_ID", "0123456789ab")
 os.environ.setdefault("PORTAL_INSECURE_HTTP", "1")
-os.environ.setdefault("REDIS_URL", "redis://127.0.0.1:1/0")  # nobody listens there: a lost broker is the normal case
+os.environ["REDIS_URL"] = start_redis()
 os.environ["DATABASE_URL"] = ensure_portal_database()
 
-from portal.settings import *  # noqa: F403
+from portal.settings import *  # noqa: E402, F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]

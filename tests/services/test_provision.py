@@ -1,0 +1,182 @@
+"""What workers do: claim, apply and end on a real server, record; and the sweep that finds what was lost."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.utils import timezone
+
+from accessmgmt.domain.states import EndReason, GrantState
+from accessmgmt.models import AuditEvent, Endpoint, Grant
+from accessmgmt.services import provision
+from accessmgmt.services.grants import begin_end
+from devstack.postgres import PostgresServer
+from tests import factories
+from tests.targets import log_in, make_target, portal_roles
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def server(target_server: Callable[[int], PostgresServer]) -> PostgresServer:
+    """The target."""
+    return target_server(18)
+
+
+@pytest.fixture
+def facts(server: PostgresServer) -> dict[str, Any]:
+    """The connection fields of a database of its own."""
+    return make_target(server)
+
+
+@pytest.fixture
+def endpoint(facts: dict[str, Any]) -> Endpoint:
+    """SELECT on public of that database."""
+    return factories.make_endpoint(resource=factories.make_resource(**facts))
+
+
+@pytest.fixture
+def roles(server: PostgresServer) -> Callable[[], set[str]]:
+    """Return a function to the portal's login roles on the target, without those that other tests left."""
+    before = portal_roles(server)
+    return lambda: portal_roles(server) - before
+
+
+def queued(endpoint: Endpoint, **fields: Any) -> Grant:
+    return factories.make_grant("queued", endpoint=endpoint, **fields)
+
+
+def begin_release(grant: Grant) -> None:
+    begin_end(actor=grant.user, grant_id=grant.pk, reason=EndReason.RELEASED, action="grant.released")
+
+
+def test_a_grant_lives_and_ends_with_proof(
+    roles: Callable[[], set[str]], facts: dict[str, Any], endpoint: Endpoint
+) -> None:
+    grant = queued(endpoint)
+    assert provision.apply_grant(grant.pk) == GrantState.ACTIVE
+    assert provision.apply_grant(grant.pk) == "nothing to do"
+    grant.refresh_from_db()
+    assert grant.expires_at is not None
+    assert abs((grant.expires_at - timezone.now()).total_seconds() - grant.ttl_seconds) < 30
+    assert grant.lease_token is None
+    with log_in(facts, grant.role_name, grant.password) as session:
+        assert session.execute("SELECT count(*) FROM customers").fetchone() == (10,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            session.execute("SELECT * FROM secret.payroll")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            session.execute("UPDATE customers SET note = ''")
+        begin_release(grant)
+        assert provision.end_grant(grant.pk) == GrantState.ENDED
+        assert provision.end_grant(grant.pk) == "nothing to do"
+        with pytest.raises(psycopg.OperationalError):
+            session.execute("SELECT 1")
+    grant.refresh_from_db()
+    assert grant.password == ""
+    assert len(grant.end_receipt["sessions"]) == 1
+    assert roles() == set()
+    actions = list(AuditEvent.objects.order_by("id").values_list("action", flat=True))
+    assert actions == ["grant.applied", "grant.released", "grant.ended"]
+
+
+def test_a_lease_keeps_others_away_until_it_is_over(endpoint: Endpoint) -> None:
+    grant = queued(endpoint)
+    assert provision.claim(grant.pk, (GrantState.QUEUED,)) is not None
+    assert provision.apply_grant(grant.pk) == "nothing to do"
+    assert provision.sweep() == 0
+    Grant.objects.filter(pk=grant.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert provision.sweep() == 1
+    assert provision.apply_grant(grant.pk) == GrantState.ACTIVE
+
+
+def test_released_while_it_is_applied_it_ends_after_the_worker_let_go(
+    roles: Callable[[], set[str]], endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grant = queued(endpoint)
+    real_apply = provision.apply.apply_grant
+
+    def apply_and_be_released_meanwhile(*args: Any, **kwargs: Any) -> Any:
+        receipt = real_apply(*args, **kwargs)
+        begin_release(grant)
+        assert provision.end_grant(grant.pk) == "nothing to do", "the ending must wait for the lease"
+        return receipt
+
+    monkeypatch.setattr(provision.apply, "apply_grant", apply_and_be_released_meanwhile)
+    assert provision.apply_grant(grant.pk) == GrantState.ENDING
+    assert roles() == {grant.role_name}
+    assert provision.end_grant(grant.pk) == GrantState.ENDED
+    assert roles() == set()
+
+
+def test_a_worker_that_lost_its_lease_records_nothing(endpoint: Endpoint) -> None:
+    grant = queued(endpoint)
+    claimed = provision.claim(grant.pk, (GrantState.QUEUED,))
+    assert claimed is not None
+    Grant.objects.filter(pk=grant.pk).update(lease_token=uuid.uuid4())
+    receipt = provision.apply.apply_grant(endpoint.resource.as_target(), claimed.as_order(with_password=True))
+    assert provision._record_active(claimed, receipt) == "lease lost"
+    grant.refresh_from_db()
+    assert grant.state == GrantState.APPLYING
+    with pytest.raises(Exception, match="Another worker"):
+        provision.renew_lease(grant.pk, claimed.lease_token)
+
+
+def test_what_matches_nothing_fails_and_is_cleaned(roles: Callable[[], set[str]], facts: dict[str, Any]) -> None:
+    nothing = factories.make_authorization(permissions={"grants": ["SELECT"], "schemas": ["nowhere"], "tables": ["*"]})
+    endpoint = factories.make_endpoint(resource=factories.make_resource(**facts), authorization=nothing)
+    grant = queued(endpoint)
+    assert provision.apply_grant(grant.pk) == GrantState.FAILED
+    grant.refresh_from_db()
+    assert grant.password == ""
+    assert grant.last_error["what"]
+    assert roles() == set()
+    assert AuditEvent.objects.filter(action="grant.failed").exists()
+
+
+def test_an_unreachable_target_is_tried_again_and_given_up_in_the_end(facts: dict[str, Any]) -> None:
+    facts["port"] = 1
+    grant = queued(factories.make_endpoint(resource=factories.make_resource(**facts)))
+    assert provision.apply_grant(grant.pk) == GrantState.APPLYING
+    grant.refresh_from_db()
+    assert grant.last_error["what"]
+    assert grant.next_attempt_at > timezone.now()
+    late = timezone.now() - timedelta(seconds=settings.PORTAL_APPLY_GIVE_UP_SECONDS + 1)
+    Grant.objects.filter(pk=grant.pk).update(queued_at=late)
+    assert provision.apply_grant(grant.pk) == GrantState.ENDING
+    for _ in range(3):
+        assert provision.end_grant(grant.pk) == GrantState.ENDING, "an ending is never given up"
+    grant.refresh_from_db()
+    assert grant.attempts >= 3
+    Grant.objects.filter(pk=grant.pk).update(end_requested_at=late)
+    assert Grant.objects.overdue().get() == grant
+
+
+def test_the_sweep_ends_what_is_due_and_wakes_what_waits(endpoint: Endpoint) -> None:
+    past = timezone.now() - timedelta(seconds=1)
+    due = factories.make_grant("active", endpoint=endpoint, expires_at=past)
+    waiting = queued(endpoint, next_attempt_at=past)
+    factories.make_grant("active", endpoint=endpoint)
+    factories.make_grant("ended", endpoint=endpoint)
+    assert provision.sweep() == 2
+    assert provision.sweep() == 0, "what was woken is left alone for a while"
+    due.refresh_from_db()
+    assert (due.state, due.end_reason) == (GrantState.ENDING, EndReason.EXPIRED)
+    waiting.refresh_from_db()
+    assert waiting.state == GrantState.QUEUED
+
+
+def test_a_role_that_somebody_dropped_still_ends(server: PostgresServer, endpoint: Endpoint) -> None:
+    grant = queued(endpoint)
+    provision.apply_grant(grant.pk)
+    with server.connect() as conn:
+        conn.execute(f'DROP ROLE "{grant.role_name}"')
+    begin_release(grant)
+    assert provision.end_grant(grant.pk) == GrantState.ENDED
+    grant.refresh_from_db()
+    assert grant.end_receipt["role_was_absent"] is True
