@@ -23,19 +23,18 @@ from devstack.postgres_binaries import (
     template_cluster,
 )
 from devstack.process import (
+    DIRECTORY_MARKER,
     ChildProcess,
     ProcessError,
-    ProcessId,
     descendants,
-    marked_processes,
-    wait_until,
+    end_processes,
+    processes_of,
 )
 from devstack.standby import copy_primary
 
 __all__ = ["VERSIONS", "PostgresServer", "StopMode", "psql_path"]
 
 SUPERUSER = "postgres"
-_MARKER = "DEVSTACK_PGDATA"
 _START_ATTEMPTS = 5
 
 _BASE_SETTINGS: Mapping[str, str] = {
@@ -318,7 +317,7 @@ class PostgresServer:
             name=f"postgres-{self.version}",
             argv=[str(program(self.version, "postgres")), "-D", str(self.data)],
             log_path=self.log_path,
-            env={"PATH": "/usr/bin:/bin", "HOME": str(self.data), "LC_ALL": "C", _MARKER: str(self.data)},
+            env={"PATH": "/usr/bin:/bin", "HOME": str(self.data), "LC_ALL": "C", DIRECTORY_MARKER: str(self.directory)},
             cwd=Path("/"),
             account=self._account,
             death_signal=signal.SIGINT if self.durable else signal.SIGQUIT,
@@ -348,21 +347,10 @@ class PostgresServer:
 
     def _clear_stale(self) -> None:
         """End a server that outlived its runner in this folder, and remove the lock file of one that did not."""
-        left = marked_processes(_MARKER, str(self.data))
+        left = processes_of(self.directory)
         families = [*left, *(child for parent in left for child in descendants(parent.pid))]
-        _end_all(families, _SIGNALS[StopMode.FAST])
+        end_processes(families, signal.SIGINT, timeout=20)
         (self.data / "postmaster.pid").unlink(missing_ok=True)
-
-
-def _end_all(processes: Sequence[ProcessId], number: signal.Signals) -> None:
-    for process in processes:
-        process.kill(number)
-    try:
-        wait_until(lambda: not any(p.is_alive for p in processes), timeout=20, what="left-over server stops")
-    except ProcessError:
-        for process in processes:
-            process.kill()
-        wait_until(lambda: not any(p.is_alive for p in processes), timeout=5, what="left-over server is killed")
 
 
 def _quoted(value: str | int | bool) -> str:

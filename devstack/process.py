@@ -23,6 +23,9 @@ from devstack.accounts import Account, drop_arguments, setpriv
 POLL_SECONDS = 0.01
 _PR_SET_PDEATHSIG = 1
 
+# Every server has its folder in this environment variable, so that one that outlived its runner can be found.
+DIRECTORY_MARKER = "DEVSTACK_DIRECTORY"
+
 
 class ProcessError(RuntimeError):
     """A child did not start, did not get ready, or did not stop."""
@@ -206,9 +209,9 @@ def group_members(group: int) -> list[ProcessId]:
     return [ProcessId(pid, found[2]) for pid, found in _all_stats() if found[3] == group and found[0] not in "ZX"]
 
 
-def marked_processes(name: str, value: str) -> list[ProcessId]:
-    """Return the live processes, other than this one, that were started with the environment variable name=value."""
-    marker = f"{name}={value}".encode()
+def processes_of(folder: Path) -> list[ProcessId]:
+    """Return the live processes, other than this one, whose DIRECTORY_MARKER is the folder or one in it."""
+    exact = f"{DIRECTORY_MARKER}={folder}".encode()
     result = []
     for pid, found in _all_stats():
         if pid == os.getpid() or found[0] in "ZX":
@@ -217,9 +220,20 @@ def marked_processes(name: str, value: str) -> list[ProcessId]:
             environment = Path(f"/proc/{pid}/environ").read_bytes()
         except OSError:
             continue
-        if marker in environment.split(b"\0"):
+        if any(entry == exact or entry.startswith(exact + b"/") for entry in environment.split(b"\0")):
             result.append(ProcessId(pid, found[2]))
     return result
+
+
+def end_processes(processes: Sequence[ProcessId], number: signal.Signals, *, timeout: float) -> None:
+    """Ask processes that need not be children of ours to end, then insist."""
+    for process in processes:
+        process.kill(number)
+    with contextlib.suppress(ProcessError):
+        wait_until(lambda: not any(p.is_alive for p in processes), timeout=timeout, what="left-over processes end")
+    for process in processes:
+        process.kill()
+    wait_until(lambda: not any(p.is_alive for p in processes), timeout=10, what="left-over processes are killed")
 
 
 def _all_stats() -> list[tuple[int, tuple[str, int, str, int]]]:

@@ -11,9 +11,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from psycopg import sql
 
 from devstack.certs import CertificateAuthority
+from devstack.portal_database import create_portal_database
 from devstack.postgres import PostgresServer
 from devstack.redis import RedisServer
 from devstack.workspace import make_workspace
@@ -46,19 +46,7 @@ def portal_server() -> PostgresServer:
 @cache
 def ensure_portal_database() -> str:
     """Return the DATABASE_URL of the portal's database, starting its server on the first call."""
-    return create_portal_database(portal_server())
-
-
-def create_portal_database(server: PostgresServer, *, name: str = "portal", password: str = "portal") -> str:  # noqa: S107
-    """Make a role that may create databases and a database it owns, unless they are there; return the URL."""
-    role = sql.Identifier(name)
-    with server.connect() as conn:
-        verb = "ALTER" if conn.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone() else "CREATE"
-        text = sql.SQL("{verb} ROLE {role} LOGIN CREATEDB PASSWORD {password}")
-        conn.execute(text.format(verb=sql.SQL(verb), role=role, password=sql.Literal(password)))
-        if conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
-            conn.execute(sql.SQL("CREATE DATABASE {name} OWNER {role}").format(name=role, role=role))
-    return f"postgres://{name}:{password}@127.0.0.1:{server.port}/{name}"
+    return create_portal_database(portal_server(), password="portal")  # noqa: S106
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from devstack.ports import free_port
-from devstack.process import ChildProcess, ProcessError
+from devstack.process import DIRECTORY_MARKER, ChildProcess, ProcessError
 
 _START_ATTEMPTS = 5
 
@@ -90,6 +90,10 @@ class RedisServer:
             self._process.kill()
             self._process = None
 
+    def log_tail(self, lines: int = 25) -> str:
+        """Return the end of the server's log."""
+        return ChildProcess("log", [], self.directory / "redis.log").log_tail(lines)
+
     def flush(self) -> None:
         """Forget all keys, that is all messages that wait."""
         self.command("FLUSHALL")
@@ -131,4 +135,5 @@ class RedisServer:
             "daemonize": "no",
         }
         argv = [str(redis_program()), *(word for name, value in options.items() for word in (f"--{name}", value))]
-        return ChildProcess("redis", argv, self.directory / "redis.log", env=dict(os.environ))
+        environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), DIRECTORY_MARKER: str(self.directory)}
+        return ChildProcess("redis", argv, self.directory / "redis.log", env=environment)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from devstack.paths import ROOT
-from devstack.process import ChildProcess, ProcessError, marked_processes, wait_until
+from devstack.process import ChildProcess, ProcessError, processes_of, wait_until
 from devstack.redis import RedisServer
 
 RUNNER = """
@@ -31,34 +31,32 @@ sys.stdin.read()
 
 @pytest.mark.parametrize("mode", ["durable", "fast"])
 def test_a_killed_runner_leaves_nothing(tmp_path, mode):
-    marker = str(tmp_path)
     runner = subprocess.Popen(
         [sys.executable, "-c", RUNNER, str(tmp_path), mode],
         cwd=ROOT,
-        env={"PATH": "/usr/bin:/bin", "DEVSTACK_TEST": marker},
+        env={"PATH": "/usr/bin:/bin", "DEVSTACK_DIRECTORY": str(tmp_path)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
     json.loads(runner.stdout.readline())
-    data = str(tmp_path / "postgres" / "data")
-    assert marked_processes("DEVSTACK_PGDATA", data)
+    assert processes_of(tmp_path / "postgres")
     runner.send_signal(signal.SIGKILL)
     runner.communicate()
 
     def is_clean() -> bool:
-        return not marked_processes("DEVSTACK_PGDATA", data) and not marked_processes("DEVSTACK_TEST", marker)
+        return not processes_of(tmp_path)
 
     wait_until(is_clean, timeout=15, what="all servers are gone")
 
 
 def test_stop_ends_grandchildren_and_the_stubborn(tmp_path):
     script = "trap '' TERM; sleep 600 & setsid sleep 600 & echo started; while :; do sleep 600; done"
-    environment = {"PATH": "/usr/bin:/bin", "DEVSTACK_TEST": str(tmp_path)}
+    environment = {"PATH": "/usr/bin:/bin", "DEVSTACK_DIRECTORY": str(tmp_path)}
     child = ChildProcess("stubborn", ["sh", "-c", script], tmp_path / "log", env=environment)
     child.start()
-    child.wait_ready(lambda: len(marked_processes("DEVSTACK_TEST", str(tmp_path))) == 4)
+    child.wait_ready(lambda: len(processes_of(tmp_path)) == 4)
     child.stop(timeout=0.1)
-    assert not marked_processes("DEVSTACK_TEST", str(tmp_path))
+    assert not processes_of(tmp_path)
 
 
 def test_a_child_that_exits_shows_its_log(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 
 from devstack.accounts import server_account
 from devstack.postgres import VERSIONS, PostgresServer
-from devstack.process import descendants, marked_processes, wait_until
+from devstack.process import descendants, processes_of, wait_until
 
 
 @pytest.fixture
@@ -121,9 +121,9 @@ def test_root_drops_privileges_even_below_a_private_folder(tmp_path):
 
 def test_nothing_is_left_after_destroy(new_server):
     server = new_server().start()
-    assert marked_processes("DEVSTACK_PGDATA", str(server.data))
+    assert processes_of(server.directory)
     server.destroy()
-    assert not marked_processes("DEVSTACK_PGDATA", str(server.data))
+    assert not processes_of(server.directory)
     assert not server.directory.exists()
 
 
