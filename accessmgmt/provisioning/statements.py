@@ -292,3 +292,31 @@ def drop_owned(role: str) -> Statement:
 def drop_role(role: str) -> Statement:
     """Drop the login role."""
     return Statement("drop the login role", sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+
+
+READ_ABILITIES = Statement(
+    "read what the admin role may do", load("abilities").format(admin_role=sql.Literal(ADMIN_ROLE))
+)
+
+
+def rehearse(role: str, capability: str, server_version: int) -> list[Statement]:
+    """Make two roles, a grant and its end, in a transaction that is rolled back."""
+    named = sql.Identifier(role)
+    return [
+        BEGIN,
+        Statement("rehearse: create a role", sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(capability))),
+        Statement("rehearse: create a login", sql.SQL("CREATE ROLE {} NOLOGIN").format(named)),
+        comment_on_role(role, "access-portal rehearsal"),
+        grant_membership(capability, role, server_version),
+        Statement(
+            "rehearse: verify",
+            sql.SQL("SELECT pg_has_role({}, {}, 'USAGE') AS is_member").format(
+                sql.Literal(role), sql.Literal(capability)
+            ),
+        ),
+        fence_login(role),
+        revoke_membership(capability, role, None),
+        drop_role(role),
+        drop_role(capability),
+        ROLLBACK,
+    ]

@@ -1,0 +1,232 @@
+"""The connection test: a ladder of rungs, each says what was found, or why it failed and what mends it."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from accessmgmt.domain.errors import TargetError
+from accessmgmt.domain.targets import Rung, RungState, SslMode, Target
+from accessmgmt.provisioning.budget import Budget
+from accessmgmt.provisioning.connect import admin_session, forget_connections
+from accessmgmt.provisioning.credentials import forget_secret, resolve_target
+from accessmgmt.provisioning.diagnosis import (
+    login_error,
+    reach_port,
+    resolve_host,
+    shake_hands,
+    try_log_in,
+)
+from accessmgmt.provisioning.execute import Row, Session
+from accessmgmt.provisioning.plan import membership_fix
+from accessmgmt.provisioning.statements import ADMIN_ROLE, READ_ABILITIES, rehearse
+
+BUDGET_SECONDS = 30.0
+FEW_DAYS = 30
+MUCH_USED = 0.9
+OLDEST_VERSION = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a rung came out."""
+
+    detail: str
+    fix: str = ""
+    state: RungState = RungState.PASSED
+
+
+@dataclass(slots=True)
+class Climb:
+    """What earlier rungs found and later ones need."""
+
+    given: Target
+    target: Target
+    host: str = ""
+    row: Row = field(default_factory=dict)
+    version: int = 0
+    session: Session | None = None
+
+
+def test_connection(target: Target) -> Iterator[Rung]:
+    """Climb from the name of the host to a rehearsal of a grant; yield each rung as it is known.
+
+    After a failure the rungs above are skipped. Nothing is left on the server, and no rung holds a secret.
+    """
+    climb = Climb(target, target)
+    steps: list[tuple[str, Callable[[Climb], Answer]]] = [
+        ("Credential", _credential),
+        ("Host name", _host_name),
+        ("Port", _port),
+        ("Encryption", _encryption),
+        ("Log-in", _log_in),
+        ("Server", _server),
+        ("Primary", _primary),
+        ("Rights", _rights),
+        ("Owners of tables", _owners),
+        ("Rehearsal", _rehearsal),
+        ("Connections", _connections),
+    ]
+    has_failed = False
+    for name, step in steps:
+        if has_failed:
+            yield Rung(name, RungState.SKIPPED, "Not tried, because of the failure above.")
+            continue
+        rung = _rung(name, step, climb)
+        has_failed = rung.state is RungState.FAILED
+        yield rung
+
+
+def _rung(name: str, step: Callable[[Climb], Answer], climb: Climb) -> Rung:
+    started = time.monotonic()
+    try:
+        answer = step(climb)
+    except TargetError as error:
+        answer = Answer(f"{error.what} {error.why}".strip(), error.todo, RungState.FAILED)
+    return Rung(name, answer.state, answer.detail, answer.fix, round((time.monotonic() - started) * 1_000, 1))
+
+
+def _credential(climb: Climb) -> Answer:
+    if climb.given.aws_secret is None:
+        return Answer("Kept in the portal, encrypted.")
+    forget_secret(climb.given)
+    climb.target = resolve_target(climb.given)
+    secret = climb.given.aws_secret
+    return Answer(f"Read from AWS Secrets Manager: “{secret.name}” in {secret.region}.")
+
+
+def _host_name(climb: Climb) -> Answer:
+    found = resolve_host(climb.target)
+    return Answer("; ".join(f"{host} is {', '.join(addresses)}" for host, addresses in found.items()) + ".")
+
+
+def _port(climb: Climb) -> Answer:
+    climb.host = reach_port(climb.target)
+    return Answer(f"{climb.host} answers on port {climb.target.port}.")
+
+
+def _encryption(climb: Climb) -> Answer:
+    mode = climb.target.ssl_mode
+    facts = shake_hands(climb.target, climb.host)
+    if facts.certificate is None:
+        fix = "Set ssl_mode to verify-full." if facts.is_offered else "Switch TLS on at the server (ssl = on)."
+        return Answer("Not encrypted: passwords are safe, data is not.", fix, RungState.WARNED)
+    certificate = facts.certificate
+    days = certificate.days_left()
+    detail = f"{facts.version}, certificate {certificate.subject}, {days} days left."
+    if days < FEW_DAYS:
+        return Answer(detail, "Renew the server's certificate soon.", RungState.WARNED)
+    if mode is SslMode.VERIFY_FULL:
+        return Answer(f"{detail} Signer and name verified.")
+    if mode is SslMode.VERIFY_CA or (mode is SslMode.REQUIRE and climb.target.tls_root_cert):
+        return Answer(f"{detail} Signer verified, name not.", "verify-full verifies the name as well.")
+    return Answer(
+        f"{detail} Not verified.", "Set ssl_mode to verify-full and paste the root certificate.", RungState.WARNED
+    )
+
+
+def _log_in(climb: Climb) -> Answer:
+    answer = try_log_in(climb.target, climb.host)
+    error = login_error(climb.target, climb.host, answer)
+    if error is not None:
+        raise error
+    how = {"scram": "SCRAM-SHA-256", "none": "its client certificate"}.get(answer.method, answer.method)
+    return Answer(f"“{climb.target.username}” is let into “{climb.target.database_name}” by {how}.")
+
+
+def _server(climb: Climb) -> Answer:
+    forget_connections(climb.given)
+    with admin_session(climb.given, Budget(BUDGET_SECONDS)) as session:
+        climb.version = session.server_version
+        climb.row = session.ask(READ_ABILITIES)[0]
+    role = "standby" if climb.row["in_recovery"] else "primary"
+    detail = f"PostgreSQL {climb.row['version']}, {role}."
+    if climb.version < OLDEST_VERSION:
+        return Answer(detail, f"The portal is made for PostgreSQL {OLDEST_VERSION} and later.", RungState.WARNED)
+    return Answer(detail)
+
+
+def _primary(climb: Climb) -> Answer:
+    """A standby needs its primary, where roles are made; both have to be the same cluster."""
+    linked = climb.given.primary
+    if not climb.row["in_recovery"]:
+        if linked is None:
+            return Answer("This server takes changes itself.")
+        return Answer(
+            "This server is no standby, but the resource links a primary.",
+            "Take the link to the primary out of the resource.",
+            RungState.FAILED,
+        )
+    if linked is None:
+        return Answer(
+            "This server is a standby, and the resource links no primary: no role can be made.",
+            "Link the resource of its primary (on the standby: SELECT sender_host, sender_port FROM"
+            " pg_stat_wal_receiver;).",
+            RungState.FAILED,
+        )
+    with admin_session(linked, Budget(BUDGET_SECONDS)) as session:
+        row = session.ask(READ_ABILITIES)[0]
+    if row["in_recovery"]:
+        return Answer(f"“{linked.name}” is a standby itself.", "Link the primary.", RungState.FAILED)
+    if row["system_identifier"] != climb.row["system_identifier"]:
+        return Answer(
+            f"“{linked.name}” is another cluster: its system identifier differs.",
+            "Link the primary that this standby streams from.",
+            RungState.FAILED,
+        )
+    climb.row = {**row, "connections": climb.row["connections"], "most_connections": climb.row["most_connections"]}
+    return Answer(f"“{linked.name}” is reached, and is the primary of this standby.")
+
+
+def _rights(climb: Climb) -> Answer:
+    row = climb.row
+    if row["is_superuser"]:
+        return Answer(
+            f"{row['acting_as']} is a superuser: enough, and more than is needed.",
+            f"Better is a login that only steps into {ADMIN_ROLE}.",
+        )
+    if not row["may_create_roles"]:
+        fix = f"ALTER ROLE {_quoted(row['acting_as'])} CREATEROLE;"
+        if row["has_admin_role"] and row["acting_as"] != ADMIN_ROLE:
+            option = " WITH INHERIT FALSE, SET TRUE" if climb.version >= 16 else ""
+            fix = f"GRANT {ADMIN_ROLE} TO {_quoted(row['logged_in_as'])}{option};"
+        return Answer(f"{row['acting_as']} may not create roles.", fix, RungState.FAILED)
+    if not row["may_signal"]:
+        return Answer(
+            f"{row['acting_as']} may create roles, but not end the sessions of others.",
+            f"GRANT pg_signal_backend TO {_quoted(row['acting_as'])};",
+            RungState.FAILED,
+        )
+    return Answer(f"As {row['acting_as']}: creates roles, ends sessions.")
+
+
+def _owners(climb: Climb) -> Answer:
+    missing = climb.row["owners_not_held"]
+    if not missing:
+        return Answer("The tables of every owner can be shared.")
+    fix = membership_fix(missing, climb.version, climb.row["acting_as"])
+    state = RungState.WARNED if climb.row["owners_held"] else RungState.FAILED
+    return Answer(f"Tables of {', '.join(missing)} cannot be shared.", fix, state)
+
+
+def _rehearsal(climb: Climb) -> Answer:
+    writable = climb.given.primary or climb.given
+    suffix = secrets.token_hex(6)
+    with admin_session(writable, Budget(BUDGET_SECONDS)) as session:
+        statements = rehearse(f"jit_rehearsal_{suffix}", f"jitb_rehearsal_{suffix}", session.server_version)
+        session.send(statements)
+    return Answer("A login was made, given a role, fenced and dropped; all of it was rolled back.")
+
+
+def _connections(climb: Climb) -> Answer:
+    used, most = climb.row["connections"], climb.row["most_connections"]
+    detail = f"{used} of {most} connections are used."
+    if used >= most * MUCH_USED:
+        return Answer(detail, "Raise max_connections, or let clients share connections.", RungState.WARNED)
+    return Answer(detail)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

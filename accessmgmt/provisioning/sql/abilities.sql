@@ -1,0 +1,29 @@
+-- What the admin role may do on this server, and how the server is. One row.
+SELECT current_setting('server_version') AS version,
+       pg_is_in_recovery() AS in_recovery,
+       (SELECT s.system_identifier::text FROM pg_control_system() s) AS system_identifier,
+       session_user::text AS logged_in_as,
+       current_user::text AS acting_as,
+       me.rolsuper AS is_superuser,
+       me.rolcreaterole AS may_create_roles,
+       pg_has_role(current_user, 'pg_signal_backend', 'USAGE') AS may_signal,
+       EXISTS (SELECT FROM pg_roles r WHERE r.rolname = {admin_role}) AS has_admin_role,
+       (SELECT count(*) FROM pg_stat_activity a WHERE a.backend_type = 'client backend') AS connections,
+       current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+           AS most_connections,
+       ARRAY(SELECT DISTINCT pg_get_userbyid(c.relowner)::text
+             FROM pg_class c
+             JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+               AND NOT pg_has_role(current_user, c.relowner, 'USAGE')
+               AND NOT has_table_privilege(c.oid, 'SELECT WITH GRANT OPTION')
+               AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+                               AND d.deptype = 'e')
+             ORDER BY 1) AS owners_not_held,
+       (SELECT count(DISTINCT c.relowner)
+        FROM pg_class c
+        JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+          AND pg_has_role(current_user, c.relowner, 'USAGE')) AS owners_held
+FROM pg_roles me
+WHERE me.rolname = current_user
