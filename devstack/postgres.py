@@ -127,13 +127,16 @@ class PostgresServer:
                 self._port = free_port()
             self.configure()
             self._process = self._new_process()
-            log_size = self.log_path.stat().st_size if self.log_path.exists() else 0
             self._process.start()
             try:
                 self._process.wait_ready(self._accepts, timeout=timeout)
             except ProcessError:
                 self._process.kill()
-                if self._has_fixed_port or attempt == _START_ATTEMPTS or not self._lost_port(log_size):
+                if (
+                    self._has_fixed_port
+                    or attempt == _START_ATTEMPTS
+                    or "Address already in use" not in self._process.log_since_start()
+                ):
                     raise
                 self._port = None
                 continue
@@ -267,9 +270,16 @@ class PostgresServer:
             port=port,
         )
         standby._prepare_directory()
-        copy_primary(self.connect, self.version, self.data, standby.data, self.dsn(), standby._account)
+        slot = copy_primary(self.connect, self.version, self.data, standby.data, standby._account)
+        standby._slot_file.write_text(slot)
         standby._write_password(self.password)
-        return standby
+        return standby.follow(self)
+
+    def follow(self, primary: "PostgresServer") -> Self:
+        """Point this standby, made by `create_standby` in an earlier run perhaps, to where its primary is now."""
+        slot = self._slot_file.read_text()
+        self.settings.update(primary_conninfo=primary.dsn(), primary_slot_name=slot)
+        return self
 
     # --- files ---
 
@@ -305,6 +315,10 @@ class PostgresServer:
     def _password_file(self) -> Path:
         return self.directory / "superuser.password"
 
+    @property
+    def _slot_file(self) -> Path:
+        return self.directory / "slot"
+
     def _write_password(self, password: str) -> None:
         self._password_file.unlink(missing_ok=True)
         self._password_file.touch(mode=0o600)
@@ -339,11 +353,6 @@ class PostgresServer:
             # Refused log-ins are an answer too: pg_hba.conf may shut the superuser out on purpose.
             return error.pgconn is not None and "FATAL" in str(error)
         return True
-
-    def _lost_port(self, log_offset: int) -> bool:
-        with self.log_path.open("rb") as log:
-            log.seek(log_offset)
-            return b"Address already in use" in log.read()
 
     def _clear_stale(self) -> None:
         """End a server that outlived its runner in this folder, and remove the lock file of one that did not."""

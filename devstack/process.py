@@ -52,6 +52,7 @@ class ChildProcess:
     account: Account | None = None
     death_signal: signal.Signals = signal.SIGKILL
     _popen: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _log_offset: int = field(default=0, init=False)
 
     @property
     def pid(self) -> int | None:
@@ -70,6 +71,7 @@ class ChildProcess:
         if self.is_running:
             raise ProcessError(f"{self.name} runs already")
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        self._log_offset = self.log_path.stat().st_size if self.log_path.exists() else 0
         self._popen = _on_spawner(self._spawn)
 
     def wait_ready(self, condition: Callable[[], bool], *, timeout: float = 30) -> None:
@@ -114,6 +116,12 @@ class ChildProcess:
         except OSError:
             return "(no log)"
         return "\n".join(text.splitlines()[-lines:])
+
+    def log_since_start(self) -> str:
+        """Return what the child has written since its last start."""
+        with self.log_path.open("rb") as log:
+            log.seek(self._log_offset)
+            return log.read().decode(errors="replace")
 
     def _kill_family(self, family: Sequence["ProcessId"]) -> None:
         """Kill what is left of the child, its process group and the given descendants; wait until they are gone."""

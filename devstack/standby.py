@@ -34,20 +34,16 @@ def copy_primary(
     version: int,
     source: Path,
     target: Path,
-    conninfo: str,
     account: Account | None,
-) -> None:
-    """Make `target` a standby of the server whose files are in `source` and that `conninfo` reaches."""
+) -> str:
+    """Make `target` the files of a standby of the server whose own are in `source`; return its slot's name."""
     slot = f"standby_{secrets.token_hex(4)}"
     with connect() as conn:
         conn.execute("SELECT pg_create_physical_replication_slot(%s, true)", [slot])
         label = _backup(conn, version, source, target)
     _write(target / "backup_label", label, account)
     _write(target / "standby.signal", "", account)
-    quoted = conninfo.replace("'", "''")
-    settings = f"primary_conninfo = '{quoted}'\nprimary_slot_name = '{slot}'\n"
-    with (target / "postgresql.auto.conf").open("a") as conf:
-        conf.write(settings)
+    return slot
 
 
 def _backup(conn: psycopg.Connection, version: int, source: Path, target: Path) -> str:
