@@ -18,6 +18,7 @@ ALLOWED_HOSTS: list[str] = env.list("PORTAL_ALLOWED_HOSTS", default=["localhost"
 BASE_URL: str = env.str("PORTAL_BASE_URL", default="http://localhost:8000")
 IS_HTTP_INSECURE: bool = env.bool("PORTAL_INSECURE_HTTP", default=False)
 IS_ROLE_NAME_OPAQUE: bool = env.bool("PORTAL_OPAQUE_ROLE_NAMES", default=False)
+SHORTEST_TTL_SECONDS: int = env.int("PORTAL_SHORTEST_TTL_SECONDS", default=60)
 DATABASE_URL: str = env.str("DATABASE_URL")
 REDIS_URL: str = env.str("REDIS_URL")
 LOG_LEVEL: str = env.str("PORTAL_LOG_LEVEL", default="INFO")

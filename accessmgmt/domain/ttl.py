@@ -7,16 +7,23 @@ import re
 from accessmgmt.domain.errors import InvalidError
 
 SHORTEST_SECONDS = 60
+_shortest_seconds = SHORTEST_SECONDS
 LONGEST_SECONDS = 365 * 86_400
 UNIT_SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 DURATION = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?", re.ASCII)
+
+
+def allow_shorter(seconds: int) -> None:
+    """Let durations be shorter than a minute in this process, for trials such as `make smoke`."""
+    global _shortest_seconds
+    _shortest_seconds = max(1, seconds)
 
 
 def parse_ttl(text: str) -> int:
     """Return the seconds of a duration such as "8h" or "1h30m".
 
     Units go from large to small (d, h, m, s), each at most once; white space around is ignored.
-    Raises InvalidError when the text is no duration or lies outside 1 minute to 365 days.
+    Raises InvalidError when the text is no duration or lies outside 1 minute (see allow_shorter) to 365 days.
     """
     cleaned = text.strip().lower()
     match = DURATION.fullmatch(cleaned)
@@ -31,10 +38,10 @@ def parse_ttl(text: str) -> int:
         for number, unit in zip(match.groups(), "dhms", strict=True)
         if number is not None
     )
-    if not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
+    if not _shortest_seconds <= seconds <= LONGEST_SECONDS:
         raise InvalidError(
             f"“{text}” is outside what is allowed.",
-            why="A duration is at least 1 minute and at most 365 days.",
+            why=f"A duration is at least {ttl_in_words(_shortest_seconds)} and at most 365 days.",
             todo='Write for example "8h".',
         )
     return seconds

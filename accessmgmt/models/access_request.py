@@ -7,7 +7,7 @@ from django.db.models import Q
 
 from accessmgmt.domain.permissions import PermissionSet, parse_permissions
 from accessmgmt.domain.states import RequestState
-from accessmgmt.domain.ttl import LONGEST_SECONDS, SHORTEST_SECONDS, ttl_in_words
+from accessmgmt.domain.ttl import LONGEST_SECONDS, ttl_in_words
 
 
 class AccessRequestQuerySet(models.QuerySet["AccessRequest"]):
@@ -57,7 +57,7 @@ class AccessRequest(models.Model):
                 condition=Q(state__in=[s.value for s in RequestState]), name="access_request_state_known"
             ),
             models.CheckConstraint(
-                condition=Q(duration_seconds__gte=SHORTEST_SECONDS, duration_seconds__lte=LONGEST_SECONDS),
+                condition=Q(duration_seconds__gte=1, duration_seconds__lte=LONGEST_SECONDS),
                 name="access_request_duration_in_range",
             ),
             models.CheckConstraint(

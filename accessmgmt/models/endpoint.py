@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
 
-from accessmgmt.domain.ttl import LONGEST_SECONDS, SHORTEST_SECONDS, ttl_in_words
+from accessmgmt.domain.ttl import LONGEST_SECONDS, ttl_in_words
 
 
 class Endpoint(models.Model):
@@ -29,7 +29,7 @@ class Endpoint(models.Model):
         constraints = (
             models.CheckConstraint(condition=Q(type="direct"), name="endpoint_type_direct"),
             models.CheckConstraint(
-                condition=Q(ttl_seconds__gte=SHORTEST_SECONDS, ttl_seconds__lte=LONGEST_SECONDS),
+                condition=Q(ttl_seconds__gte=1, ttl_seconds__lte=LONGEST_SECONDS),
                 name="endpoint_ttl_in_range",
             ),
         )

@@ -14,7 +14,7 @@ from django.utils import timezone
 from accessmgmt.domain.permissions import PermissionSet, parse_permissions
 from accessmgmt.domain.states import LIVE_GRANT_STATES, EndReason, GrantState
 from accessmgmt.domain.targets import GrantOrder
-from accessmgmt.domain.ttl import LONGEST_SECONDS, SHORTEST_SECONDS
+from accessmgmt.domain.ttl import LONGEST_SECONDS
 from accessmgmt.models.fields import EncryptedTextField
 
 HELD_STATES = (GrantState.QUEUED, GrantState.APPLYING, GrantState.ACTIVE)
@@ -105,7 +105,7 @@ class Grant(models.Model):
                 name="grant_end_reason_known",
             ),
             models.CheckConstraint(
-                condition=Q(ttl_seconds__gte=SHORTEST_SECONDS, ttl_seconds__lte=LONGEST_SECONDS),
+                condition=Q(ttl_seconds__gte=1, ttl_seconds__lte=LONGEST_SECONDS),
                 name="grant_ttl_in_range",
             ),
             models.CheckConstraint(

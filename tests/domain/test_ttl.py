@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accessmgmt.domain.errors import InvalidError
-from accessmgmt.domain.ttl import LONGEST_SECONDS, SHORTEST_SECONDS, format_ttl, parse_ttl, ttl_in_words
+from accessmgmt.domain.ttl import (
+    LONGEST_SECONDS,
+    SHORTEST_SECONDS,
+    allow_shorter,
+    format_ttl,
+    parse_ttl,
+    ttl_in_words,
+)
 
 
 @pytest.mark.parametrize(
@@ -43,3 +50,13 @@ def test_what_is_written_is_read_back(seconds: int) -> None:
 def test_in_words() -> None:
     assert ttl_in_words(5_400) == "1 hour 30 minutes"
     assert ttl_in_words(86_400) == "1 day"
+
+
+def test_trials_may_allow_less_than_a_minute() -> None:
+    try:
+        allow_shorter(5)
+        assert parse_ttl("5s") == 5
+        with pytest.raises(InvalidError, match="5 seconds"):
+            parse_ttl("4s")
+    finally:
+        allow_shorter(SHORTEST_SECONDS)

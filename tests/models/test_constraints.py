@@ -60,7 +60,7 @@ def test_a_grant_is_held_once_per_person_and_endpoint() -> None:
         ("ended", {"password": "still here"}),
         ("ending", {"end_reason": ""}),
         ("nonsense", {}),
-        ("queued", {"ttl_seconds": 59}),
+        ("queued", {"ttl_seconds": 0}),
     ],
 )
 def test_a_grant_that_breaks_its_state_machine_is_refused(state: str, fields: dict[str, object]) -> None:
