@@ -260,7 +260,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='accessrequest',
-            constraint=models.CheckConstraint(condition=models.Q(('duration_seconds__gte', 60), ('duration_seconds__lte', 31536000)), name='access_request_duration_in_range'),
+            constraint=models.CheckConstraint(condition=models.Q(('duration_seconds__gte', 1), ('duration_seconds__lte', 31536000)), name='access_request_duration_in_range'),
         ),
         migrations.AddConstraint(
             model_name='accessrequest',
@@ -352,7 +352,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='grant',
-            constraint=models.CheckConstraint(condition=models.Q(('ttl_seconds__gte', 60), ('ttl_seconds__lte', 31536000)), name='grant_ttl_in_range'),
+            constraint=models.CheckConstraint(condition=models.Q(('ttl_seconds__gte', 1), ('ttl_seconds__lte', 31536000)), name='grant_ttl_in_range'),
         ),
         migrations.AddConstraint(
             model_name='grant',
@@ -380,6 +380,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='endpoint',
-            constraint=models.CheckConstraint(condition=models.Q(('ttl_seconds__gte', 60), ('ttl_seconds__lte', 31536000)), name='endpoint_ttl_in_range'),
+            constraint=models.CheckConstraint(condition=models.Q(('ttl_seconds__gte', 1), ('ttl_seconds__lte', 31536000)), name='endpoint_ttl_in_range'),
         ),
     ]
