@@ -1,61 +1,189 @@
-"""Placeholder until the pages arrive."""
+"""Groups: list, form, members and wires."""
 
 from __future__ import annotations
 
+from django.contrib import messages
 from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accessmgmt.views.permissions import UserRequest, admin_required
-
-
-@admin_required
-def group_list(request: UserRequest, pk: int = 0) -> HttpResponse:
-    """Arrives soon."""
-    return HttpResponse(status=501)
-
-
-@admin_required
-def create(request: UserRequest, pk: int = 0) -> HttpResponse:
-    """Arrives soon."""
-    return HttpResponse(status=501)
-
-
-@admin_required
-def detail(request: UserRequest, pk: int = 0) -> HttpResponse:
-    """Arrives soon."""
-    return HttpResponse(status=501)
-
-
-@admin_required
-def edit(request: UserRequest, pk: int = 0) -> HttpResponse:
-    """Arrives soon."""
-    return HttpResponse(status=501)
+from accessmgmt.domain.errors import InvalidError
+from accessmgmt.forms.groups import GroupForm, MembersForm, WireForm
+from accessmgmt.models import Endpoint, Group
+from accessmgmt.selectors.configuration import (
+    clean_pk,
+    clean_search,
+    endpoints_with_counts,
+    groups_for_list,
+    groups_with_counts,
+    live_grants_through,
+    members_for_list,
+    page_of,
+)
+from accessmgmt.services import configuration
+from accessmgmt.views.deleting import confirm_and_delete
+from accessmgmt.views.lists import columns, is_fragment, render_list
+from accessmgmt.views.permissions import UserRequest, admin_required, auditor_required
 
 
-@admin_required
-def delete(request: UserRequest, pk: int = 0) -> HttpResponse:
-    """Arrives soon."""
-    return HttpResponse(status=501)
-
-
-@admin_required
-def add_members(request: UserRequest, pk: int = 0) -> HttpResponse:
-    """Arrives soon."""
-    return HttpResponse(status=501)
-
-
-@admin_required
-def remove_member(request: UserRequest, pk: int = 0) -> HttpResponse:
-    """Arrives soon."""
-    return HttpResponse(status=501)
+@auditor_required
+@require_GET
+def group_list(request: UserRequest) -> HttpResponse:
+    """List the groups."""
+    search = clean_search(request.GET.get("q"))
+    rows = groups_for_list(search=search, sort=request.GET.get("sort", ""))
+    context = {
+        "page": page_of(rows, request.GET.get("page")),
+        "search": search,
+        "columns": columns(
+            request,
+            ("Name", "name"),
+            ("Description", ""),
+            ("Members", "members", "number"),
+            ("Endpoints", "endpoints", "number"),
+        ),
+    }
+    return render_list(request, "groups/list.html", context)
 
 
 @admin_required
-def wire(request: UserRequest, pk: int = 0) -> HttpResponse:
-    """Arrives soon."""
-    return HttpResponse(status=501)
+@require_http_methods(["GET", "HEAD", "POST"])
+def create(request: UserRequest) -> HttpResponse:
+    """Describe a new group."""
+    return _edit(request, None)
 
 
 @admin_required
-def unwire(request: UserRequest, pk: int = 0) -> HttpResponse:
-    """Arrives soon."""
-    return HttpResponse(status=501)
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit(request: UserRequest, pk: int) -> HttpResponse:
+    """Change a group's name or description."""
+    return _edit(request, get_object_or_404(Group, pk=pk))
+
+
+def _edit(request: UserRequest, group: Group | None) -> HttpResponse:
+    status, name = 200, str(group or "")
+    form = GroupForm(request.POST or None, instance=group)
+    if request.method == "POST":
+        if form.is_valid():
+            saved = configuration.save_group(actor=request.user, group=form.instance)
+            messages.success(request, f"“{saved}” is saved.")
+            return redirect("accessmgmt:group-detail", pk=saved.pk)
+        status = 422
+    return render(request, "groups/form.html", {"form": form, "group": group, "name": name}, status=status)
+
+
+@auditor_required
+@require_GET
+def detail(request: UserRequest, pk: int) -> HttpResponse:
+    """Show a group's members and the endpoints it is wired to."""
+    group = _get(pk)
+    name = "groups/detail.html#members" if is_fragment(request) else "groups/detail.html"
+    return render(request, name, _context(request, group))
+
+
+def _get(pk: int) -> Group:
+    return get_object_or_404(groups_with_counts(), pk=pk)
+
+
+def _context(
+    request: UserRequest, group: Group, *, members_form: MembersForm | None = None, wire_form: WireForm | None = None
+) -> dict[str, object]:
+    search = clean_search(request.GET.get("q"))
+    return {
+        "group": group,
+        "search": search,
+        "page": page_of(members_for_list(group, search=search), request.GET.get("page")),
+        "endpoints": endpoints_with_counts().filter(wires__group=group),
+        "members_form": members_form or MembersForm(),
+        "wire_form": wire_form or WireForm(group),
+    }
+
+
+@admin_required
+@require_POST
+def add_members(request: UserRequest, pk: int) -> HttpResponse:
+    """Add the people of a pasted list; nobody is added while an entry is no address."""
+    group = _get(pk)
+    form = MembersForm(request.POST)
+    if not form.is_valid():
+        return _changed(request, _context(request, group, members_form=form), "members", status=422)
+    new = configuration.add_members(actor=request.user, group=group, emails=form.cleaned_data["emails"])
+    known = len(form.cleaned_data["emails"]) - len(new)
+    said = f"{_people(len(new))} added." + (f" {_people(known)} in the group already." if known else "")
+    if not request.htmx:
+        messages.success(request, said)
+        return redirect("accessmgmt:group-detail", pk=pk)
+    return _changed(request, {**_context(request, _get(pk)), "said": said}, "members")
+
+
+@admin_required
+@require_POST
+def remove_member(request: UserRequest, pk: int) -> HttpResponse:
+    """Remove one person, and say what they still hold."""
+    group, email = _get(pk), request.POST.get("email", "")
+    configuration.remove_member(actor=request.user, group=group, email=email)
+    held = live_grants_through(group, email)
+    messages.success(request, f"{email} is no member of “{group}” any more.")
+    if held:
+        messages.warning(
+            request,
+            f"{email} still holds {held} live grant{'' if held == 1 else 's'} on this group's endpoints, until their"
+            " time is over. End them on the page of grants if that is too long.",
+        )
+    return redirect("accessmgmt:group-detail", pk=pk)
+
+
+@admin_required
+@require_POST
+def wire(request: UserRequest, pk: int) -> HttpResponse:
+    """Let the members activate one more endpoint."""
+    group = _get(pk)
+    form = WireForm(group, request.POST)
+    if not form.is_valid():
+        return _changed(request, _context(request, group, wire_form=form), "wires", status=422)
+    endpoint: Endpoint = form.cleaned_data["endpoint"]
+    configuration.wire_endpoint(actor=request.user, group=group, endpoint=endpoint)
+    said = f"{_people(group.members.count())} may use “{endpoint}” now."
+    if not request.htmx:
+        messages.success(request, said)
+        return redirect("accessmgmt:group-detail", pk=pk)
+    return _changed(request, {**_context(request, _get(pk)), "wire_said": said}, "wires")
+
+
+@admin_required
+@require_POST
+def unwire(request: UserRequest, pk: int) -> HttpResponse:
+    """Take an endpoint away from the group; live grants stay until their time is over."""
+    group = _get(pk)
+    endpoint_pk = clean_pk(request.POST.get("endpoint"))
+    if endpoint_pk is None:
+        raise InvalidError("No endpoint was named.", todo="Go back and choose one.")
+    endpoint = get_object_or_404(Endpoint, pk=endpoint_pk)
+    configuration.unwire_endpoint(actor=request.user, group=group, endpoint=endpoint)
+    messages.success(request, f"“{group}” is not wired to “{endpoint}” any more. Live grants stay until they end.")
+    return redirect("accessmgmt:group-detail", pk=pk)
+
+
+def _changed(request: UserRequest, context: dict[str, object], fragment: str, *, status: int = 200) -> HttpResponse:
+    name = f"groups/detail.html#{fragment}" if request.htmx else "groups/detail.html"
+    return render(request, name, context, status=status)
+
+
+def _people(count: int) -> str:
+    return "1 person" if count == 1 else f"{count} people"
+
+
+@admin_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def delete(request: UserRequest, pk: int) -> HttpResponse:
+    """Ask, then delete a group with its memberships and wires."""
+    group = _get(pk)
+    return confirm_and_delete(
+        request,
+        group,
+        text="Its members lose what they may activate through it.",
+        consequences=[
+            f"{_people(group.members.count())} and {group.wires.count()} wired endpoints are taken apart.",
+            "Live grants stay until their time is over.",
+        ],
+    )

@@ -29,7 +29,7 @@ def admin_required(view: View[P]) -> View[P]:
     """Let admins in; raise ForbiddenError for everybody else."""
 
     @wraps(view)
-    def guarded(request: UserRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+    def guarded(request: UserRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         if not request.user.is_admin:
             raise ForbiddenError("This page is for admins.", why="It changes the set-up.", todo="Ask an admin.")
         return view(request, *args, **kwargs)
@@ -41,7 +41,7 @@ def auditor_required(view: View[P]) -> View[P]:
     """Let auditors and admins in; raise ForbiddenError for everybody else."""
 
     @wraps(view)
-    def guarded(request: UserRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+    def guarded(request: UserRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         if not request.user.is_auditor:
             raise ForbiddenError("This page is for auditors and admins.", todo="Ask an admin.")
         return view(request, *args, **kwargs)

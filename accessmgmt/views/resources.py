@@ -1,49 +1,191 @@
-"""Placeholder until the pages arrive."""
+"""Resources: list, form, detail, and the connection test."""
 
 from __future__ import annotations
 
+from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accessmgmt.views.permissions import UserRequest, admin_required
+from accessmgmt.domain.targets import Rung
+from accessmgmt.forms.resources import CERTIFICATE_FIELDS, SSL_CHOICES, ResourceForm
+from accessmgmt.models import Resource
+from accessmgmt.selectors.configuration import (
+    certificates_in,
+    clean_pk,
+    clean_search,
+    endpoints_with_counts,
+    page_of,
+    resources_for_list,
+)
+from accessmgmt.services import configuration, connection_test
+from accessmgmt.views.deleting import confirm_and_delete
+from accessmgmt.views.lists import Filter, columns, render_list
+from accessmgmt.views.permissions import UserRequest, admin_required, auditor_required
+
+CREDENTIAL_FIELDS = ("use_aws_secrets", "username", "aws_region", "aws_secret_name")
+
+
+@auditor_required
+@require_GET
+def resource_list(request: UserRequest) -> HttpResponse:
+    """List the resources."""
+    search = clean_search(request.GET.get("q"))
+    ssl_mode, kind = request.GET.get("ssl_mode", ""), request.GET.get("kind", "")
+    rows = resources_for_list(search=search, ssl_mode=ssl_mode, kind=kind, sort=request.GET.get("sort", ""))
+    modes = [(value or "none", value or "not set") for value, _ in SSL_CHOICES]
+    context = {
+        "page": page_of(rows, request.GET.get("page")),
+        "search": search,
+        "filters": [
+            Filter("ssl_mode", "SSL mode", [("", "Any SSL mode"), *modes], ssl_mode),
+            Filter(
+                "kind",
+                "Kind",
+                [("", "Primaries and standbys"), ("primary", "Primaries"), ("standby", "Standbys")],
+                kind,
+            ),
+        ],
+        "columns": columns(
+            request,
+            ("Name", "name"),
+            ("Server and database", "host"),
+            ("SSL mode", "ssl"),
+            ("Replication", ""),
+            ("Endpoints", "endpoints", "number"),
+            ("Live grants", "grants", "number"),
+        ),
+    }
+    return render_list(request, "resources/list.html", context)
 
 
 @admin_required
-def resource_list(request: UserRequest, pk: int = 0) -> HttpResponse:
-    """Arrives soon."""
-    return HttpResponse(status=501)
+@require_http_methods(["GET", "HEAD", "POST"])
+def create(request: UserRequest) -> HttpResponse:
+    """Describe a new resource."""
+    return _edit(request, None)
 
 
 @admin_required
-def create(request: UserRequest, pk: int = 0) -> HttpResponse:
-    """Arrives soon."""
-    return HttpResponse(status=501)
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit(request: UserRequest, pk: int) -> HttpResponse:
+    """Change a resource."""
+    return _edit(request, get_object_or_404(Resource, pk=pk))
+
+
+def _edit(request: UserRequest, resource: Resource | None) -> HttpResponse:
+    if request.method != "POST":
+        # The credential section asks for itself again when its switch is turned.
+        initial = {name: request.GET[name] for name in CREDENTIAL_FIELDS if name in request.GET}
+        if initial:
+            initial["use_aws_secrets"] = request.GET.get("use_aws_secrets", "")
+        return _form_page(request, ResourceForm(instance=resource, initial=initial))
+    form = ResourceForm(request.POST, request.FILES, instance=resource)
+    if not form.is_valid():
+        form.ask_secrets_again()
+        return _form_page(request, form, status=422)
+    saved = configuration.save_resource(actor=request.user, resource=form.instance)
+    messages.success(request, f"“{saved}” is saved.")
+    return redirect("accessmgmt:resource-detail", pk=saved.pk)
+
+
+def _form_page(
+    request: UserRequest, form: ResourceForm, *, status: int = 200, rungs: list[Rung] | None = None
+) -> HttpResponse:
+    facts = {name: certificates_in(str(form[name].value() or "")) for name in CERTIFICATE_FIELDS}
+    context = {
+        "form": form,
+        "resource": None if form.is_new else Resource.objects.get(pk=form.instance.pk),
+        "ca_facts": facts["tls_root_cert"],
+        "client_facts": facts["tls_cert_file"],
+        "rungs": rungs,
+    }
+    return render(request, "resources/form.html", context, status=status)
 
 
 @admin_required
-def test_unsaved(request: UserRequest, pk: int = 0) -> HttpResponse:
-    """Arrives soon."""
-    return HttpResponse(status=501)
+@require_POST
+def test_unsaved(request: UserRequest) -> HttpResponse:
+    """Run the connection test with what stands in the form. Nothing is stored.
+
+    The two boxes for certificates post here as well, to show at once what was pasted; they open no connection.
+    """
+    if request.htmx and request.htmx.trigger_name in CERTIFICATE_FIELDS:
+        return _certificate_preview(request, request.htmx.trigger_name)
+    pk = clean_pk(request.POST.get("resource"))
+    stored = get_object_or_404(Resource, pk=pk) if pk is not None else None
+    form = ResourceForm(request.POST, request.FILES, instance=stored)
+    form.full_clean()
+    rungs: list[Rung] | None = None
+    if not form.connection_errors:
+        target = form.instance
+        target.pk = None  # what is tested is not the stored resource
+        rungs = connection_test.test_connection(actor=request.user, resource=target)
+        target.pk = pk
+    status = 422 if rungs is None else 200
+    if not request.htmx:
+        form.ask_secrets_again()
+        return _form_page(request, form, status=status, rungs=rungs)
+    problems = [(form[name], texts) for name, texts in form.connection_errors.items() if name in form.fields]
+    return render(request, "resources/form.html#ladder", {"rungs": rungs, "problems": problems}, status=status)
+
+
+def _certificate_preview(request: UserRequest, name: str) -> HttpResponse:
+    form = ResourceForm({name: request.POST.get(name, "")})
+    form.full_clean()
+    context = {
+        "facts": certificates_in(form.cleaned_data.get(name, "")),
+        "problems": form.errors.get(name, ()) if request.POST.get(name, "").strip() else (),
+    }
+    return render(request, "resources/form.html#certificates", context)
+
+
+@auditor_required
+@require_GET
+def detail(request: UserRequest, pk: int) -> HttpResponse:
+    """Show a resource, without its secrets."""
+    return render(request, "resources/detail.html", _detail_context(_get(pk)))
+
+
+def _get(pk: int) -> Resource:
+    return get_object_or_404(Resource.objects.select_related("primary"), pk=pk)
+
+
+def _detail_context(resource: Resource) -> dict[str, object]:
+    endpoints: QuerySet = endpoints_with_counts().filter(resource=resource)  # type: ignore[type-arg]
+    return {
+        "resource": resource,
+        "has_password": bool(resource.password),
+        "has_key": bool(resource.tls_key_file),
+        "has_aws_keys": bool(resource.aws_secret_access_key),
+        "ca_facts": certificates_in(resource.tls_root_cert),
+        "client_facts": certificates_in(resource.tls_cert_file),
+        "endpoints": endpoints[:50],
+        "endpoint_count": endpoints.count(),
+        "standbys": resource.standbys.only("name"),
+        "live_grants": resource.grants.live().count(),
+    }
 
 
 @admin_required
-def detail(request: UserRequest, pk: int = 0) -> HttpResponse:
-    """Arrives soon."""
-    return HttpResponse(status=501)
+@require_POST
+def test(request: UserRequest, pk: int) -> HttpResponse:
+    """Run the connection test of a stored resource."""
+    resource = _get(pk)
+    rungs = connection_test.test_connection(actor=request.user, resource=resource)
+    if request.htmx:
+        return render(request, "resources/detail.html#ladder", {"rungs": rungs})
+    return render(request, "resources/detail.html", {**_detail_context(resource), "rungs": rungs})
 
 
 @admin_required
-def edit(request: UserRequest, pk: int = 0) -> HttpResponse:
-    """Arrives soon."""
-    return HttpResponse(status=501)
-
-
-@admin_required
-def test(request: UserRequest, pk: int = 0) -> HttpResponse:
-    """Arrives soon."""
-    return HttpResponse(status=501)
-
-
-@admin_required
-def delete(request: UserRequest, pk: int = 0) -> HttpResponse:
-    """Arrives soon."""
-    return HttpResponse(status=501)
+@require_http_methods(["GET", "HEAD", "POST"])
+def delete(request: UserRequest, pk: int) -> HttpResponse:
+    """Ask, then delete a resource that nothing needs."""
+    return confirm_and_delete(
+        request,
+        get_object_or_404(Resource, pk=pk),
+        text="The portal forgets this server and the credential that it uses there.",
+        consequences=["Nothing is changed on the server itself."],
+    )

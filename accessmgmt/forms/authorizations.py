@@ -1,0 +1,172 @@
+"""The form of an authorization: privileges as check boxes, names as text."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django import forms
+
+from accessmgmt.domain.errors import InvalidError
+from accessmgmt.domain.permissions import ALL, ELEVATED, EVERYTHING, Privilege, parse_permissions
+from accessmgmt.forms.base import add_invalid, check_free_name, required_messages
+from accessmgmt.models import Authorization
+
+MEANINGS = {
+    Privilege.SELECT: "read rows",
+    Privilege.INSERT: "add rows",
+    Privilege.UPDATE: "change rows",
+    Privilege.DELETE: "remove rows",
+    Privilege.TRUNCATE: "empty a table at once",
+    Privilege.REFERENCES: "point foreign keys at it",
+    Privilege.TRIGGER: "put triggers on it",
+    Privilege.MAINTAIN: "VACUUM, ANALYZE, REINDEX; from PostgreSQL 17",
+    ALL: "every privilege the server knows",
+}
+ROWS = tuple(p for p in Privilege if p not in ELEVATED)
+REACHING = (*(p for p in Privilege if p in ELEVATED), ALL)
+
+
+def read_names(text: str) -> list[str]:
+    """Return the names in a text: one a line, or on a single line separated by commas, or a JSON list of texts.
+
+    Order and repeats are kept. Raises InvalidError for a broken JSON list, and for a comma at the end of a line.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if text.lstrip().startswith("["):
+        return _read_json_names(text)
+    if "\n" not in text:
+        return [name.strip() for name in text.split(",") if name.strip()]
+    names = [line.strip() for line in text.split("\n") if line.strip()]
+    for name in names:
+        if name.endswith(","):
+            raise InvalidError(
+                f"“{name}” ends with a comma.", todo="Write one name a line without commas, or all on one line."
+            )
+    return names
+
+
+def write_names(names: list[str]) -> str:
+    """Return text that read_names reads back: one name a line, or JSON for names that lines cannot hold."""
+    text = "\n".join(names) + ("\n" if len(names) == 1 and "," in names[0] else "")
+    try:
+        if read_names(text) == names:
+            return text
+    except InvalidError:
+        pass
+    return json.dumps(names, ensure_ascii=False)
+
+
+def _read_json_names(text: str) -> list[str]:
+    try:
+        names = json.loads(text)
+    except ValueError as error:
+        raise InvalidError("This begins like a JSON list but is none.", why=f"{error}.") from None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InvalidError("A JSON list of names holds only texts.", todo='Write ["public", "app"].')
+    return names
+
+
+class AuthorizationForm(forms.ModelForm[Authorization]):
+    """Checks a new or changed authorization; the JSON of a valid form stands in `instance.permissions`."""
+
+    grants = forms.MultipleChoiceField(
+        choices=[(str(p), str(p)) for p in (*ROWS, *REACHING)],
+        label="Privileges",
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": "Choose at least one privilege."},
+    )
+    schemas = forms.CharField(
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
+        help_text="One a line, or separated by commas. * stands for any text: app_* and * alone work.",
+        error_messages={"required": "Name at least one schema, or * for every schema."},
+    )
+    all_tables = forms.BooleanField(required=False, label="All tables, also those made later")
+    tables = forms.CharField(
+        required=False,
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 5, "spellcheck": "false"}),
+        help_text="One a line, or separated by commas. Patterns such as events_* work.",
+    )
+
+    class Meta:
+        model = Authorization
+        fields = ("name", "description")
+        error_messages = required_messages(name="Give the authorization a name.")
+        widgets = {"description": forms.Textarea(attrs={"rows": 2})}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        instance: Authorization | None = kwargs.get("instance")
+        initial = {"all_tables": True, "grants": [str(Privilege.SELECT)], "schemas": "public"}
+        if instance is not None:
+            said = instance.permissions
+            is_all = said["tables"] == [EVERYTHING]
+            initial = {
+                "grants": list(instance.permission_set.grants),
+                "schemas": write_names(said["schemas"]),
+                "all_tables": is_all,
+                "tables": "" if is_all else write_names(said["tables"]),
+            }
+        kwargs["initial"] = {**initial, **(kwargs.get("initial") or {})}
+        super().__init__(*args, **kwargs)
+        self.stored_permissions: dict[str, list[str]] = self.instance.permissions or {}
+
+    @property
+    def privilege_groups(self) -> list[tuple[str, list[dict[str, Any]]]]:
+        """The check boxes in two groups, for the page."""
+        chosen = set(self["grants"].value() or ())
+        return [
+            (title, [self._box(str(p), chosen) for p in privileges])
+            for title, privileges in (("Rows", ROWS), ("Beyond rows", REACHING))
+        ]
+
+    def clean_name(self) -> str:
+        """Refuse a name that another authorization has."""
+        return check_free_name(Authorization, self.cleaned_data["name"], self.instance.pk)
+
+    def clean(self) -> dict[str, Any]:
+        """Put the permissions together, and each complaint about them beside its field."""
+        super().clean()
+        data = self.cleaned_data
+        permissions = {
+            "grants": self._ordered(data.get("grants", [])),
+            "schemas": self._names("schemas"),
+            "tables": [EVERYTHING] if data.get("all_tables") else self._names("tables"),
+        }
+        if not permissions["tables"] and "tables" not in self.errors:
+            self.add_error("tables", "Name at least one table, or choose all tables.")
+        if not permissions["schemas"] and "schemas" not in self.errors:
+            self.add_error("schemas", "Name at least one schema, or * for every schema.")
+        if not self.errors.keys() & permissions.keys():
+            try:
+                parse_permissions(permissions)
+            except InvalidError as error:
+                add_invalid(self, error, field="tables")
+        self.instance.permissions = permissions
+        return data
+
+    def _names(self, field: str) -> list[str]:
+        try:
+            return read_names(self.cleaned_data.get(field, ""))
+        except InvalidError as error:
+            self.add_error(field, str(error))
+            return []
+
+    def _ordered(self, chosen: list[str]) -> list[str]:
+        """Keep the stored order and spelling of what stays chosen; what is new follows in PostgreSQL's order."""
+        kept = [g for g in self.stored_permissions.get("grants", []) if _canonical(g) in chosen]
+        return kept + [g for g in chosen if g not in {_canonical(k) for k in kept}]
+
+    def _box(self, privilege: str, chosen: set[str]) -> dict[str, Any]:
+        return {
+            "value": privilege,
+            "meaning": MEANINGS[privilege],
+            "is_checked": privilege in chosen,
+            "is_elevated": privilege in ELEVATED or privilege == ALL,
+        }
+
+
+def _canonical(grant: str) -> str:
+    upper = grant.strip().upper()
+    return ALL if upper == "ALL PRIVILEGES" else upper

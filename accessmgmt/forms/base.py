@@ -1,0 +1,49 @@
+"""What the forms of the set-up share: unique names, domain errors beside their field, secrets that are never shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db.models import Model
+
+from accessmgmt.domain.errors import InvalidError
+
+
+class SecretInput(forms.PasswordInput):
+    """A password box that is always rendered empty, and that password managers leave alone."""
+
+    def __init__(self) -> None:
+        super().__init__(render_value=False, attrs={"autocomplete": "new-password"})
+
+
+class SecretTextarea(forms.Textarea):
+    """A text box that is always rendered empty, whatever was stored or submitted."""
+
+    def format_value(self, value: Any) -> None:
+        """Give nothing back."""
+
+
+def add_invalid(form: forms.BaseForm, error: InvalidError, *, field: str | None = None) -> None:
+    """Put a domain error beside the fields it names, or beside `field` when it names none."""
+    named = {name: texts for name, texts in error.fields.items() if name in form.fields}
+    if not named:
+        form.add_error(field, str(error))
+    for name, texts in named.items():
+        form.add_error(name, texts)
+
+
+def check_free_name(rows: type[Model], name: str, own_pk: int | None) -> str:
+    """Return a name unless another row has it, whatever its case. Raises ValidationError."""
+    name = name.strip()
+    taken = rows._default_manager.filter(name__iexact=name).exclude(pk=own_pk).first()
+    if taken is not None:
+        raise ValidationError(f"There is already one called “{taken}”. Choose another name.")
+    return name
+
+
+def required_messages(**messages: str) -> dict[str, Mapping[str, str]]:
+    """Return the `error_messages` of a ModelForm for fields that must not be empty."""
+    return {field: {"required": text} for field, text in messages.items()}

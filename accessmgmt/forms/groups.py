@@ -1,0 +1,68 @@
+"""The forms of a group: its name, its members, its endpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from accessmgmt.domain.emails import parse_emails
+from accessmgmt.domain.errors import InvalidError
+from accessmgmt.forms.base import check_free_name, required_messages
+from accessmgmt.models import Endpoint, Group
+from accessmgmt.selectors.configuration import endpoints_not_wired
+
+
+class GroupForm(forms.ModelForm[Group]):
+    """Checks the name and the description of a group."""
+
+    class Meta:
+        model = Group
+        fields = ("name", "description")
+        error_messages = required_messages(name="Give the group a name.")
+        widgets = {"description": forms.Textarea(attrs={"rows": 3})}
+
+    def clean_name(self) -> str:
+        """Refuse a name that another group has."""
+        return check_free_name(Group, self.cleaned_data["name"], self.instance.pk)
+
+
+class MembersForm(forms.Form):
+    """Reads a pasted list of e-mail addresses."""
+
+    emails = forms.CharField(
+        label="E-mail addresses",
+        max_length=500_000,
+        widget=forms.Textarea(
+            attrs={"rows": 3, "spellcheck": "false", "placeholder": "dev1@company.com, dev2@company.com"}
+        ),
+        help_text="Paste as many as you like, separated by commas, spaces or lines.",
+        error_messages={"required": "Paste at least one e-mail address."},
+    )
+
+    def clean_emails(self) -> list[str]:
+        """Return the addresses in normal form; the error names what is none."""
+        try:
+            return parse_emails(self.cleaned_data["emails"])
+        except InvalidError as error:
+            raise ValidationError(str(error)) from None
+
+
+class WireForm(forms.Form):
+    """Chooses an endpoint that the group is not wired to yet."""
+
+    endpoint = forms.ModelChoiceField(
+        queryset=Endpoint.objects.none(),
+        empty_label="Choose an endpoint",
+        error_messages={
+            "required": "Choose an endpoint.",
+            "invalid_choice": "This endpoint is gone, or wired already. Choose another one.",
+        },
+    )
+
+    def __init__(self, group: Group, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["endpoint"]
+        assert isinstance(field, forms.ModelChoiceField)
+        field.queryset = endpoints_not_wired(group)

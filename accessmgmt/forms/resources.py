@@ -1,0 +1,347 @@
+"""The form of a resource: connection, credential, TLS, pool. Secrets go in and never come out."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from accessmgmt.domain.certificates import check_key_matches, read_certificate
+from accessmgmt.domain.errors import InvalidError
+from accessmgmt.domain.names import check_object_name
+from accessmgmt.domain.targets import SslMode
+from accessmgmt.forms.base import SecretInput, SecretTextarea, add_invalid, check_free_name, required_messages
+from accessmgmt.models import Resource
+from accessmgmt.selectors.configuration import standby_chain_has
+
+HOST_NAME = re.compile(r"(?=.{1,253}\.?\Z)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_](?:[a-z0-9_-]{0,62}))*\.?", re.I)
+MOST_PEM_BYTES = 512 * 1024
+CERTIFICATE_FIELDS = ("tls_root_cert", "tls_cert_file")
+SECRET_FIELDS = ("password", "tls_key_file", "aws_access_key_id", "aws_secret_access_key")
+UNTESTED_FIELDS = frozenset({"name", "description", "max_connections", "min_connections", "primary"})
+SSL_CHOICES = (
+    ("", "Not set: TLS if the server offers it"),
+    (SslMode.DISABLE.value, "disable: no TLS"),
+    (SslMode.REQUIRE.value, "require: TLS, certificate not verified"),
+    (SslMode.VERIFY_CA.value, "verify-ca: TLS, certificate verified"),
+    (SslMode.VERIFY_FULL.value, "verify-full: TLS, certificate and host name verified"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where a stored secret is sent to, and how well it is protected on the way."""
+
+    host: str
+    port: int
+    ssl_mode: str
+    tls_root_cert: str
+
+    @classmethod
+    def of(cls, resource: Resource) -> Way:
+        """Read the way of a resource."""
+        return cls(resource.host, resource.port, resource.ssl_mode, tidy_pem(resource.tls_root_cert))
+
+
+class ResourceForm(forms.ModelForm[Resource]):
+    """Checks a new or changed resource. `instance` is ready to be saved, or tested, once the form is valid."""
+
+    password = forms.CharField(required=False, strip=False, max_length=1000, widget=SecretInput)
+    clear_password = forms.BooleanField(required=False, label="Remove the stored password")
+    tls_root_cert_upload = forms.FileField(required=False, label="or upload the CA file")
+    tls_cert_file_upload = forms.FileField(required=False, label="or upload the certificate file")
+    tls_key_file = forms.CharField(
+        required=False, strip=False, label="Client key", widget=SecretTextarea(attrs={"rows": 4, "spellcheck": "false"})
+    )
+    tls_key_file_upload = forms.FileField(required=False, label="or upload the key file")
+    clear_tls_key_file = forms.BooleanField(required=False, label="Remove the stored key")
+    aws_access_key_id = forms.CharField(required=False, max_length=200, label="AWS access key id", widget=SecretInput)
+    aws_secret_access_key = forms.CharField(
+        required=False, max_length=200, label="AWS secret access key", widget=SecretInput
+    )
+    clear_aws_keys = forms.BooleanField(required=False, label="Remove the stored keys")
+
+    class Meta:
+        model = Resource
+        fields = (
+            "name",
+            "description",
+            "host",
+            "port",
+            "database_name",
+            "primary",
+            "use_aws_secrets",
+            "username",
+            "aws_region",
+            "aws_secret_name",
+            "ssl_mode",
+            "tls_root_cert",
+            "tls_cert_file",
+            "max_connections",
+            "min_connections",
+        )
+        labels = {
+            "database_name": "Database",
+            "username": "User name",
+            "ssl_mode": "SSL mode",
+            "tls_root_cert": "CA certificate",
+            "tls_cert_file": "Client certificate",
+            "max_connections": "Most connections",
+            "min_connections": "Connections kept open",
+            "primary": "Primary of this standby",
+            "use_aws_secrets": "Read the credential from AWS Secrets Manager",
+        }
+        help_texts = {
+            "host": "A name or an address; several, separated by commas, are tried in turn.",
+            "primary": "Only for a read replica: roles are made on its primary and arrive here by replication.",
+            "tls_root_cert": "Verifies the server. Without one the system's own authorities count.",
+            "tls_cert_file": "Only where the server asks clients for a certificate.",
+            "max_connections": "Most sessions that the portal itself opens there.",
+        }
+        error_messages = {
+            **required_messages(name="Give the resource a name.", port="Write the port, for example 5432."),
+            "primary": {"invalid_choice": "Choose another resource: a server is not its own standby."},
+        }
+        widgets = {
+            "description": forms.Textarea(attrs={"rows": 2}),
+            "host": forms.TextInput(
+                attrs={"autocomplete": "off", "spellcheck": "false", "placeholder": "db1.internal.company.net"}
+            ),
+            "username": forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+            "ssl_mode": forms.Select(choices=SSL_CHOICES),
+            "tls_root_cert": forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
+            "tls_cert_file": forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.is_new = self.instance.pk is None
+        self.stored_way = Way.of(self.instance)
+        self.stored = {name for name in SECRET_FIELDS if not self.is_new and getattr(self.instance, name)}
+        self.fields["ssl_mode"] = forms.ChoiceField(choices=SSL_CHOICES, required=False, label="SSL mode")
+        primary = self.fields["primary"]
+        assert isinstance(primary, forms.ModelChoiceField)
+        primary.queryset = Resource.objects.exclude(pk=self.instance.pk).only("name", "primary")
+        primary.empty_label = "None: this server is a primary"
+        port = self.fields["port"]
+        for validator in port.validators:
+            validator.message = "A port is a number from 1 to 65535."  # type: ignore[attr-defined]
+        for name in self.stored:
+            self.fields[name].help_text = "Stored. Leave empty to keep it, or write a new one."
+
+    # --- one field ---
+
+    def clean_name(self) -> str:
+        """Refuse a name that another resource has."""
+        return check_free_name(Resource, self.cleaned_data["name"], self.instance.pk)
+
+    def clean_host(self) -> str:
+        """Return the hosts without white space around them."""
+        text: str = self.cleaned_data["host"]
+        return ",".join(check_host(host.strip()) for host in text.split(",")) if text.strip() else ""
+
+    def clean_database_name(self) -> str:
+        """Refuse what PostgreSQL would cut."""
+        return _check_name(self.cleaned_data["database_name"])
+
+    def clean_username(self) -> str:
+        """Refuse what PostgreSQL would cut."""
+        return _check_name(self.cleaned_data["username"])
+
+    def clean_primary(self) -> Resource | None:
+        """Refuse a primary that is a standby of this very resource, directly or through others."""
+        primary: Resource | None = self.cleaned_data["primary"]
+        if primary is not None and not self.is_new and standby_chain_has(primary, self.instance):
+            raise ValidationError(f"“{primary}” is itself a standby of this resource. Choose its primary.")
+        return primary
+
+    # --- the whole ---
+
+    def clean(self) -> dict[str, Any]:
+        """Check what depends on more than one field, then put the secrets into the instance."""
+        super().clean()
+        for name in CERTIFICATE_FIELDS:
+            self._clean_certificate(name)
+        self._clean_key()
+        self._clean_connection()
+        self._clean_pool()
+        self._clean_aws()
+        self._refuse_another_way()
+        self._put_secrets()
+        return self.cleaned_data
+
+    def ask_secrets_again(self) -> None:
+        """Say beside each secret that was written that it is not sent back. For a page that shows the form again."""
+        for name in SECRET_FIELDS:
+            if self.cleaned_data.get(name) and name not in self.errors:
+                self.add_error(name, "Write it again: a secret is never sent back to the browser.")
+
+    @property
+    def connection_errors(self) -> dict[str, Any]:
+        """The errors that keep a connection from being tested: all but those of the name, the pool and so on."""
+        return {name: texts for name, texts in self.errors.items() if name not in UNTESTED_FIELDS}
+
+    def _pem(self, name: str) -> str:
+        upload = self.cleaned_data.get(f"{name}_upload")
+        if upload is None:
+            return tidy_pem(self.cleaned_data.get(name) or "")
+        if (upload.size or 0) > MOST_PEM_BYTES:
+            raise InvalidError("The file is too large to be a certificate or a key.")
+        try:
+            return tidy_pem(upload.read().decode("ascii"))
+        except UnicodeDecodeError:
+            raise InvalidError(
+                "The file is not in PEM form.", todo="Convert it: openssl x509 -inform der -in file.cer"
+            ) from None
+
+    def _clean_certificate(self, name: str) -> None:
+        text = ""
+        try:
+            text = self._pem(name)
+            if text:
+                read_certificate(text)
+        except InvalidError as error:
+            self.add_error(name, str(error))
+        else:
+            self.cleaned_data[name] = text
+        self._show_again(name, text)
+
+    def _show_again(self, name: str, text: str) -> None:
+        """Keep an uploaded certificate in the text box, and never a key that somebody put there."""
+        data: Any = self.data
+        data = data.copy()
+        submitted = str(data.get(self.add_prefix(name), ""))
+        data[self.add_prefix(name)] = "" if "PRIVATE KEY" in f"{text}{submitted}" else text or submitted
+        self.data = data
+
+    def _clean_key(self) -> None:
+        certificate = self.cleaned_data.get("tls_cert_file", "")
+        try:
+            key = self.cleaned_data["tls_key_file"] = self._pem("tls_key_file")
+            kept = self.instance.tls_key_file if not self.cleaned_data.get("clear_tls_key_file") else ""
+            if "tls_cert_file" in self.errors:
+                return
+            if key and not certificate:
+                self.add_error("tls_cert_file", "A client key needs its certificate. Paste that as well.")
+            elif certificate and not (key or kept):
+                self.add_error("tls_key_file", "A client certificate needs its key. Paste that as well.")
+            elif certificate:
+                check_key_matches(certificate, key or kept)
+        except InvalidError as error:
+            self.add_error("tls_key_file", str(error))
+
+    def _clean_connection(self) -> None:
+        data = self.cleaned_data
+        if data.get("use_aws_secrets"):
+            return
+        missing = {
+            "host": "Write the host, for example db1.internal.company.net.",
+            "database_name": "Write the name of the database.",
+            "username": "Write the user name that the portal signs in with.",
+        }
+        for name, message in missing.items():
+            if not data.get(name) and name not in self.errors:
+                self.add_error(name, message)
+        has_stored = "password" in self.stored and not data.get("clear_password")
+        if not (data.get("password") or has_stored or data.get("tls_cert_file") or "tls_cert_file" in self.errors):
+            self.add_error("password", "Write the password, or sign in with a client certificate.")
+
+    def _clean_pool(self) -> None:
+        least, most = self.cleaned_data.get("min_connections"), self.cleaned_data.get("max_connections")
+        if least is not None and most is not None and least > most:
+            self.add_error("min_connections", f"This is more than the most connections, {most}.")
+
+    def _clean_aws(self) -> None:
+        data = self.cleaned_data
+        if not data.get("use_aws_secrets"):
+            return
+        for name, message in {
+            "aws_region": "Write the region, for example us-east-1.",
+            "aws_secret_name": "Write the name or the ARN of the secret.",
+        }.items():
+            if not data.get(name) and name not in self.errors:
+                self.add_error(name, message)
+        names = ("aws_access_key_id", "aws_secret_access_key")
+        for name, other in (names, names[::-1]):
+            if data.get(other) and not data.get(name):
+                self.add_error(name, "An access key has two parts. Write both, or none to use the portal's own role.")
+
+    def _refuse_another_way(self) -> None:
+        """Keep a stored secret from being sent to another server, or over a way that is protected in another manner."""
+        data = self.cleaned_data
+        if self.is_new or self.errors.keys() & {"host", "port", "ssl_mode", "tls_root_cert"}:
+            return
+        if Way(data["host"], data["port"], data["ssl_mode"], data["tls_root_cert"]) == self.stored_way:
+            return
+        name, clear = (
+            ("aws_secret_access_key", "clear_aws_keys")
+            if data.get("use_aws_secrets")
+            else (
+                "password",
+                "clear_password",
+            )
+        )
+        if name in self.stored and not data.get(name) and not data.get(clear) and name not in self.errors:
+            self.add_error(
+                name,
+                "Host, port or TLS changed. Write this again: what is stored is not sent to another server.",
+            )
+
+    def _put_secrets(self) -> None:
+        """Fill the instance: a new secret replaces, an empty one keeps, and the credential not in use is removed."""
+        data = self.cleaned_data
+        uses_aws = bool(data.get("use_aws_secrets"))
+        cleared = {
+            "password": uses_aws or data.get("clear_password"),
+            "tls_key_file": not data.get("tls_cert_file") or data.get("clear_tls_key_file"),
+            "aws_access_key_id": not uses_aws or data.get("clear_aws_keys"),
+            "aws_secret_access_key": not uses_aws or data.get("clear_aws_keys"),
+        }
+        if not uses_aws:
+            data["aws_region"] = data["aws_secret_name"] = ""
+        for name, is_cleared in cleared.items():
+            written = data.get(name) or ""
+            may_write = uses_aws if name.startswith("aws") else not (uses_aws and name == "password")
+            if written and may_write:
+                setattr(self.instance, name, written)
+            elif is_cleared:
+                setattr(self.instance, name, "")
+
+
+def check_host(host: str) -> str:
+    """Return a host name or an address; raise ValidationError for anything that libpq would not take as one."""
+    if not host:
+        raise ValidationError("A host in the list is empty. Remove the comma that is too many.")
+    if "://" in host:
+        raise ValidationError(f"“{host}” is a URL. Write only the host, without the scheme and what follows it.")
+    if re.search(r"\s", host):
+        raise ValidationError(f"“{host}” has spaces in it. Separate several hosts with commas.")
+    try:
+        return str(ipaddress.ip_address(host.strip("[]")))
+    except ValueError:
+        pass
+    if re.fullmatch(r"[^:]+:\d+", host):
+        raise ValidationError(f"“{host}” has a port in it. Write the port into its own field.")
+    if HOST_NAME.fullmatch(host) is None:
+        raise ValidationError(f"“{host}” is neither a host name nor an address.")
+    return host
+
+
+def tidy_pem(text: str) -> str:
+    """Return PEM text with line feeds only, one at its end."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").strip()
+    return f"{text}\n" if text else ""
+
+
+def _check_name(name: str) -> str:
+    try:
+        return check_object_name(name) if name else ""
+    except InvalidError as error:
+        raise ValidationError(str(error)) from None
+
+
+__all__ = ["CERTIFICATE_FIELDS", "ResourceForm", "add_invalid", "check_host", "tidy_pem"]

@@ -1,0 +1,52 @@
+"""The forms of a person's account."""
+
+from __future__ import annotations
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from accessmgmt.domain.emails import normalise_email
+from accessmgmt.domain.errors import InvalidError
+from accessmgmt.forms.base import SecretInput
+from accessmgmt.models import User
+
+
+class NewUserForm(forms.Form):
+    """Checks a new account. Whether the address is free and the password strong is the service's to say."""
+
+    email = forms.CharField(
+        label="E-mail address",
+        max_length=254,
+        widget=forms.EmailInput(attrs={"autocomplete": "off"}),
+        help_text="The log-in name. Groups know the person by it.",
+        error_messages={"required": "Write the e-mail address."},
+    )
+    name = forms.CharField(required=False, max_length=150, widget=forms.TextInput(attrs={"autocomplete": "off"}))
+    role = forms.ChoiceField(choices=User.Role.choices, initial=User.Role.MEMBER)
+    password = forms.CharField(
+        label="Initial password",
+        strip=False,
+        max_length=200,
+        widget=SecretInput,
+        help_text="At least 12 characters. Hand it over by a safe way.",
+        error_messages={"required": "Write an initial password."},
+    )
+
+    def clean_email(self) -> str:
+        """Return the address in normal form."""
+        try:
+            return normalise_email(self.cleaned_data["email"])
+        except InvalidError as error:
+            raise ValidationError(str(error)) from None
+
+
+class UserForm(forms.Form):
+    """Checks a changed account."""
+
+    name = forms.CharField(required=False, max_length=150, widget=forms.TextInput(attrs={"autocomplete": "off"}))
+    role = forms.ChoiceField(choices=User.Role.choices)
+    is_active = forms.BooleanField(
+        required=False,
+        label="May sign in and use access",
+        help_text="Without it the account is suspended: whatever the person holds now is ended at once.",
+    )

@@ -1,0 +1,152 @@
+"""The audit trail as the page shows it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from functools import cached_property
+from typing import Any
+
+from django.core.paginator import Page, Paginator
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from accessmgmt.models import AuditEvent
+
+PAGE_SIZE = 50
+MOST_COUNTED = 10_000
+LONGEST_TEXT = 400
+OBJECT_TYPES = ("resource", "authorization", "endpoint", "group", "accessrequest", "grant", "user")
+TYPE_WORDS = {"accessrequest": "request"}
+
+
+class BoundedPaginator(Paginator[AuditEvent]):
+    """Counts no further than MOST_COUNTED: a list of a million events must not be counted for each page."""
+
+    @cached_property
+    def count(self) -> int:
+        """Return how many events there are, at most MOST_COUNTED."""
+        rows = self.object_list
+        assert isinstance(rows, QuerySet)
+        return rows.order_by()[:MOST_COUNTED].count()
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether there may be more than the pages show."""
+        return self.count == MOST_COUNTED
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """What the list is narrowed to; "" and None stand for everything. Days are those of the viewer's zone."""
+
+    person: str = ""
+    object_type: str = ""
+    object_id: str = ""
+    action: str = ""
+    first_day: date | None = None
+    last_day: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of an event's details: a field, and what it said before and after."""
+
+    name: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventLine:
+    """One event, ready for the page. `facts` are details without a before."""
+
+    event: AuditEvent
+    words: str
+    object_words: str
+    changes: tuple[Change, ...]
+    facts: tuple[tuple[str, str], ...]
+    seal: str
+
+
+def events_for_list(narrowed: EventFilter) -> QuerySet[AuditEvent]:
+    """Events, newest first."""
+    rows = AuditEvent.objects.select_related("seal").order_by("-id")
+    if narrowed.person:
+        rows = rows.filter(actor_email__icontains=narrowed.person)
+    if narrowed.object_type:
+        rows = rows.filter(object_type=narrowed.object_type)
+    if narrowed.object_id:
+        rows = rows.filter(object_id=narrowed.object_id)
+    if narrowed.action:
+        rows = rows.filter(action__istartswith=narrowed.action)
+    if narrowed.first_day:
+        rows = rows.filter(at__gte=_midnight(narrowed.first_day))
+    if narrowed.last_day:
+        rows = rows.filter(at__lt=_midnight(narrowed.last_day + timedelta(days=1)))
+    return rows
+
+
+def page_of_events(rows: QuerySet[AuditEvent], number: str | None) -> Page[AuditEvent]:
+    """Return one page; only the newest MOST_COUNTED events have pages."""
+    return BoundedPaginator(rows, PAGE_SIZE).get_page(number)
+
+
+def lines_of(events: Iterable[AuditEvent]) -> list[EventLine]:
+    """Put events into words."""
+    return [_line(event) for event in events]
+
+
+def clean_day(text: str | None) -> date | None:
+    """Read a day as a date field writes it; None for anything else."""
+    try:
+        day = date.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return day if 2000 <= day.year <= 9000 else None
+
+
+def _midnight(day: date) -> datetime:
+    return timezone.make_aware(datetime.combine(day, time.min))
+
+
+def _line(event: AuditEvent) -> EventLine:
+    details: dict[str, Any] = dict(event.details or {})
+    before, after = details.pop("before", None), details.pop("after", None)
+    changes: tuple[Change, ...] = ()
+    if isinstance(after, dict):
+        old = before if isinstance(before, dict) else {}
+        changes = tuple(Change(_words(k), _text(old.get(k)), _text(v)) for k, v in after.items())
+    elif before is not None or after is not None:
+        changes = (Change(_words(event.action.partition(".")[2]), _text(before), _text(after)),)
+    seal = getattr(event, "seal", None)
+    return EventLine(
+        event=event,
+        words=_words(event.action.partition(".")[2] or event.action),
+        object_words=TYPE_WORDS.get(event.object_type, event.object_type),
+        changes=changes,
+        facts=tuple((_words(name), _text(value)) for name, value in details.items()),
+        seal=seal.hash if seal is not None else "",
+    )
+
+
+def _words(name: str) -> str:
+    return name.removesuffix("_id").replace("_", " ")
+
+
+def _text(value: Any) -> str:
+    """Write a value of the details for a person; long texts such as certificates are cut."""
+    match value:
+        case None | "":
+            return "—"
+        case bool():
+            return "yes" if value else "no"
+        case list() if all(isinstance(item, str | int | float) for item in value):
+            text = ", ".join(str(item) for item in value) or "—"
+        case dict() | list():
+            text = json.dumps(value, ensure_ascii=False)
+        case _:
+            text = str(value)
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} … ({len(text)} characters)"
