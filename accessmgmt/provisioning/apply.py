@@ -77,7 +77,7 @@ def _apply(target: Target, order: GrantOrder, budget: Budget) -> ApplyReceipt:
             with steps.measured("replay"):
                 _wait_on_standby(target, login.lsn, budget)
         with steps.measured("verify"), login_session(resolve_target(target), order, budget) as as_login:
-            seen, found, plan = _verify(session, as_login, target, order, scope, found, plan)
+            seen, found, plan = _verify(session, as_login, target, order, scope, login, found, plan)
         version = session.server_version
     return _receipt(login, version, seen, found, plan, steps)
 
@@ -88,6 +88,7 @@ def _verify(
     target: Target,
     order: GrantOrder,
     scope: Scope,
+    login: Login,
     found: Found,
     plan: CapabilityPlan,
 ) -> tuple[Effective, Found, CapabilityPlan]:
@@ -95,13 +96,13 @@ def _verify(
 
     What comes even later is drift, not failure: the application may create tables all the time (postgres.md 12, A5).
     """
-    seen = read_what_it_may(as_login, order, scope)
+    seen = read_what_it_may(as_login, session, order, scope, found.scope, login.oid)
     if not _missing(seen, plan):
         return seen, found, plan
     found, plan = ensure_capability(session, order, scope, inspect_target(session, order, scope))
     if target.primary is not None:
         _wait_on_standby(target, _position(session), session.budget)
-    seen = read_what_it_may(as_login, order, scope)
+    seen = read_what_it_may(as_login, session, order, scope, found.scope, login.oid)
     if missing := _missing(seen, plan):
         drifting = {drift.oid for drift in inspect_target(session, order, scope).drift}
         without_effect = [name for oid, name in missing.items() if oid not in drifting]

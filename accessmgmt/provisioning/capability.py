@@ -55,7 +55,7 @@ def check_scope(session: Session, order: GrantOrder, found: Found) -> None:
             todo="Link its primary in the resource.",
             sqlstate="25006",
         )
-    if found.relation_count == 0 and not (order.permissions.tables == ("*",) and _has_schema(order, found)):
+    if found.scope.relation_count == 0 and not (order.permissions.tables == ("*",) and _has_schema(order, found)):
         raise TargetRefused(
             f"Nothing on “{session.target_name}” matches this authorization.",
             why=f"Not found: {', '.join(found.unmatched) or order.permissions.in_words()}.",

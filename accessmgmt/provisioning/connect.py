@@ -30,6 +30,7 @@ SETTINGS = {
     "timezone": "UTC",
     "datestyle": "ISO",
     "client_min_messages": "notice",
+    "plan_cache_mode": "force_generic_plan",
 }
 KEEPALIVE: dict[str, Any] = {
     "keepalives": 1,

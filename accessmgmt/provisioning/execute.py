@@ -64,8 +64,11 @@ class Session:
             if len(questions) == 1:
                 statement, values = questions[0]
                 return [self._cursor().execute(_query(statement), values).fetchall()]
+            # Prepared at once: planning these takes longer than running them, and the connection is used again.
             with self.conn.pipeline():
-                cursors = [self._cursor().execute(_query(statement), values) for statement, values in questions]
+                cursors = [
+                    self._cursor().execute(_query(statement), values, prepare=True) for statement, values in questions
+                ]
             return [cursor.fetchall() for cursor in cursors]
 
     def send(self, statements: Sequence[Statement]) -> list[list[Row]]:

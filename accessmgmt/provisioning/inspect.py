@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from accessmgmt.domain.permissions import EVERYTHING, PermissionSet
-from accessmgmt.domain.targets import GrantOrder
+from accessmgmt.domain.targets import MOST_LISTED_TABLES, GrantOrder
 from accessmgmt.provisioning.execute import Row, Session
 from accessmgmt.provisioning.statements import PRIVILEGE_LETTERS, READ_DRIFT, READ_FACTS
+
+DRIFT_KINDS = frozenset({"relation", "sequence", "schema", "database", "default"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +55,22 @@ class Drift:
 
 
 @dataclass(frozen=True, slots=True)
+class ScopeFound:
+    """What the set matches: OIDs as PostgreSQL writes arrays, to hand back to it, and the first names to show."""
+
+    relation_count: int
+    relation_oids: str
+    schema_oids: str
+    listed: tuple[tuple[int, str, str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """All that apply needs to know before it decides."""
 
     facts: Facts
     drift: tuple[Drift, ...]
-    relation_count: int
+    scope: ScopeFound
     unmatched: tuple[str, ...]
 
 
@@ -93,6 +106,7 @@ def scope_of(order: GrantOrder, server_version: int) -> Scope:
         "table_patterns": [as_regex(name) for name in tables],
         "all_tables": EVERYTHING in tables,
         "with_defaults": tables == [EVERYTHING],
+        "most": MOST_LISTED_TABLES,
     }
     return Scope(permissions, capability, wanted, values)
 
@@ -114,9 +128,18 @@ def inspect_target(session: Session, order: GrantOrder, scope: Scope) -> Found:
     )
     return Found(
         facts=_facts(facts_rows[0], time.monotonic()),
-        drift=tuple(_drift(row) for row in drift_rows if row["kind"] not in {"count", "unmatched"}),
-        relation_count=next(row["oid"] for row in drift_rows if row["kind"] == "count"),
+        drift=tuple(_drift(row) for row in drift_rows if row["kind"] in DRIFT_KINDS),
+        scope=_scope_found({row["kind"]: row for row in drift_rows}),
         unmatched=tuple(row["name"] for row in drift_rows if row["kind"] == "unmatched"),
+    )
+
+
+def _scope_found(rows: dict[str, Row]) -> ScopeFound:
+    return ScopeFound(
+        relation_count=rows["relations"]["oid"],
+        relation_oids=rows["relations"]["name"],
+        schema_oids=rows["schemas"]["name"],
+        listed=tuple((oid, schema, name, kind) for oid, schema, name, kind in json.loads(rows["listed"]["name"])),
     )
 
 

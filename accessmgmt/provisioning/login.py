@@ -10,7 +10,7 @@ import psycopg
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.names import RoleTag, parse_tag
 from accessmgmt.domain.targets import GrantOrder
-from accessmgmt.provisioning.execute import Repeat, Session
+from accessmgmt.provisioning.execute import Repeat, Row, Session
 from accessmgmt.provisioning.inspect import Facts, Scope
 from accessmgmt.provisioning.statements import (
     BEGIN,
@@ -51,7 +51,13 @@ def ensure_login(session: Session, order: GrantOrder, scope: Scope, facts: Facts
             session.roll_back()
             raise Repeat from None
         raise
+    _check_exact(session, order, scope, results[-4][0])
     return Login(oid=results[-4][0]["oid"], valid_until=valid_until, lsn=results[-1][0]["lsn"])
+
+
+def _check_exact(session: Session, order: GrantOrder, scope: Scope, row: Row) -> None:
+    if row["memberships"] != [scope.capability] or row["is_elevated"]:
+        raise _has_more(session, order)
 
 
 def _seconds_left_after(session: Session, facts: Facts) -> float:
@@ -94,8 +100,12 @@ def _check_ours(session: Session, order: GrantOrder, scope: Scope, facts: Facts)
         )
     others = [oid for oid in facts.login_memberships if oid != facts.capability_oid]
     if others or facts.login_is_elevated:
-        raise TargetRefused(
-            f"The role {order.role_name} on “{session.target_name}” has more than the portal gave it.",
-            why="Somebody made it a member of another role, or gave it attributes.",
-            todo="The portal ends it; ask for access again.",
-        )
+        raise _has_more(session, order)
+
+
+def _has_more(session: Session, order: GrantOrder) -> TargetRefused:
+    return TargetRefused(
+        f"The role {order.role_name} on “{session.target_name}” has more than the portal gave it.",
+        why="Somebody made it a member of another role, or gave it attributes.",
+        todo="The portal ends it; ask for access again.",
+    )

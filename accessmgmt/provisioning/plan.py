@@ -49,7 +49,7 @@ def plan_capability(found: Found, scope: Scope) -> CapabilityPlan:
     mendable = [d.oid for d in relations if d.can_grant]
     lacking_frame = [d for d in found.drift if d.kind in {"schema", "database"} and d.lacking and not d.can_grant]
     refused = [d for d in ungranted if d.is_named] + [d for d in lacking_frame if d.kind == "database"]
-    if ungranted and len(ungranted) >= found.relation_count:
+    if ungranted and len(ungranted) >= found.scope.relation_count:
         refused = list(ungranted) + [d for d in lacking_frame if d not in refused]
     return CapabilityPlan(
         frame=tuple(_frame(found.drift, scope)),

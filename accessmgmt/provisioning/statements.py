@@ -65,6 +65,8 @@ READ_DEPENDENCIES = Statement("look for what depends on the role", load("depende
 READ_OWNED_SCHEMAS = Statement("look where the role owns objects", load("owned_schemas"))
 READ_ABSENCE = Statement("verify that nothing is left", load("absence"))
 READ_PREPARED = Statement("look for prepared transactions", load("prepared"))
+READ_EXTRAS = Statement("read what everybody may do", load("extras"))
+READ_UNUSABLE = Statement("read the names of what it cannot use", load("unusable"))
 READ_LSN = Statement("read the log position", sql.SQL("SELECT pg_current_wal_insert_lsn()::text AS lsn"))
 LOCK_DATABASE = Statement(
     "take the portal's lock of this database",
@@ -140,11 +142,8 @@ def grant_membership(capability: str, role: str, server_version: int) -> Stateme
 
 
 def read_login(role: str) -> Statement:
-    """Read back the login role's OID."""
-    return Statement(
-        "read the login role",
-        sql.SQL("SELECT oid::bigint AS oid FROM pg_roles WHERE rolname = {}").format(sql.Literal(role)),
-    )
+    """Read the login role back."""
+    return Statement("read the login role", load("login").format(role=sql.Literal(role)))
 
 
 def guard(latest: datetime) -> Statement:
@@ -219,16 +218,14 @@ def grant_future(owner: str, schema: str, kind: str, privileges: Sequence[str], 
 def read_effective(wanted: Sequence[str], unwanted: Sequence[str]) -> Statement:
     """Ask, as the login role, for what it may really do."""
     has_wanted = sql.SQL(" AND ").join(
-        sql.SQL("has_table_privilege(r.oid, {})").format(sql.Literal(privilege)) for privilege in wanted
+        sql.SQL("has_table_privilege(r, {})").format(sql.Literal(privilege)) for privilege in wanted
     )
     has_more = (
-        sql.SQL("has_table_privilege(r.oid, {})").format(sql.Literal(", ".join(unwanted)))
-        if unwanted
-        else sql.SQL("false")
+        sql.SQL("has_table_privilege(r, {})").format(sql.Literal(", ".join(unwanted))) if unwanted else sql.SQL("false")
     )
     return Statement(
         "verify as the login role",
-        load("effective").format(scope=load("scope"), has_wanted=has_wanted, has_more=has_more),
+        load("effective").format(has_wanted=has_wanted, has_more=has_more),
     )
 
 

@@ -11,19 +11,19 @@ import psycopg
 
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.permissions import Privilege
-from accessmgmt.domain.targets import MOST_LISTED_TABLES, GrantOrder, TableAccess, Target
+from accessmgmt.domain.targets import GrantOrder, TableAccess, Target
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import connect_login
 from accessmgmt.provisioning.execute import Row, Session, announce
-from accessmgmt.provisioning.inspect import Scope
-from accessmgmt.provisioning.statements import read_effective
+from accessmgmt.provisioning.inspect import Scope, ScopeFound
+from accessmgmt.provisioning.statements import READ_EXTRAS, READ_UNUSABLE, read_effective
 
 KINDS = {"r": "table", "p": "partitioned table", "v": "view", "m": "materialized view", "f": "foreign table"}
 
 
 @dataclass(frozen=True, slots=True)
 class Effective:
-    """What the login role may do. `lacking` holds OID and name of relations it cannot use as wanted."""
+    """What the login role may do. `lacking` maps OIDs to names of relations that it cannot use as wanted."""
 
     tables: tuple[TableAccess, ...]
     table_count: int
@@ -46,54 +46,49 @@ def login_session(target: Target, order: GrantOrder, budget: Budget) -> Iterator
             conn.close()
 
 
-def read_what_it_may(session: Session, order: GrantOrder, scope: Scope) -> Effective:
-    """Ask the server, as the login role. Raises TargetRefused when it may more than it should."""
+def read_what_it_may(
+    as_login: Session, session: Session, order: GrantOrder, scope: Scope, found: ScopeFound, login_oid: int
+) -> Effective:
+    """Ask the server, as the login role. Raises TargetRefused when it may more than it should.
+
+    The relations asked about are those that were found when the capability role was brought in order: what the
+    application creates meanwhile is drift, and no failure.
+    """
     known = [p.value for p in Privilege if p is not Privilege.MAINTAIN or session.server_version >= 17]
     unwanted = [privilege for privilege in known if privilege not in scope.wanted]
-    rows = session.ask(
-        read_effective(scope.wanted, unwanted), {**scope.values, "unwanted": unwanted, "most": MOST_LISTED_TABLES}
-    )
-    me = next(row for row in rows if row["kind"] == "me")
-    _check_membership(session, order, scope, me)
-    more = [row for row in rows if row["kind"] == "more"]
-    _check_no_more(session, order, more)
-    extras = {(row["schema"], row["name"]): tuple(row["words"] or ()) for row in more}
+    oids = {"relation_oids": found.relation_oids, "schema_oids": found.schema_oids}
+    row = as_login.ask(read_effective(scope.wanted, unwanted), oids)[0]
+    lacking: dict[int, str] = {}
+    if row["lacking"] or row["closed_schemas"]:
+        values = {"scope": found.relation_oids, "lacking": row["lacking"], "closed_schemas": row["closed_schemas"]}
+        lacking = {r["oid"]: r["name"] for r in session.ask(READ_UNUSABLE, values)}
+    extras: dict[int, tuple[str, ...]] = {}
+    if row["more"]:
+        values = {"oids": row["more"], "unwanted": unwanted, "login_oid": login_oid}
+        rows = session.ask(READ_EXTRAS, values)
+        _check_no_more(session, order, rows)
+        extras = {r["oid"]: tuple(r["by_everybody"]) for r in rows}
     return Effective(
         tables=tuple(
-            TableAccess(
-                row["schema"],
-                row["name"],
-                KINDS.get(row["relkind"], "relation"),
-                (*scope.wanted, *extras.get((row["schema"], row["name"]), ())),
-            )
-            for row in rows
-            if row["kind"] == "listed"
+            TableAccess(schema, table, KINDS.get(kind, "relation"), (*scope.wanted, *extras.get(oid, ())))
+            for oid, schema, table, kind in found.listed
+            if oid not in lacking
         ),
-        table_count=next(row["oid"] for row in rows if row["kind"] == "count"),
-        lacking={row["oid"]: f"{row['schema']}.{row['name']}" for row in rows if row["kind"] == "lacking"},
+        table_count=found.relation_count - len(lacking),
+        lacking=lacking,
         public_extras=sum(len(names) for names in extras.values()),
-        verified_at=datetime.fromisoformat(me["more"][1]).astimezone(UTC),
+        verified_at=row["verified_at"].astimezone(UTC),
     )
-
-
-def _check_membership(session: Session, order: GrantOrder, scope: Scope, me: Row) -> None:
-    if me["words"] != [scope.capability] or me["more"][0] != "false":
-        raise TargetRefused(
-            f"{order.role_name} on “{session.target_name}” is not what the portal made.",
-            why=f"It is a member of {', '.join(me['words']) or 'no role'}, or has attributes it was not given.",
-            todo="The portal ends it; a DBA looks at who changed it.",
-        )
 
 
 def _check_no_more(session: Session, order: GrantOrder, rows: list[Row]) -> None:
-    unexplained = [row for row in rows if row["more"]]
+    unexplained = [row for row in rows if row["by_nobody_else"]]
     if not unexplained:
         return
     first = unexplained[0]
+    others = f" and on {len(unexplained) - 1} more relations" if len(unexplained) > 1 else ""
     raise TargetRefused(
         f"{order.role_name} on “{session.target_name}” could do more than was approved.",
-        why=f"{', '.join(first['more'])} on {first['schema']}.{first['name']}"
-        + (f" and on {len(unexplained) - 1} more relations" if len(unexplained) > 1 else "")
-        + ", and not because everybody may.",
+        why=f"{', '.join(first['by_nobody_else'])} on {first['name']}{others}, and not because everybody may.",
         todo="A DBA looks at what else was granted to the capability role.",
     )

@@ -1,11 +1,14 @@
 -- What the capability role lacks and has too much, in this database. No rows of the kinds relation, sequence, schema,
--- database, default: complete. Rows of the kinds count and unmatched always describe the scope.
+-- database, default: complete. Rows of the kinds relations, schemas, listed and unmatched describe the scope.
 --
 -- The quick test: a relation is right when its ACL holds exactly the item we would write (aclitem equality, a few
 -- nanoseconds); only the others are taken apart. pg_shdepend finds what the role holds outside the scope.
 WITH {scope},
 capability AS MATERIALIZED (
     SELECT (SELECT r.oid FROM pg_roles r WHERE r.rolname = %(capability)s) AS oid
+),
+owner_here AS MATERIALIZED (
+    SELECT DISTINCT r.relowner, r.schema_oid, r.nspname FROM relation r
 ),
 owner_item AS MATERIALIZED (
     SELECT o.relowner,
@@ -15,7 +18,7 @@ owner_item AS MATERIALIZED (
                (%(capability)s || '=' || %(letters)s || '/"' || replace(pg_get_userbyid(o.relowner), '"', '""') || '"'
                )::aclitem
            END AS item
-    FROM (SELECT DISTINCT r.relowner FROM relation r) o, capability k
+    FROM (SELECT DISTINCT h.relowner FROM owner_here h) o, capability k
 ),
 mention AS MATERIALIZED (
     SELECT d.classid, d.objid, d.objsubid
@@ -51,7 +54,7 @@ schema_state AS MATERIALIZED (
            ARRAY(SELECT a.privilege_type FROM aclexplode(s.nspacl) a, capability k
                  WHERE a.grantee = k.oid AND (a.is_grantable OR a.privilege_type <> 'USAGE')) AS surplus
     FROM schema_scope s
-    WHERE %(all_tables)s OR s.oid IN (SELECT r.schema_oid FROM relation r)
+    WHERE %(all_tables)s OR s.oid IN (SELECT h.schema_oid FROM owner_here h)
 ),
 needed_sequence AS MATERIALIZED (
     SELECT DISTINCT q.oid, q.relowner, q.relacl
@@ -81,7 +84,7 @@ sequence_state AS (
 ),
 default_owner AS MATERIALIZED (
     SELECT DISTINCT o.schema_oid, o.nspname, o.owner_oid
-    FROM (SELECT r.schema_oid, r.nspname, r.relowner AS owner_oid FROM relation r
+    FROM (SELECT h.schema_oid, h.nspname, h.relowner AS owner_oid FROM owner_here h
           UNION ALL
           SELECT s.oid, s.nspname, s.nspowner FROM schema_scope s) o
     WHERE %(with_defaults)s AND pg_has_role(current_user, o.owner_oid, 'USAGE')
@@ -105,11 +108,10 @@ WHERE cardinality(e.lacking) > 0 OR cardinality(e.surplus) > 0
 UNION ALL
 SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'relation' END, c.oid::bigint, c.oid::regclass::text,
        c.relkind::text, '{{}}', '{{OUTSIDE}}', pg_get_userbyid(c.relowner)::text, true, false
-FROM mention m
-JOIN pg_class c ON c.oid = m.objid
-WHERE m.classid = 'pg_class'::regclass
-  AND NOT EXISTS (SELECT FROM relation r WHERE r.oid = c.oid)
-  AND NOT EXISTS (SELECT FROM needed_sequence q WHERE q.oid = c.oid)
+FROM (SELECT m.objid FROM mention m WHERE m.classid = 'pg_class'::regclass
+      EXCEPT SELECT r.oid FROM relation r
+      EXCEPT SELECT q.oid FROM needed_sequence q) outside
+JOIN pg_class c ON c.oid = outside.objid
 UNION ALL
 SELECT 'sequence', q.oid::bigint, q.oid::regclass::text, 'S',
        CASE WHEN q.has_usage THEN '{{}}'::text[] ELSE '{{USAGE}}' END, q.surplus, pg_get_userbyid(q.relowner)::text,
@@ -151,7 +153,15 @@ WHERE EXISTS (
         WHERE f.defaclrole = d.owner_oid AND f.defaclnamespace = d.schema_oid AND f.defaclobjtype = d.objtype
           AND a.grantee = k.oid AND a.privilege_type = p))
 UNION ALL
-SELECT 'count', count(*), '', '', '{{}}', '{{}}', '', true, false FROM relation
+SELECT 'relations', count(*), coalesce(array_agg(r.oid)::text, '{{}}'), '', '{{}}', '{{}}', '', true, false
+FROM relation r
+UNION ALL
+SELECT 'schemas', count(*), coalesce(array_agg(s.oid)::text, '{{}}'), '', '{{}}', '{{}}', '', true, false
+FROM schema_state s
+UNION ALL
+SELECT 'listed', 0, coalesce(json_agg(json_build_array(l.oid::bigint, l.nspname, l.relname, l.relkind))::text, '[]'),
+       '', '{{}}', '{{}}', '', true, false
+FROM (SELECT r.oid, r.nspname, r.relname, r.relkind FROM relation r ORDER BY r.nspname, r.relname LIMIT %(most)s) l
 UNION ALL
 SELECT 'unmatched', 0, 'schema ' || e.entry, '', '{{}}', '{{}}', '', true, false
 FROM schema_entry e
