@@ -297,3 +297,8 @@ ACTIONS = (
     "grant.revoked",
     "grant.expired",
 )
+
+
+def tell(stack: Stack, step: Step) -> None:
+    """Walk the story on a running stack, each step reported through `step`."""
+    Story(stack, step).walk()

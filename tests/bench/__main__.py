@@ -1,0 +1,33 @@
+"""`make bench`: measures on real servers, prints a table, and writes build/bench.json."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+from devstack.paths import ROOT
+from tests.bench import activation, engine
+
+RESULT = ROOT / "build" / "bench.json"
+
+
+def main() -> int:
+    """Run every measurement; the file is one flat object of numbers."""
+    load_before = os.getloadavg()[0]
+    figures: dict[str, float] = {}
+    for measure in (engine.measure, activation.measure):
+        figures |= measure()
+    figures = {name: round(value, 3) for name, value in figures.items()}
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n")
+    width = max(map(len, figures))
+    for name, value in figures.items():
+        print(f"  {name:{width}}  {value:>10,.2f}")
+    print(f"\n  load before {load_before:.1f}, after {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
+    print(f"  written to {RESULT.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
