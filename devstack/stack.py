@@ -9,7 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Self
@@ -100,20 +100,10 @@ class Stack:
     def start_servers(self) -> None:
         """Start the portal's PostgreSQL and Redis, the target with its data, and the target's replica."""
         ports = {name: self._port(name) for name in SERVERS}
-        self.portal_server = PostgresServer(VERSION, self.state_dir / "portal", port=ports["postgres-portal"])
-        self.primary = PostgresServer(
-            VERSION,
-            self.state_dir / "primary",
-            tls=self.state.primary_certificate,
-            port=ports["postgres-primary"],
-        )
-        self.redis = RedisServer(self.state_dir / "redis", port=ports["redis"])
-        self.supervisor.add("postgres-portal", self.portal_server)
-        self.database_url = create_portal_database(self.portal_server, password=self.state.portal_password)
-        self.supervisor.add("redis", self.redis)
-        self.supervisor.add("postgres-primary", self.primary)
-        create_demo_database(self.primary, login_password=self.state.target_password)
-        self._start_standby(ports["postgres-standby"])
+        with ThreadPoolExecutor(1) as pool:
+            target = pool.submit(self._start_target, ports)
+            self._start_portal_servers(ports)
+            target.result()
         self.web_port = self._wanted_port or self._port("web")
         self.state.ports = {**ports, "web": self.web_port}
         self.state.save(self._state_path)
@@ -295,6 +285,20 @@ class Stack:
         # A server that outlived its runner still has the port, and is stopped before ours starts.
         is_ours = is_free(last) or processes_of(self.state_dir / name.removeprefix("postgres-"))
         return last if is_ours else free_port()
+
+    def _start_portal_servers(self, ports: Mapping[str, int]) -> None:
+        self.portal_server = PostgresServer(VERSION, self.state_dir / "portal", port=ports["postgres-portal"])
+        self.redis = RedisServer(self.state_dir / "redis", port=ports["redis"])
+        self.supervisor.add("postgres-portal", self.portal_server)
+        self.database_url = create_portal_database(self.portal_server, password=self.state.portal_password)
+        self.supervisor.add("redis", self.redis)
+
+    def _start_target(self, ports: Mapping[str, int]) -> None:
+        folder, tls = self.state_dir / "primary", self.state.primary_certificate
+        self.primary = PostgresServer(VERSION, folder, tls=tls, port=ports["postgres-primary"])
+        self.supervisor.add("postgres-primary", self.primary)
+        create_demo_database(self.primary, login_password=self.state.target_password)
+        self._start_standby(ports["postgres-standby"])
 
     def _start_standby(self, port: int) -> None:
         folder, tls = self.state_dir / "standby", self.state.standby_certificate

@@ -33,6 +33,7 @@ class _Watched:
     wait_seconds: float = _FIRST_WAIT_SECONDS
     started_at: float = 0.0
     retry_at: float | None = None
+    lock: threading.RLock = field(default_factory=threading.RLock)
 
 
 @dataclass(slots=True)
@@ -41,7 +42,6 @@ class Supervisor:
 
     say: Callable[[str], None]
     _watched: dict[str, _Watched] = field(default_factory=dict)
-    _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __contains__(self, name: str) -> bool:
         return name in self._watched
@@ -54,14 +54,13 @@ class Supervisor:
 
     def add(self, name: str, process: Runnable) -> None:
         """Start a process and watch it from now on."""
-        with self._lock:
-            self._watched[name] = _Watched(process)
-            self.start(name)
+        self._watched[name] = _Watched(process)
+        self.start(name)
 
     def start(self, name: str) -> None:
         """Start one that is stopped."""
-        with self._lock:
-            watched = self._watched[name]
+        watched = self._watched[name]
+        with watched.lock:
             watched.process.start()
             watched.is_wanted = True
             watched.started_at = time.monotonic()
@@ -69,21 +68,23 @@ class Supervisor:
 
     def stop(self, name: str) -> None:
         """Stop one in order and leave it so."""
-        with self._lock:
-            self._watched[name].is_wanted = False
-        self._watched[name].process.stop()
+        watched = self._watched[name]
+        with watched.lock:
+            watched.is_wanted = False
+            watched.process.stop()
 
     def kill(self, name: str) -> None:
         """Kill one with SIGKILL and leave it so."""
-        with self._lock:
-            self._watched[name].is_wanted = False
-            self._watched[name].process.kill()
+        watched = self._watched[name]
+        with watched.lock:
+            watched.is_wanted = False
+            watched.process.kill()
 
     def look(self) -> None:
         """Look once at all; say what died, and start it again when its waiting time is over."""
         for name in self:
-            with self._lock:
-                watched = self._watched[name]
+            watched = self._watched[name]
+            with watched.lock:
                 if watched.is_wanted and not watched.process.is_running:
                     self._revive(name, watched)
 
