@@ -18,6 +18,8 @@ def make_workspace(purpose: str) -> Path:
     base = _base()
     remove_abandoned(base)
     folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{purpose}-", dir=base))
+    # The account of the servers has to pass through; what is private in it has modes of its own.
+    folder.chmod(0o711)
     owner = process_id(os.getpid())
     (folder / _OWNER_FILE).write_text(f"{owner.pid} {owner.started}")
     atexit.register(_remove, folder, os.getpid())
