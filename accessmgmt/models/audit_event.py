@@ -34,7 +34,7 @@ class AuditEvent(models.Model):
 
 
 class AuditSeal(models.Model):
-    """One row seals one event into the hash chain: `hash` covers the event and the seal before; `sequence` has no gaps."""
+    """One row seals one event: `hash` covers the event and the seal before it; `sequence` has no gaps."""
 
     sequence = models.BigIntegerField(primary_key=True)
     event = models.OneToOneField(AuditEvent, on_delete=models.DO_NOTHING, related_name="seal")
