@@ -43,7 +43,7 @@ def ensure_capability(session: Session, order: GrantOrder, scope: Scope, found: 
         if number:
             session.budget.report_progress()
         session.repeat(lambda c=chunk: _mend_chunk(session, scope, c, outside), description="grant on tables")  # type: ignore[misc]
-    return found, plan
+    return inspect_target(session, order, scope), plan
 
 
 def check_scope(session: Session, order: GrantOrder, found: Found) -> None:

@@ -157,6 +157,7 @@ def _connect(target: Target, timeout_seconds: float, *, application_name: str = 
                 options=" ".join(f"-c {name}={value}" for name, value in SETTINGS.items()),
                 target_session_attrs="any",
                 autocommit=True,
+                prepare_threshold=None,
                 **KEEPALIVE,
                 **_authentication(target),
                 **tls,

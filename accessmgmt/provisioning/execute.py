@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -15,7 +16,7 @@ from psycopg.rows import dict_row
 from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
 from accessmgmt.provisioning.budget import Budget, out_of_time
 from accessmgmt.provisioning.failures import explain, is_lost, is_worth_repeating
-from accessmgmt.provisioning.statements import Statement
+from accessmgmt.provisioning.statements import Prepared, Statement
 
 Row = dict[str, Any]
 Result = TypeVar("Result")
@@ -32,6 +33,9 @@ def announce(description: str) -> None:
     """Pass the boundary before a statement."""
     if before_statement is not None:
         before_statement(description)
+
+
+_prepared_on: WeakKeyDictionary[psycopg.Connection, set[str]] = WeakKeyDictionary()
 
 
 class Interrupted(TargetUnavailable):
@@ -54,22 +58,18 @@ class Session:
 
     def ask(self, statement: Statement, values: Mapping[str, object] | None = None) -> list[Row]:
         """Run one query and return its rows."""
-        return self.ask_all([(statement, values)])[0]
+        announce(statement.description)
+        with self._explained(statement):
+            return self._cursor().execute(_query(statement), values).fetchall()
 
-    def ask_all(self, questions: Sequence[tuple[Statement, Mapping[str, object] | None]]) -> list[list[Row]]:
-        """Run several queries in one round trip and return the rows of each."""
-        for statement, _ in questions:
-            announce(statement.description)
-        with self._explained(questions[0][0]):
-            if len(questions) == 1:
-                statement, values = questions[0]
-                return [self._cursor().execute(_query(statement), values).fetchall()]
-            # Prepared at once: planning these takes longer than running them, and the connection is used again.
-            with self.conn.pipeline():
-                cursors = [
-                    self._cursor().execute(_query(statement), values, prepare=True) for statement, values in questions
-                ]
-            return [cursor.fetchall() for cursor in cursors]
+    def ask_prepared(self, questions: Sequence[tuple[Prepared, Mapping[str, object]]]) -> list[list[Row]]:
+        """Run prepared queries in one round trip and return the rows of each; plan them on first use."""
+        known = _prepared_on.setdefault(self.conn, set())
+        fresh = [query.prepare() for query, _ in questions if query.name not in known]
+        if fresh:
+            self.send(fresh)
+            known.update(query.name for query, _ in questions)
+        return self.send([query.execute(values) for query, values in questions])
 
     def send(self, statements: Sequence[Statement]) -> list[list[Row]]:
         """Run statements as one message of the simple protocol; return the rows of each (none for commands).

@@ -11,7 +11,7 @@ from datetime import datetime
 from accessmgmt.domain.permissions import EVERYTHING, PermissionSet
 from accessmgmt.domain.targets import MOST_LISTED_TABLES, GrantOrder
 from accessmgmt.provisioning.execute import Row, Session
-from accessmgmt.provisioning.statements import PRIVILEGE_LETTERS, READ_DRIFT, READ_FACTS
+from accessmgmt.provisioning.statements import DRIFT, FACTS, PRIVILEGE_LETTERS
 
 DRIFT_KINDS = frozenset({"relation", "sequence", "schema", "database", "default"})
 
@@ -56,10 +56,14 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class ScopeFound:
-    """What the set matches: OIDs as PostgreSQL writes arrays, to hand back to it, and the first names to show."""
+    """What the set matches: OIDs as PostgreSQL writes arrays, to hand back to it, and the first names to show.
+
+    `sample_oids` is one relation of each pair of owner and ACL: what holds for it, holds for all of its kind.
+    """
 
     relation_count: int
     relation_oids: str
+    sample_oids: str
     schema_oids: str
     listed: tuple[tuple[int, str, str, str], ...]
 
@@ -120,10 +124,10 @@ def as_regex(name: str) -> str | None:
 
 def inspect_target(session: Session, order: GrantOrder, scope: Scope) -> Found:
     """Read everything in one round trip."""
-    facts_rows, drift_rows = session.ask_all(
+    facts_rows, drift_rows = session.ask_prepared(
         [
-            (READ_FACTS, {"role": order.role_name, "capability": scope.capability}),
-            (READ_DRIFT, scope.values),
+            (FACTS, {"role": order.role_name, "capability": scope.capability}),
+            (DRIFT, scope.values),
         ]
     )
     return Found(
@@ -138,6 +142,7 @@ def _scope_found(rows: dict[str, Row]) -> ScopeFound:
     return ScopeFound(
         relation_count=rows["relations"]["oid"],
         relation_oids=rows["relations"]["name"],
+        sample_oids=rows["samples"]["name"],
         schema_oids=rows["schemas"]["name"],
         listed=tuple((oid, schema, name, kind) for oid, schema, name, kind in json.loads(rows["listed"]["name"])),
     )

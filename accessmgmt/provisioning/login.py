@@ -12,6 +12,7 @@ from accessmgmt.domain.names import RoleTag, parse_tag
 from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning.execute import Repeat, Row, Session
 from accessmgmt.provisioning.inspect import Facts, Scope
+from accessmgmt.provisioning.scram import make_verifier
 from accessmgmt.provisioning.statements import (
     BEGIN,
     COMMIT,
@@ -71,9 +72,7 @@ def _seconds_left_after(session: Session, facts: Facts) -> float:
 def _statements(
     session: Session, order: GrantOrder, scope: Scope, *, exists: bool, valid_until: datetime
 ) -> list[Statement]:
-    verifier = session.conn.pgconn.encrypt_password(
-        order.password.encode(), order.role_name.encode(), b"scram-sha-256"
-    ).decode()
+    verifier = make_verifier(order.password)
     tag = RoleTag(order.installation_id, "grant", order.grant_id)
     return [
         write_login(order.role_name, exists=exists, verifier=verifier, valid_until=valid_until),

@@ -6,7 +6,7 @@ that the server itself quoted (`oid::regclass::text`, quote_ident) are inserted 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -47,17 +47,20 @@ def trusted(text: str) -> sql.SQL:
     return sql.SQL(text)
 
 
+def load_text(name: str) -> str:
+    """Read sql/<name>.sql."""
+    return (SQL_FOLDER / f"{name}.sql").read_text(encoding="utf-8")
+
+
 @cache
 def load(name: str) -> sql.SQL:
-    """Read sql/<name>.sql."""
-    return trusted((SQL_FOLDER / f"{name}.sql").read_text(encoding="utf-8"))
+    """Read sql/<name>.sql as SQL."""
+    return trusted(load_text(name))
 
 
 BEGIN = Statement("begin", sql.SQL("BEGIN"))
 COMMIT = Statement("commit", sql.SQL("COMMIT"))
 ROLLBACK = Statement("roll back", sql.SQL("ROLLBACK"))
-READ_FACTS = Statement("read the two roles", load("facts"))
-READ_DRIFT = Statement("read the capability role's drift", load("drift").format(scope=load("scope")))
 READ_CHUNK = Statement("read the drift of a chunk", load("chunk_drift"))
 READ_ROLE = Statement("look for the login role", load("role_by_name_or_oid"))
 TERMINATE = Statement("terminate its sessions", load("terminate"))
@@ -71,6 +74,53 @@ READ_LSN = Statement("read the log position", sql.SQL("SELECT pg_current_wal_ins
 LOCK_DATABASE = Statement(
     "take the portal's lock of this database",
     sql.SQL("SELECT pg_advisory_xact_lock({}, {})").format(*map(sql.Literal, ADVISORY_KEY)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A query that each admin connection plans once: planning takes longer than running it.
+
+    It is prepared in SQL, under our own name: psycopg forgets its prepared statements at every DROP.
+    `types` maps the parameters of the text, in order, to PostgreSQL types.
+    """
+
+    name: str
+    description: str
+    text: str
+    types: dict[str, str]
+
+    def prepare(self) -> Statement:
+        """Plan it on this connection."""
+        numbered = self.text
+        for number, parameter in enumerate(self.types, start=1):
+            numbered = numbered.replace(f"%({parameter})s", f"${number}")
+        head = sql.SQL("PREPARE {} ({}) AS ").format(sql.Identifier(self.name), trusted(", ".join(self.types.values())))
+        return Statement(f"prepare to {self.description}", head + trusted(numbered))
+
+    def execute(self, values: Mapping[str, object]) -> Statement:
+        """Run it with these values."""
+        listed = sql.SQL(", ").join(sql.Literal(values[parameter]) for parameter in self.types)
+        return Statement(self.description, sql.SQL("EXECUTE {} ({})").format(sql.Identifier(self.name), listed))
+
+
+FACTS = Prepared("jit_facts", "read the two roles", load_text("facts"), {"role": "text", "capability": "text"})
+DRIFT = Prepared(
+    "jit_drift",
+    "read the capability role's drift",
+    load_text("drift").replace("{scope}", load_text("scope")),
+    {
+        "capability": "text",
+        "wanted": "text[]",
+        "letters": "text",
+        "schemas": "text[]",
+        "schema_patterns": "text[]",
+        "tables": "text[]",
+        "table_patterns": "text[]",
+        "all_tables": "boolean",
+        "with_defaults": "boolean",
+        "most": "integer",
+    },
 )
 
 

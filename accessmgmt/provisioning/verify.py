@@ -56,8 +56,10 @@ def read_what_it_may(
     """
     known = [p.value for p in Privilege if p is not Privilege.MAINTAIN or session.server_version >= 17]
     unwanted = [privilege for privilege in known if privilege not in scope.wanted]
-    oids = {"relation_oids": found.relation_oids, "schema_oids": found.schema_oids}
-    row = as_login.ask(read_effective(scope.wanted, unwanted), oids)[0]
+    question = read_effective(scope.wanted, unwanted)
+    row = as_login.ask(question, {"relation_oids": found.sample_oids, "schema_oids": found.schema_oids})[0]
+    if row["lacking"] or row["more"]:
+        row = as_login.ask(question, {"relation_oids": found.relation_oids, "schema_oids": found.schema_oids})[0]
     lacking: dict[int, str] = {}
     if row["lacking"] or row["closed_schemas"]:
         values = {"scope": found.relation_oids, "lacking": row["lacking"], "closed_schemas": row["closed_schemas"]}

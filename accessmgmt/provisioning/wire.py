@@ -7,26 +7,21 @@ Protocol: https://www.postgresql.org/docs/current/protocol-message-formats.html
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-import secrets
 import socket
 import ssl
 import struct
-import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from accessmgmt.domain.targets import SslMode, Target
+from accessmgmt.provisioning.scram import MECHANISM, ScramClient
 from accessmgmt.provisioning.tls import NOWHERE, libpq_tls
 
 SSL_REQUEST = struct.pack("!II", 8, 80877103)
 PROTOCOL_3 = 196608
 LONGEST_MESSAGE = 65_536
 AUTHENTICATED, CLEARTEXT, MD5, SASL, SASL_CONTINUE, SASL_FINAL = 0, 3, 5, 10, 11, 12
-SCRAM = "SCRAM-SHA-256"
 
 
 class NotPostgres(Exception):
@@ -89,7 +84,7 @@ def log_in(wire: socket.socket, *, user: str, database: str, password: str) -> L
     wire.sendall(struct.pack("!I", len(body) + 4) + body)
     method = ""
     mechanisms: tuple[str, ...] = ()
-    scram: _Scram | None = None
+    scram: ScramClient | None = None
     while True:
         kind, payload = _read_message(wire)
         if kind == b"E":
@@ -104,37 +99,14 @@ def log_in(wire: socket.socket, *, user: str, database: str, password: str) -> L
         if code == SASL:
             mechanisms = tuple(name.decode() for name in payload[4:].split(b"\0") if name)
             method = "scram"
-            scram = _Scram(password)
+            scram = ScramClient(password)
             first = scram.first.encode()
-            _send(wire, b"p", SCRAM.encode() + b"\0" + struct.pack("!I", len(first)) + first)
+            _send(wire, b"p", MECHANISM.encode() + b"\0" + struct.pack("!I", len(first)) + first)
         elif code == SASL_CONTINUE and scram is not None:
             _send(wire, b"p", scram.answer(payload[4:].decode()).encode())
         elif code not in {AUTHENTICATED, SASL_FINAL}:
             method = {CLEARTEXT: "cleartext", MD5: "md5"}.get(code, "other")
             return LoginAnswer("", "", method)
-
-
-class _Scram:
-    """The client's side of SCRAM-SHA-256 without channel binding (RFC 5802, RFC 7677)."""
-
-    def __init__(self, password: str) -> None:
-        self._password = unicodedata.normalize("NFKC", password).encode()
-        self._bare = "n=,r=" + secrets.token_urlsafe(18)
-        self.first = "n,," + self._bare
-
-    def answer(self, challenge: str) -> str:
-        parts = dict(item.split("=", 1) for item in challenge.split(","))
-        rounds = int(parts["i"])
-        if rounds > 1_000_000:
-            raise NotPostgres
-        salted = hashlib.pbkdf2_hmac("sha256", self._password, base64.b64decode(parts["s"]), rounds)
-        client_key = hmac.digest(salted, b"Client Key", "sha256")
-        final = f"c=biws,r={parts['r']}"
-        signed = hmac.digest(
-            hashlib.sha256(client_key).digest(), f"{self._bare},{challenge},{final}".encode(), "sha256"
-        )
-        proof = bytes(a ^ b for a, b in zip(client_key, signed, strict=True))
-        return f"{final},p={base64.b64encode(proof).decode()}"
 
 
 def _send(wire: socket.socket, kind: bytes, body: bytes) -> None:

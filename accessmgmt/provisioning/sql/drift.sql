@@ -1,8 +1,9 @@
 -- What the capability role lacks and has too much, in this database. No rows of the kinds relation, sequence, schema,
--- database, default: complete. Rows of the kinds relations, schemas, listed and unmatched describe the scope.
+-- database, default: complete. Rows of the kinds relations, samples, schemas, listed and unmatched describe the scope.
 --
 -- The quick test: a relation is right when its ACL holds exactly the item we would write (aclitem equality, a few
 -- nanoseconds); only the others are taken apart. pg_shdepend finds what the role holds outside the scope.
+-- What a role may do on a relation follows from its owner and its ACL alone: samples are one relation of each such pair.
 WITH {scope},
 capability AS MATERIALIZED (
     SELECT (SELECT r.oid FROM pg_roles r WHERE r.rolname = %(capability)s) AS oid
@@ -107,31 +108,31 @@ FROM explored e
 WHERE cardinality(e.lacking) > 0 OR cardinality(e.surplus) > 0
 UNION ALL
 SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'relation' END, c.oid::bigint, c.oid::regclass::text,
-       c.relkind::text, '{{}}', '{{OUTSIDE}}', pg_get_userbyid(c.relowner)::text, true, false
+       c.relkind::text, '{}', '{OUTSIDE}', pg_get_userbyid(c.relowner)::text, true, false
 FROM (SELECT m.objid FROM mention m WHERE m.classid = 'pg_class'::regclass
       EXCEPT SELECT r.oid FROM relation r
       EXCEPT SELECT q.oid FROM needed_sequence q) outside
 JOIN pg_class c ON c.oid = outside.objid
 UNION ALL
 SELECT 'sequence', q.oid::bigint, q.oid::regclass::text, 'S',
-       CASE WHEN q.has_usage THEN '{{}}'::text[] ELSE '{{USAGE}}' END, q.surplus, pg_get_userbyid(q.relowner)::text,
+       CASE WHEN q.has_usage THEN '{}'::text[] ELSE '{USAGE}' END, q.surplus, pg_get_userbyid(q.relowner)::text,
        pg_has_role(current_user, q.relowner, 'USAGE') OR has_sequence_privilege(q.oid, 'USAGE WITH GRANT OPTION'), false
 FROM sequence_state q
 WHERE NOT q.has_usage OR cardinality(q.surplus) > 0
 UNION ALL
 SELECT 'schema', s.oid::bigint, quote_ident(s.nspname), '',
-       CASE WHEN s.has_usage THEN '{{}}'::text[] ELSE '{{USAGE}}' END, s.surplus, pg_get_userbyid(s.nspowner)::text,
+       CASE WHEN s.has_usage THEN '{}'::text[] ELSE '{USAGE}' END, s.surplus, pg_get_userbyid(s.nspowner)::text,
        s.is_grantable, s.is_public
 FROM schema_state s
 WHERE NOT (s.has_usage OR (s.is_public AND NOT s.is_grantable)) OR cardinality(s.surplus) > 0
 UNION ALL
-SELECT 'schema', n.oid::bigint, quote_ident(n.nspname), '', '{{}}', '{{OUTSIDE}}', pg_get_userbyid(n.nspowner)::text,
+SELECT 'schema', n.oid::bigint, quote_ident(n.nspname), '', '{}', '{OUTSIDE}', pg_get_userbyid(n.nspowner)::text,
        true, false
 FROM mention m
 JOIN pg_namespace n ON n.oid = m.objid
 WHERE m.classid = 'pg_namespace'::regclass AND NOT EXISTS (SELECT FROM schema_state s WHERE s.oid = n.oid)
 UNION ALL
-SELECT 'database', b.oid::bigint, quote_ident(b.datname), '', '{{CONNECT}}', '{{}}', pg_get_userbyid(b.datdba)::text,
+SELECT 'database', b.oid::bigint, quote_ident(b.datname), '', '{CONNECT}', '{}', pg_get_userbyid(b.datdba)::text,
        p.can_grant, p.is_public
 FROM pg_database b
 CROSS JOIN LATERAL (
@@ -143,7 +144,7 @@ WHERE b.datname = current_database()
                   WHERE a.grantee = k.oid AND a.privilege_type = 'CONNECT')
   AND NOT (p.is_public AND NOT p.can_grant)
 UNION ALL
-SELECT 'default', d.schema_oid::bigint, quote_ident(d.nspname), d.objtype::text, d.privileges, '{{}}',
+SELECT 'default', d.schema_oid::bigint, quote_ident(d.nspname), d.objtype::text, d.privileges, '{}',
        pg_get_userbyid(d.owner_oid)::text, true, false
 FROM default_wanted d
 WHERE EXISTS (
@@ -153,21 +154,24 @@ WHERE EXISTS (
         WHERE f.defaclrole = d.owner_oid AND f.defaclnamespace = d.schema_oid AND f.defaclobjtype = d.objtype
           AND a.grantee = k.oid AND a.privilege_type = p))
 UNION ALL
-SELECT 'relations', count(*), coalesce(array_agg(r.oid)::text, '{{}}'), '', '{{}}', '{{}}', '', true, false
+SELECT 'relations', count(*), coalesce(array_agg(r.oid)::text, '{}'), '', '{}', '{}', '', true, false
 FROM relation r
 UNION ALL
-SELECT 'schemas', count(*), coalesce(array_agg(s.oid)::text, '{{}}'), '', '{{}}', '{{}}', '', true, false
+SELECT 'samples', count(*), coalesce(array_agg(g.oid)::text, '{}'), '', '{}', '{}', '', true, false
+FROM (SELECT min(r.oid) AS oid FROM relation r GROUP BY r.relowner, r.relacl) g
+UNION ALL
+SELECT 'schemas', count(*), coalesce(array_agg(s.oid)::text, '{}'), '', '{}', '{}', '', true, false
 FROM schema_state s
 UNION ALL
 SELECT 'listed', 0, coalesce(json_agg(json_build_array(l.oid::bigint, l.nspname, l.relname, l.relkind))::text, '[]'),
-       '', '{{}}', '{{}}', '', true, false
+       '', '{}', '{}', '', true, false
 FROM (SELECT r.oid, r.nspname, r.relname, r.relkind FROM relation r ORDER BY r.nspname, r.relname LIMIT %(most)s) l
 UNION ALL
-SELECT 'unmatched', 0, 'schema ' || e.entry, '', '{{}}', '{{}}', '', true, false
+SELECT 'unmatched', 0, 'schema ' || e.entry, '', '{}', '{}', '', true, false
 FROM schema_entry e
 WHERE NOT EXISTS (SELECT FROM schema_scope s WHERE s.nspname = e.entry OR s.nspname ~ e.pattern)
 UNION ALL
-SELECT 'unmatched', 0, 'table ' || e.entry, '', '{{}}', '{{}}', '', true, false
+SELECT 'unmatched', 0, 'table ' || e.entry, '', '{}', '{}', '', true, false
 FROM table_entry e
 WHERE e.entry <> '*'
   AND NOT EXISTS (SELECT FROM relation r WHERE r.relname = e.entry OR r.relname ~ e.pattern)
