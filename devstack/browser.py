@@ -97,13 +97,13 @@ class Person:
                 return str(option["value"])
         raise StoryError(f"{self.email} at {self.path}: {name} offers no {label}\n{self.text}")
 
-    def wait_for(self, path: str, *words: str, timeout: float = 30) -> str:
-        """Open a page until it holds one of the words; return its text."""
+    def wait_for(self, path: str, selector: str, *, timeout: float = 30) -> str:
+        """Open a page until a CSS selector finds something on it; return its text."""
         deadline = time.monotonic() + timeout
         while True:
             self.open(path)
-            if any(word.casefold() in self.text.casefold() for word in words):
+            if self._browser.page.select_one(selector) is not None:
                 return self.text
             if time.monotonic() > deadline:
-                raise StoryError(f"{path} never said {' or '.join(words)}:\n{self.text}")
+                raise StoryError(f"{path} never had {selector}:\n{self.text}")
             time.sleep(0.1)

@@ -18,6 +18,7 @@ Step = Callable[[str], AbstractContextManager[None]]
 GROUP = "smoke-team"
 TABLE = "orders"
 OUTSIDE = "internal.payroll"
+BLINK = "6s"  # the stack of `make smoke` allows less than a minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class Story:
                 tables=TABLE,
             )
             self.endpoint("smoke-access", "1h")
-            self.endpoint("smoke-blink", "1m", is_requestable=True)
+            self.endpoint("smoke-blink", BLINK, is_requestable=True)
         with self.step("a group with a member, wired to both"):
             admin.open("/groups/new")
             admin.fill("form#group-form", name=GROUP)
@@ -103,7 +104,7 @@ class Story:
             admin.fill("form[action$='/members/add']", emails="dev1@company.com")
             for name in ("smoke-access", "smoke-blink"):
                 admin.open(self.group_path)
-                admin.fill("form[action$='/wire']", endpoint=self.option("endpoint", name))
+                admin.fill("form[action$='/wire']", endpoint=self.admin.choice("endpoint", name))
 
     def use_and_release(self) -> None:
         """A member activates, works, and releases early."""
@@ -136,11 +137,9 @@ class Story:
         """Somebody outside of the group asks, and an approver decides."""
         outsider = self.person("outsider@company.com")
         with self.step("a person outside the group requests"):
-            outsider.open("/requests/new")
-            endpoint = self.option("endpoint", "postgres-orders-repair", page=outsider)
-            outsider.fill(
-                "form#request-form", endpoint=endpoint, reason="Correcting the order of ticket 4711", duration="30m"
-            )
+            outsider.open("/")
+            outsider.open(outsider.links("a[aria-label='Request postgres-orders-repair']")[0])
+            outsider.fill("form.card[method=post]", reason="Correcting the order of ticket 4711", duration="30m")
         with self.step("an approver approves, and that grant works too"):
             approver = self.person("approver@company.com")
             approver.open("/requests/")
@@ -164,7 +163,6 @@ class Story:
             session = access.log_in(self.ca_file)
             self.check_reach(session)
         with self.step("its time ends: the session is cut, the log-in refused, the role gone, the page proves it"):
-            member.wait_for(access.path, "ended", timeout=90)
             self.check_gone(member, access, session)
 
     def look_back(self) -> None:
@@ -195,21 +193,17 @@ class Story:
         self.admin.fill(
             "form#endpoint-form",
             name=name,
-            resource=self.option("resource", "smoke-production"),
-            authorization=self.option("authorization", "smoke-read"),
+            resource=self.admin.choice("resource", "smoke-production"),
+            authorization=self.admin.choice("authorization", "smoke-read"),
             ttl=ttl,
             **fields,
         )
         self.expect(self.admin.path, r"/endpoints/\d+$")
 
-    def option(self, select: str, label: str, *, page: Person | None = None) -> str:
-        """Return the value of the choice with a label in a select, or of the radio button beside it."""
-        return (page or self.admin).choice(select, label)
-
     def activate(self, person: Person, endpoint: str) -> Access:
         """Activate on My access as a browser without JavaScript does, and wait until the grant is active."""
         person.open("/")
-        person.fill(f"form[data-endpoint='{endpoint}']")
+        person.fill(f"form:has(button[aria-label='Activate {endpoint}'])")
         return self.open_access(person, self.expect(person.path, r"/grants/[0-9a-f-]{36}$"))
 
     def held_grant(self, person: Person, endpoint: str) -> str:
@@ -223,19 +217,18 @@ class Story:
 
     def open_access(self, person: Person, path: str) -> Access:
         """Wait until the grant is active and read from its page what a client needs."""
-        person.wait_for(path, "valid for", "expires")
-        shown = {name: person.value(f"#access-{name}") for name in ("host", "port", "database", "user")}
+        person.wait_for(path, "#fact-user")
         ca = person.get(f"{path}/ca.pem")
         if ca.status_code == 200:
             self.stack.state_dir.joinpath("smoke-ca.pem").write_text(ca.text)
         person.fill(f"form[action='{path}/password']")
         return Access(
             path,
-            host=shown["host"],
-            port=int(shown["port"]),
-            database_name=shown["database"],
-            user=shown["user"],
-            password=person.value("#access-password"),
+            host=person.value("#fact-host"),
+            port=int(person.value("#fact-port")),
+            database_name=person.value("#fact-database"),
+            user=person.value("#fact-user"),
+            password=person.value("#fact-password"),
         )
 
     def check_reach(self, session: psycopg.Connection) -> None:
@@ -251,7 +244,7 @@ class Story:
 
     def check_gone(self, person: Person, access: Access, session: psycopg.Connection | None) -> None:
         """The session is cut, a new log-in is refused, the role is absent, and the page shows the receipt."""
-        text = person.wait_for(access.path, "role is gone", timeout=30)
+        text = person.wait_for(access.path, "#receipt-title")
         if access.user not in text:
             raise StoryError(f"the receipt does not name the role:\n{text}")
         if session is not None:
