@@ -23,7 +23,8 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     reporter = Reporter()
-    stack = Stack(STATE, fixed_ports=False, say=reporter.say)
+    environment = {"PORTAL_SHORTEST_TTL_SECONDS": "2"}  # the story waits for a time to live to run out
+    stack = Stack(STATE, fixed_ports=False, extra_environment=environment, say=reporter.say)
     is_good = False
     try:
         _run(stack, reporter)

@@ -55,8 +55,10 @@ class Stack:
         *,
         fixed_ports: bool,
         port: int | None = None,
+        extra_environment: Mapping[str, str] | None = None,
         say: Callable[[str], None] = print,
     ) -> None:
+        self._extra_environment = dict(extra_environment or {})
         self.state_dir = state_dir.absolute()
         self.say = say
         self.supervisor = Supervisor(say)
@@ -223,6 +225,7 @@ class Stack:
             "PORTAL_ALLOWED_HOSTS": "127.0.0.1,localhost",
             "PORTAL_BASE_URL": self.base_url,
             "PORTAL_INSECURE_HTTP": "1",
+            **self._extra_environment,
         }
 
     def seed_facts(self) -> dict[str, object]:
