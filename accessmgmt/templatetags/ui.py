@@ -106,14 +106,36 @@ def countdown(until: datetime | None, warns_at: datetime | None = None) -> SafeS
     if until is None:
         return mark_safe('<span class="text-secondary">—</span>')
     left = (until - timezone.now()).total_seconds()
-    warns = warns_at.astimezone(UTC).isoformat(timespec="seconds") if warns_at else ""
+    warns = (until - warns_at).total_seconds() if warns_at else 0
     return format_html(
-        '<time class="countdown" datetime="{}" title="{}" data-countdown data-warns-at="{}">{}</time>',
+        '<time class="countdown{}" datetime="{}" title="{}" data-countdown="{}" data-warns-below="{}">{}</time>',
+        " is-near" if left <= warns else "",
         until.astimezone(UTC).isoformat(timespec="seconds"),
         f"until {exact_words(until)}",
-        warns,
+        int(left),
+        int(warns),
         clock_words(left),
     )
+
+
+@register.simple_tag
+def elapsed(since: datetime | None) -> SafeString:
+    """Show the seconds since an instant, counted up in the browser."""
+    if since is None:
+        return mark_safe("")
+    seconds = max(0.0, (timezone.now() - since).total_seconds())
+    return format_html('<span class="elapsed" data-elapsed="{:.1f}">{}</span>', seconds, span_words(seconds))
+
+
+def span_words(seconds: float) -> str:
+    """Return a short span: "0.8 s", or "2 minutes 5 seconds". static/js/app.js does the same."""
+    return f"{seconds:.1f} s" if seconds < MINUTE else ttl_in_words(int(seconds))
+
+
+@register.filter
+def after(later: datetime | None, earlier: datetime | None) -> str:
+    """Write how long something took: {{ grant.active_at|after:grant.queued_at }} is "0.8 s"."""
+    return span_words((later - earlier).total_seconds()) if later and earlier else "—"
 
 
 def exact_words(moment: datetime) -> str:
@@ -318,3 +340,9 @@ def nav_link(
         "tone": tone,
         "is_current": noun == name.partition("-")[0],
     }
+
+
+@register.filter
+def in_states(state: str, states: str) -> bool:
+    """Say whether a state is one of several: {% if grant.state|in_states:"queued applying" %}."""
+    return state in states.split()

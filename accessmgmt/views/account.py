@@ -2,19 +2,112 @@
 
 from __future__ import annotations
 
+from django.contrib import messages
+from django.contrib.auth import login, logout, update_session_auth_hash
+from django.contrib.auth.decorators import login_not_required
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render, resolve_url
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme, urlencode
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST
+from django_htmx.http import HttpResponseClientRedirect
+from django_htmx.middleware import HtmxDetails
+
+from accessmgmt.domain.errors import InvalidError
+from accessmgmt.forms.account import LogInForm, OwnPasswordForm, ProfileForm
+from accessmgmt.forms.base import add_invalid
+from accessmgmt.services import audit
+from accessmgmt.services.users import change_profile
+from accessmgmt.views.permissions import UserRequest
 
 
-def log_in(request: HttpRequest) -> HttpResponse:
-    """Not written yet."""
-    return HttpResponse(status=501)
+class VisitorRequest(HttpRequest):
+    """A request of somebody who may not be signed in."""
+
+    htmx: HtmxDetails
 
 
+@login_not_required
+@sensitive_post_parameters("password")
+@never_cache
+@require_http_methods(["GET", "POST"])
+def log_in(request: VisitorRequest) -> HttpResponse:
+    """Let a person in, and on to the page that they came for."""
+    if request.htmx:
+        return _whole_page_log_in(request)
+    after = _safe_next(request)
+    if request.user.is_authenticated:
+        return redirect(after)
+    form = LogInForm(request, data=request.POST if request.method == "POST" else None)
+    if form.is_valid():
+        login(request, form.get_user())
+        return redirect(after)
+    status = 422 if form.is_bound else 200
+    return render(request, "account/log_in.html", {"form": form, "next": after}, status=status)
+
+
+def _whole_page_log_in(request: VisitorRequest) -> HttpResponse:
+    """A session that ended while a fragment was asked for: send the whole page to the log-in."""
+    here = request.htmx.current_url_abs_path or reverse("accessmgmt:my-access")
+    return HttpResponseClientRedirect(f"{reverse('accessmgmt:login')}?{urlencode({'next': here})}")
+
+
+def _safe_next(request: HttpRequest) -> str:
+    """Return where to go after the log-in; an address outside of this site is not followed."""
+    wanted = request.POST.get("next") or request.GET.get("next") or ""
+    is_safe = url_has_allowed_host_and_scheme(
+        wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
+    return wanted if is_safe else resolve_url("accessmgmt:my-access")
+
+
+@login_not_required
+@require_POST
 def log_out(request: HttpRequest) -> HttpResponse:
-    """Not written yet."""
-    return HttpResponse(status=501)
+    """End the session."""
+    logout(request)
+    return redirect("accessmgmt:login")
 
 
-def profile(request: HttpRequest) -> HttpResponse:
-    """Not written yet."""
-    return HttpResponse(status=501)
+@sensitive_post_parameters("old_password", "new_password1", "new_password2")
+@require_http_methods(["GET", "POST"])
+def profile(request: UserRequest) -> HttpResponse:
+    """Change one's own name, time zone or password: two forms on one page, told apart by the button's name."""
+    user = request.user
+    is_password = request.method == "POST" and "change_password" in request.POST
+    is_profile = request.method == "POST" and not is_password
+    form = ProfileForm(
+        request.POST if is_profile else None, user=user, initial={"name": user.name, "time_zone": user.time_zone}
+    )
+    password_form = OwnPasswordForm(user, request.POST if is_password else None)
+    if is_profile and _save_profile(request, form):
+        messages.success(request, "Your profile is saved.")
+        return redirect("accessmgmt:profile")
+    if is_password and password_form.is_valid():
+        _save_password(request, password_form)
+        messages.success(request, "Your password is changed. Other browsers are logged out.")
+        return redirect("accessmgmt:profile")
+    user.refresh_from_db()
+    context = {"form": form, "password_form": password_form}
+    return render(request, "account/profile.html", context, status=422 if request.method == "POST" else 200)
+
+
+def _save_profile(request: UserRequest, form: ProfileForm) -> bool:
+    if not form.is_valid():
+        return False
+    try:
+        change_profile(actor=request.user, **form.cleaned_data)
+    except InvalidError as error:
+        add_invalid(form, error)
+        return False
+    return True
+
+
+@transaction.atomic
+def _save_password(request: UserRequest, form: OwnPasswordForm) -> None:
+    form.save()
+    audit.record(request.user, "user.password_changed", request.user)
+    update_session_auth_hash(request, form.user)

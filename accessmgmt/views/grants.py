@@ -1,47 +1,164 @@
-"""One grant and all of them."""
+"""One grant: how to connect, its time line and receipts; and the list of everybody's."""
 
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.contrib import messages
+from django.http import Http404, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils.text import slugify
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.vary import vary_on_headers
+from django_htmx.http import HttpResponseClientRefresh
 
+from accessmgmt.domain.snippets import Connection, connection_url, snippets_for
+from accessmgmt.domain.states import GrantState
+from accessmgmt.models import Grant, Resource
+from accessmgmt.selectors import pages
+from accessmgmt.selectors.access import END_REASON_WORDS, get_grant_for_user
+from accessmgmt.selectors.configuration import clean_pk, clean_search, page_of
+from accessmgmt.services.grants import release_grant, reveal_password, revoke_grant
+from accessmgmt.views.my_access import render_card
+from accessmgmt.views.permissions import UserRequest, auditor_required
 
-def grant_list(request: HttpRequest) -> HttpResponse:
-    """Not written yet."""
-    return HttpResponse(status=501)
-
-
-def detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """Not written yet."""
-    return HttpResponse(status=501)
-
-
-def card(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """Not written yet."""
-    return HttpResponse(status=501)
-
-
-def status(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """Not written yet."""
-    return HttpResponse(status=501)
-
-
-def release(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """Not written yet."""
-    return HttpResponse(status=501)
+IN_MOTION = frozenset({GrantState.QUEUED, GrantState.APPLYING, GrantState.ENDING})
 
 
-def revoke(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """Not written yet."""
-    return HttpResponse(status=501)
+@auditor_required
+@require_GET
+@vary_on_headers("HX-Request")
+def grant_list(request: UserRequest) -> HttpResponse:
+    """List everybody's grants, newest first; the filters stand in the URL."""
+    person = clean_search(request.GET.get("person"))
+    resource = clean_pk(request.GET.get("resource"))
+    state = request.GET.get("state", "")
+    rows = pages.grants_for_list(person=person, resource=resource, state=state)
+    context = {
+        "page": page_of(rows, request.GET.get("page")),
+        "person": person,
+        "resource": resource,
+        "state": state if state in pages.GRANT_FILTERS else "",
+        "states": pages.GRANT_FILTERS,
+        "is_filtered": bool(person or resource or state),
+    }
+    if request.htmx:
+        return render(request, "grants/list.html#grants", context)
+    return render(request, "grants/list.html", {**context, "resources": pages.resource_names()})
 
 
-def password(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """Not written yet."""
-    return HttpResponse(status=501)
+@require_GET
+def detail(request: UserRequest, pk: uuid.UUID) -> HttpResponse:
+    """Show how to connect while it is active, and what happened."""
+    grant = get_grant_for_user(request.user, pk)
+    return render(request, "grants/detail.html", _detail_context(request, grant))
 
 
-def ca_certificate(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """Not written yet."""
-    return HttpResponse(status=501)
+@require_GET
+def status(request: UserRequest, pk: uuid.UUID) -> HttpResponse:
+    """Return the grant's state and time line; the whole page anew when another part of it changed as well."""
+    grant = get_grant_for_user(request.user, pk)
+    if request.GET.get("phase") != _phase(grant):
+        return HttpResponseClientRefresh()
+    return render(request, "grants/detail.html#status", _status_context(request, grant))
+
+
+@require_GET
+def card(request: UserRequest, pk: uuid.UUID) -> HttpResponse:
+    """Return the card that stands on "My access"."""
+    return render_card(request, get_grant_for_user(request.user, pk))
+
+
+@require_POST
+def release(request: UserRequest, pk: uuid.UUID) -> HttpResponse:
+    """End one's own grant early."""
+    grant = get_grant_for_user(request.user, pk)
+    release_grant(actor=request.user, grant=grant)
+    if request.htmx:
+        return render_card(request, get_grant_for_user(request.user, pk))
+    messages.success(request, "Released. The login is being removed.")
+    return redirect("accessmgmt:grant-detail", pk=pk)
+
+
+@require_POST
+def revoke(request: UserRequest, pk: uuid.UUID) -> HttpResponse:
+    """End anybody's grant, as an admin."""
+    grant = get_grant_for_user(request.user, pk)
+    revoke_grant(actor=request.user, grant=grant)
+    if request.htmx:
+        return render(request, "grants/list.html#row", {"grant": get_grant_for_user(request.user, pk)})
+    messages.success(request, f"The access of {grant.user} is being ended.")
+    return redirect("accessmgmt:grant-detail", pk=pk)
+
+
+@never_cache
+@require_POST
+def password(request: UserRequest, pk: uuid.UUID) -> HttpResponse:
+    """Show the password of one's own active grant, once; each look is audited."""
+    grant = get_grant_for_user(request.user, pk)
+    secret = reveal_password(actor=request.user, grant=grant)
+    context = _detail_context(request, grant)
+    context |= {"password": secret, "secret_url": connection_url(_connection(grant.resource, grant), password=secret)}
+    return render(request, "grants/detail.html#password" if request.htmx else "grants/detail.html", context)
+
+
+@require_GET
+def ca_certificate(request: UserRequest, pk: uuid.UUID) -> HttpResponseBase:
+    """Download the CA certificate that the server's certificate is checked against."""
+    resource = get_grant_for_user(request.user, pk).resource
+    if not resource.tls_root_cert:
+        raise Http404("This resource has no CA certificate.")
+    return HttpResponse(
+        resource.tls_root_cert.strip() + "\n",
+        content_type="application/x-pem-file",
+        headers={"Content-Disposition": f'attachment; filename="{_ca_file(resource)}"'},
+    )
+
+
+def _phase(grant: Grant) -> str:
+    """Return which parts the page has: it is loaded anew when this changes."""
+    if grant.is_over:
+        return "over"
+    return {GrantState.ACTIVE: "active", GrantState.ENDING: "ending"}.get(GrantState(grant.state), "waiting")
+
+
+def _status_context(request: UserRequest, grant: Grant) -> dict[str, Any]:
+    is_in_motion = grant.state in IN_MOTION
+    return {
+        "grant": grant,
+        "phase": _phase(grant),
+        "is_in_motion": is_in_motion,
+        "poll": "5s" if grant.state == GrantState.ACTIVE or grant.is_overdue else "500ms" if is_in_motion else "",
+        "moments": pages.time_line(grant),
+        "end_reason": dict(END_REASON_WORDS).get(grant.end_reason, ""),  # type: ignore[call-overload]
+        "is_own": grant.user_id == request.user.pk,
+    }
+
+
+def _detail_context(request: UserRequest, grant: Grant) -> dict[str, Any]:
+    context = _status_context(request, grant)
+    connection = _connection(grant.resource, grant)
+    receipt = grant.apply_receipt or {}
+    return context | {
+        "connection": connection,
+        "snippets": snippets_for(connection, service=grant.endpoint.name),
+        "receipt": receipt,
+        "hidden_tables": receipt.get("table_count", 0) - len(receipt.get("tables", [])),
+    }
+
+
+def _connection(resource: Resource, grant: Grant) -> Connection:
+    return Connection(
+        host=resource.host,
+        port=resource.port,
+        database=resource.database_name,
+        user=grant.role_name,
+        ssl_mode=resource.ssl_mode,
+        ca_file=_ca_file(resource) if resource.tls_root_cert else "",
+    )
+
+
+def _ca_file(resource: Resource) -> str:
+    return f"{slugify(resource.name) or 'server'}-ca.pem"

@@ -2,39 +2,217 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.vary import vary_on_headers
+
+from accessmgmt.domain.errors import ConflictError, ForbiddenError, InvalidError
+from accessmgmt.domain.states import RequestState
+from accessmgmt.forms.base import add_invalid
+from accessmgmt.forms.requests import DecisionForm, RequestForm
+from accessmgmt.models import AccessRequest, Endpoint, Grant
+from accessmgmt.selectors import pages
+from accessmgmt.selectors.access import (
+    approver_names,
+    get_request_for_user,
+    may_decide,
+    may_request,
+    requestable_endpoints,
+    requests_to_decide,
+)
+from accessmgmt.selectors.configuration import clean_pk, clean_search, page_of
+from accessmgmt.services.requests import approve_request, cancel_request, deny_request, request_access
+from accessmgmt.views.permissions import UserRequest
+
+REQUESTS_A_PAGE = 20
+ENDPOINTS_A_PAGE = 20
+OVER_STATES = tuple(state.value for state in RequestState if state is not RequestState.PENDING)
 
 
-def inbox(request: HttpRequest) -> HttpResponse:
-    """Not written yet."""
-    return HttpResponse(status=501)
+@require_GET
+def inbox(request: UserRequest) -> HttpResponse:
+    """Show the requests that wait for the viewer's decision, oldest first."""
+    page = Paginator(requests_to_decide(request.user), REQUESTS_A_PAGE).get_page(request.GET.get("page"))
+    rows = [_card(row, DecisionForm(**_ids(row))) for row in page]
+    return render(request, "requests/inbox.html", {"page": page, "cards": rows})
 
 
-def history(request: HttpRequest) -> HttpResponse:
-    """Not written yet."""
-    return HttpResponse(status=501)
+@require_GET
+@vary_on_headers("HX-Request")
+def history(request: UserRequest) -> HttpResponse:
+    """List requests that are over; the filters stand in the URL."""
+    search = clean_search(request.GET.get("q"))
+    state = request.GET.get("state", "")
+    is_own = request.GET.get("whose") == "mine"
+    rows = pages.requests_for_history(request.user, search=search, state=state, is_own=is_own)
+    context = {
+        "page": page_of(rows, request.GET.get("page")),
+        "search": search,
+        "state": state if state in OVER_STATES else "",
+        "states": OVER_STATES,
+        "is_own": is_own,
+        "is_filtered": bool(search or state or is_own),
+    }
+    return render(request, "requests/history.html#history" if request.htmx else "requests/history.html", context)
 
 
-def create(request: HttpRequest) -> HttpResponse:
-    """Not written yet."""
-    return HttpResponse(status=501)
+@require_http_methods(["GET", "POST"])
+@vary_on_headers("HX-Request")
+def create(request: UserRequest) -> HttpResponse:
+    """Ask for access: first choose an endpoint, then say why and for how long."""
+    pk = clean_pk(request.POST.get("endpoint") or request.GET.get("endpoint"))
+    if pk is None:
+        return _choose_endpoint(request)
+    endpoint = pages.get_endpoint_for_user(request.user, pk)
+    if not may_request(request.user, endpoint):
+        raise ForbiddenError(
+            f"{endpoint.name} is not for asking.",
+            why="Its members activate it without an approval, and it is not open to requests.",
+            todo="Look for it under My access, or ask an admin.",
+        )
+    if request.method == "GET":
+        return _render_form(request, endpoint, RequestForm(endpoint=endpoint))
+    form = RequestForm(request.POST, endpoint=endpoint)
+    if not form.is_valid():
+        return _render_form(request, endpoint, form, status=422)
+    try:
+        row = request_access(actor=request.user, endpoint=endpoint, **form.cleaned_data)
+    except InvalidError as error:
+        add_invalid(form, error)
+        return _render_form(request, endpoint, form, status=422)
+    except ConflictError as error:
+        form.add_error(None, str(error))
+        return _render_form(request, endpoint, form, status=409)
+    messages.success(request, "Your request is sent.")
+    return redirect("accessmgmt:request-detail", pk=row.pk)
 
 
-def detail(request: HttpRequest, pk: int) -> HttpResponse:
-    """Not written yet."""
-    return HttpResponse(status=501)
+def _choose_endpoint(request: UserRequest) -> HttpResponse:
+    search = clean_search(request.GET.get("q"))
+    rows = pages.endpoints_found(requestable_endpoints(request.user), search)
+    page = Paginator(rows, ENDPOINTS_A_PAGE).get_page(request.GET.get("page"))
+    context = {"page": page, "search": search}
+    return render(request, "requests/choose.html#choices" if request.htmx else "requests/choose.html", context)
 
 
-def approve(request: HttpRequest, pk: int) -> HttpResponse:
-    """Not written yet."""
-    return HttpResponse(status=501)
+def _render_form(request: UserRequest, endpoint: Endpoint, form: RequestForm, *, status: int = 200) -> HttpResponse:
+    context = {
+        "endpoint": endpoint,
+        "form": form,
+        "presets": pages.duration_presets(endpoint.ttl_seconds),
+        "approvers": approver_names(endpoint),
+    }
+    return render(request, "requests/new.html", context, status=status)
 
 
-def deny(request: HttpRequest, pk: int) -> HttpResponse:
-    """Not written yet."""
-    return HttpResponse(status=501)
+@require_GET
+def detail(request: UserRequest, pk: int) -> HttpResponse:
+    """Show one request: who, what, why, and what came of it."""
+    row = get_request_for_user(request.user, pk)
+    return _render_detail(request, row, DecisionForm(**_ids(row)))
 
 
-def cancel(request: HttpRequest, pk: int) -> HttpResponse:
-    """Not written yet."""
-    return HttpResponse(status=501)
+@require_POST
+def approve(request: UserRequest, pk: int) -> HttpResponse:
+    """Approve, as it was asked for or for less time."""
+    row = get_request_for_user(request.user, pk)
+    form = DecisionForm(request.POST, **_ids(row))
+    if not form.is_valid():
+        return _decision_refused(request, row, form, 422)
+    try:
+        approve_request(actor=request.user, request=row, **form.cleaned_data)
+    except InvalidError as error:
+        add_invalid(form, error)
+        return _decision_refused(request, row, form, 422)
+    except ConflictError as error:
+        return _decision_refused(request, get_request_for_user(request.user, pk), form, 409, error)
+    return _decided(request, pk, f"Approved. {row.user} gets the login in a moment.")
+
+
+@require_POST
+def deny(request: UserRequest, pk: int) -> HttpResponse:
+    """Deny, with a comment that the person reads."""
+    row = get_request_for_user(request.user, pk)
+    form = DecisionForm(request.POST, **_ids(row))
+    if "comment" in form.errors:
+        return _decision_refused(request, row, form, 422)
+    try:
+        deny_request(actor=request.user, request=row, comment=form.cleaned_data["comment"])
+    except ConflictError as error:
+        return _decision_refused(request, get_request_for_user(request.user, pk), form, 409, error)
+    return _decided(request, pk, "Denied.")
+
+
+@require_POST
+def cancel(request: UserRequest, pk: int) -> HttpResponse:
+    """Take back one's own pending request."""
+    row = get_request_for_user(request.user, pk)
+    cancel_request(actor=request.user, request=row)
+    if request.htmx:
+        return HttpResponse()
+    messages.success(request, f"Your request for {row.endpoint} is cancelled.")
+    return redirect("accessmgmt:my-access")
+
+
+def _decided(request: UserRequest, pk: int, message: str) -> HttpResponse:
+    if request.htmx:
+        row = get_request_for_user(request.user, pk)
+        return render(request, "requests/inbox.html#card", {"card": _card(row, None)})
+    messages.success(request, message)
+    return redirect("accessmgmt:request-list")
+
+
+def _decision_refused(
+    request: UserRequest, row: AccessRequest, form: DecisionForm, status: int, error: ConflictError | None = None
+) -> HttpResponse:
+    """Show the request again with what is wrong: its input, or that somebody was faster."""
+    if not request.htmx:
+        return _render_detail(request, row, form, status=status, error=error)
+    response = render(request, "requests/inbox.html#card", {"card": _card(row, form), "error": error}, status=status)
+    if error is not None:  # htmx leaves an error's body alone unless it says where it belongs
+        response["HX-Retarget"] = f"#request-{row.pk}"
+        response["HX-Reswap"] = "outerHTML"
+    return response
+
+
+def _render_detail(
+    request: UserRequest,
+    row: AccessRequest,
+    form: DecisionForm,
+    *,
+    status: int = 200,
+    error: ConflictError | None = None,
+) -> HttpResponse:
+    is_own = row.user_id == request.user.pk
+    grant = Grant.objects.filter(request=row).first()
+    context = {
+        "card": _card(row, form if not is_own and may_decide(request.user, row.endpoint) else None),
+        "request_row": row,
+        "error": error,
+        "is_own": is_own,
+        "approvers": approver_names(row.endpoint),
+        "grant": grant if is_own or request.user.is_auditor else None,
+    }
+    return render(request, "requests/detail.html", context, status=status)
+
+
+def _card(row: AccessRequest, form: DecisionForm | None) -> dict[str, Any]:
+    """Return what a request's card shows; the form only while a decision is open."""
+    is_open = form is not None and row.state == RequestState.PENDING
+    return {
+        "row": row,
+        "form": form if is_open else None,
+        "approve_url": reverse("accessmgmt:request-approve", args=[row.pk]),
+        "deny_url": reverse("accessmgmt:request-deny", args=[row.pk]),
+    }
+
+
+def _ids(row: AccessRequest) -> dict[str, Any]:
+    """Give each form of the inbox ids of its own, and the duration that was asked for."""
+    return {"auto_id": f"request-{row.pk}-%s", "initial": {"duration": row.duration}}

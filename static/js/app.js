@@ -31,7 +31,26 @@
     return seconds < 0 ? `${words} ago` : `in ${words}`;
   };
 
-  const secondsUntil = (text) => (Date.parse(text) - Date.now()) / 1000;
+  const spanWords = (seconds) => {
+    if (seconds < 60) return `${seconds.toFixed(1)} s`;
+    const minutes = Math.floor(seconds / 60);
+    const rest = Math.floor(seconds % 60);
+    const words = [
+      [minutes, "minute"],
+      [rest, "second"],
+    ];
+    return words
+      .filter(([count]) => count)
+      .map(([count, unit]) => `${count} ${unit}${count === 1 ? "" : "s"}`)
+      .join(" ");
+  };
+
+  // The server says how many seconds are left when it renders: a wrong clock on this machine does no harm.
+  const firstSeen = new WeakMap();
+  const secondsSinceSeen = (element) => {
+    if (!firstSeen.has(element)) firstSeen.set(element, Date.now());
+    return (Date.now() - firstSeen.get(element)) / 1000;
+  };
 
   const write = (element, text) => {
     if (text !== null && element.textContent !== text) element.textContent = text;
@@ -39,15 +58,17 @@
 
   const tick = () => {
     for (const element of all("[data-countdown]")) {
-      const left = secondsUntil(element.dateTime);
+      const left = Number(element.dataset.countdown) - secondsSinceSeen(element);
       write(element, clockWords(left));
-      const isNear = Boolean(element.dataset.warnsAt) && secondsUntil(element.dataset.warnsAt) <= 0;
+      const isNear = left <= Number(element.dataset.warnsBelow);
       element.classList.toggle("is-near", isNear);
       element.closest("[data-countdown-card]")?.classList.toggle("is-near", isNear);
     }
-    for (const element of all("[data-relative]")) write(element, relativeWords(secondsUntil(element.dateTime)));
+    for (const element of all("[data-relative]")) {
+      write(element, relativeWords((Date.parse(element.dateTime) - Date.now()) / 1000));
+    }
     for (const element of all("[data-elapsed]")) {
-      write(element, `${Math.max(0, -secondsUntil(element.dateTime)).toFixed(1)} s`);
+      write(element, spanWords(Number(element.dataset.elapsed) + secondsSinceSeen(element)));
     }
   };
 
@@ -162,11 +183,18 @@
     if (form.method === "post" && !form.target) setTimeout(() => hold(form)); // after the browser read the form
   });
 
+  // The form that an htmx request belongs to: it is sent by the form itself or by one of its buttons.
+  const formOf = (element) => {
+    if (element instanceof HTMLFormElement) return element.method === "post" ? element : null;
+    return element instanceof HTMLButtonElement ? element.form : null;
+  };
   document.addEventListener("htmx:beforeRequest", (event) => {
-    if (event.target instanceof HTMLFormElement) hold(event.target);
+    const form = formOf(event.target);
+    if (form) hold(form);
   });
   document.addEventListener("htmx:afterRequest", (event) => {
-    if (event.target instanceof HTMLFormElement) free(event.target);
+    const form = formOf(event.detail.elt);
+    if (form) free(form);
   });
   // A page that the back button brings out of the browser's cache must not stay locked, nor show old times.
   window.addEventListener("pageshow", (event) => {
@@ -269,13 +297,6 @@
       event.preventDefault();
       window.history.back();
     },
-    "[data-hide]": (element) => {
-      const place = document.querySelector(element.dataset.hide);
-      const first = document.querySelector(`template${element.dataset.hide}-hidden`);
-      if (!place || !first) return;
-      place.replaceWith(first.content.cloneNode(true));
-      window.htmx?.process(document.querySelector(element.dataset.hide));
-    },
   };
 
   document.addEventListener("click", (event) => {
@@ -294,7 +315,10 @@
 
   // ---- Start -------------------------------------------------------------------------------------------------------------
 
-  document.addEventListener("htmx:load", (event) => startTabs(event.detail.elt));
+  document.addEventListener("htmx:load", (event) => {
+    startTabs(event.detail.elt);
+    tick();
+  });
   startTabs(document);
   showThemeChoice();
   document.querySelector("[aria-invalid=true]")?.focus();

@@ -1,0 +1,72 @@
+"""Log in, and one's own profile."""
+
+from __future__ import annotations
+
+import zoneinfo
+from typing import Any
+
+from django import forms
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
+
+from accessmgmt.models import User
+
+PLACES = (
+    "Africa/",
+    "America/",
+    "Antarctica/",
+    "Arctic/",
+    "Asia/",
+    "Atlantic/",
+    "Australia/",
+    "Europe/",
+    "Indian/",
+    "Pacific/",
+)
+
+
+class LogInForm(AuthenticationForm):
+    """E-mail address and password. One message for every failure, so that nobody learns who has an account."""
+
+    error_messages = {
+        "invalid_login": "This e-mail address and password do not belong together.",
+        "inactive": "This e-mail address and password do not belong together.",
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["username"].label = "E-mail address"
+        self.fields["username"].widget = forms.EmailInput(
+            attrs={"autocomplete": "username", "autocapitalize": "none", "maxlength": 254}
+        )
+        self.fields["password"].label = "Password"
+
+
+class ProfileForm(forms.Form):
+    """What people change about themselves."""
+
+    name = forms.CharField(max_length=150, required=False, help_text="How others see you, such as on a request.")
+    time_zone = forms.ChoiceField(help_text="Every time on these pages is shown in this zone.")
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["name"].widget.attrs["autocomplete"] = "name"
+        self.fields["time_zone"].choices = [(name, name.replace("_", " ")) for name in time_zones(user.time_zone)]  # type: ignore[attr-defined]
+
+
+class OwnPasswordForm(PasswordChangeForm):
+    """The old password, and the new one twice."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["old_password"].label = "Current password"
+        self.fields["old_password"].widget.attrs.pop("autofocus", None)
+        self.fields["new_password1"].label = "New password"
+        self.fields["new_password1"].help_text = "At least 12 characters. A sentence is easier to remember than a word."
+        self.fields["new_password2"].label = "New password again"
+        self.fields["new_password2"].help_text = ""
+
+
+def time_zones(own: str) -> list[str]:
+    """Return UTC, the zones that are called after places, and the person's own."""
+    places = {name for name in zoneinfo.available_timezones() if name.startswith(PLACES)}
+    return ["UTC", *sorted({*places, own} - {"UTC", ""})]
