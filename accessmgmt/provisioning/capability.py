@@ -9,12 +9,13 @@ from accessmgmt.domain.names import RoleTag, parse_tag
 from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning.execute import Repeat, Session
 from accessmgmt.provisioning.inspect import Drift, Found, Scope, inspect_target
-from accessmgmt.provisioning.plan import CapabilityPlan, ChunkRow, membership_fix, plan_capability, plan_chunk
+from accessmgmt.provisioning.plan import CapabilityPlan, ChunkRow, plan_capability, plan_chunk, sharing_fix
 from accessmgmt.provisioning.statements import (
     BEGIN,
     COMMIT,
     LOCK_DATABASE,
     READ_CHUNK,
+    READ_SUPERUSERS,
     create_capability,
 )
 
@@ -147,8 +148,9 @@ def _without_effect(session: Session) -> TargetRefused:
 
 def _may_not_share(session: Session, refused: tuple[Drift, ...], found: Found) -> TargetRefused:
     names = ", ".join(d.name for d in refused[:5]) + (f" and {len(refused) - 5} more" if len(refused) > 5 else "")
+    superusers = frozenset(row["name"] for row in session.ask(READ_SUPERUSERS))
     database = next((d for d in refused if d.kind == "database"), None)
-    fix = membership_fix([d.owner for d in refused], session.server_version, found.facts.acting_as)
+    fix = sharing_fix(refused, session.server_version, found.facts.acting_as, superusers)
     if database is not None:
         fix = f'GRANT CONNECT ON DATABASE {database.name} TO "{found.facts.acting_as}" WITH GRANT OPTION;'
     return TargetRefused(

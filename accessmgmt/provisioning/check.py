@@ -204,6 +204,12 @@ def _rights(climb: Climb) -> Answer:
 
 def _owners(climb: Climb) -> Answer:
     missing = climb.row["owners_not_held"]
+    if not missing and climb.row["superusers_tables"]:
+        return Answer(
+            f"{climb.row['superusers_tables']} tables belong to a superuser and cannot be shared.",
+            "Give them another owner: ALTER TABLE <table> OWNER TO <owner>;",
+            RungState.WARNED,
+        )
     if not missing:
         return Answer("The tables of every owner can be shared.")
     fix = membership_fix(missing, climb.version, climb.row["acting_as"])

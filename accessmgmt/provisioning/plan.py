@@ -109,3 +109,20 @@ def membership_fix(owners: Sequence[str], server_version: int, acting_as: str = 
     option = " WITH INHERIT TRUE, SET FALSE" if server_version >= 16 else ""
     quoted = ['"' + name.replace('"', '""') + '"' for name in (*dict.fromkeys(owners), acting_as)]
     return " ".join(f"GRANT {owner} TO {quoted[-1]}{option};" for owner in quoted[:-1])
+
+
+def sharing_fix(refused: Sequence[Drift], server_version: int, acting_as: str, superusers: frozenset[str]) -> str:
+    """Return the SQL that lets the admin role share these objects: membership in their owners.
+
+    Nobody is made a member of a superuser: what one owns is shared by a grant option, object by object.
+    """
+    owners = [d.owner for d in refused if d.owner not in superusers]
+    membership = [membership_fix(owners, server_version, acting_as)] if owners else []
+    quoted = '"' + acting_as.replace('"', '""') + '"'
+    options = [
+        f"GRANT {', '.join(d.lacking)} ON {'' if d.kind == 'relation' else d.kind.upper() + ' '}{d.name} TO {quoted}"
+        " WITH GRANT OPTION;"
+        for d in refused
+        if d.owner in superusers
+    ]
+    return " ".join([*membership, *options[:5]])

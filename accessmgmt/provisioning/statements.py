@@ -70,6 +70,9 @@ READ_ABSENCE = Statement("verify that nothing is left", load("absence"))
 READ_PREPARED = Statement("look for prepared transactions", load("prepared"))
 READ_EXTRAS = Statement("read what everybody may do", load("extras"))
 READ_UNUSABLE = Statement("read the names of what it cannot use", load("unusable"))
+READ_SUPERUSERS = Statement(
+    "read who is a superuser", sql.SQL("SELECT rolname::text AS name FROM pg_roles WHERE rolsuper")
+)
 READ_LSN = Statement("read the log position", sql.SQL("SELECT pg_current_wal_insert_lsn()::text AS lsn"))
 LOCK_DATABASE = Statement(
     "take the portal's lock of this database",

@@ -17,9 +17,19 @@ SELECT current_setting('server_version') AS version,
              WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
                AND NOT pg_has_role(current_user, c.relowner, 'USAGE')
                AND NOT has_table_privilege(c.oid, 'SELECT WITH GRANT OPTION')
+               AND NOT (SELECT w.rolsuper FROM pg_roles w WHERE w.oid = c.relowner)
                AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
                                AND d.deptype = 'e')
              ORDER BY 1) AS owners_not_held,
+       (SELECT count(*)
+        FROM pg_class c
+        JOIN pg_namespace n ON n.oid = c.relnamespace
+        JOIN pg_roles w ON w.oid = c.relowner AND w.rolsuper
+        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+          AND NOT pg_has_role(current_user, c.relowner, 'USAGE')
+          AND NOT has_table_privilege(c.oid, 'SELECT WITH GRANT OPTION')
+          AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+                          AND d.deptype = 'e')) AS superusers_tables,
        (SELECT count(DISTINCT c.relowner)
         FROM pg_class c
         JOIN pg_namespace n ON n.oid = c.relnamespace
