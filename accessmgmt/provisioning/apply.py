@@ -11,7 +11,7 @@ from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.capability import ensure_capability
 from accessmgmt.provisioning.connect import admin_session, forget_connections
 from accessmgmt.provisioning.credentials import resolve_target
-from accessmgmt.provisioning.execute import MOST_ATTEMPTS, Interrupted, Repeat, Session
+from accessmgmt.provisioning.execute import MOST_ATTEMPTS, Interrupted, Repeat, Session, wait_a_little
 from accessmgmt.provisioning.inspect import Found, Scope, inspect_target, scope_of
 from accessmgmt.provisioning.login import Login, ensure_login
 from accessmgmt.provisioning.plan import CapabilityPlan
@@ -50,7 +50,7 @@ def apply_grant(
                 raise TargetUnavailable(
                     f"Other work on “{target.name}” kept getting in between.", todo="It is tried again by itself."
                 ) from None
-            budget.check()
+            wait_a_little(attempts, budget)
         except Interrupted:
             # A pooled connection was dead, or the server restarted: look again what there is.
             if attempts >= 3 or budget.remaining_seconds <= 1:
@@ -66,13 +66,9 @@ def _apply(target: Target, order: GrantOrder, budget: Budget) -> ApplyReceipt:
         with steps.measured("inspect"):
             found = inspect_target(session, order, scope)
         with steps.measured("capability"):
-            found, plan = session.repeat(
-                lambda: ensure_capability(session, order, scope, found), description="bring the privileges in order"
-            )
+            found, plan = session.repeat(lambda: ensure_capability(session, order, scope, found))
         with steps.measured("login"):
-            login = session.repeat(
-                lambda: ensure_login(session, order, scope, found.facts), description="make the login role"
-            )
+            login = session.repeat(lambda: ensure_login(session, order, scope, found.facts))
         if target.primary is not None:
             with steps.measured("replay"):
                 _wait_on_standby(target, login.lsn, budget)

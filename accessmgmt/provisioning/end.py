@@ -93,7 +93,7 @@ def _take_away(
     ending.was_absent = False
     failure: TargetError | None = None
     with ending.steps.measured("fence"):
-        lsn = max(session.repeat(lambda r=role: fence(session, r), description="fence") for role in roles)  # type: ignore[misc]
+        lsn = max(session.repeat(lambda r=role: fence(session, r)) for role in roles)  # type: ignore[misc]
     ending.oids = list(dict.fromkeys([*ending.oids, *(role.oid for role in roles)]))
     with ending.steps.measured("sessions"):
         ending.sessions += end_sessions(session, ending.oids, server="primary")

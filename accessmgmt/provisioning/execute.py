@@ -13,7 +13,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
-from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
+from accessmgmt.domain.errors import TargetError, TargetUnavailable
 from accessmgmt.provisioning.budget import Budget, out_of_time
 from accessmgmt.provisioning.failures import explain, is_lost, is_worth_repeating
 from accessmgmt.provisioning.statements import Prepared, Statement
@@ -94,27 +94,17 @@ class Session:
         if not self.conn.closed and self.conn.info.transaction_status is not TransactionStatus.IDLE:
             self.conn.rollback()
 
-    def repeat(self, work: Callable[[], Result], *, description: str = "") -> Result:
+    def repeat(self, work: Callable[[], Result]) -> Result:
         """Do a piece of work that starts a transaction of its own, again when somebody else got in its way."""
-        for attempt in range(MOST_ATTEMPTS):
+        for attempt in range(1, MOST_ATTEMPTS + 1):
             try:
                 return work()
-            except Repeat:
-                reason: Exception | None = None
             except psycopg.Error as error:
-                if not is_worth_repeating(error) or is_lost(error):
+                if attempt == MOST_ATTEMPTS or not is_worth_repeating(error) or is_lost(error):
                     raise
-                reason = error
-            self.roll_back()
-            pause = random.uniform(0.5, 1) * FIRST_PAUSE_SECONDS * 2**attempt  # noqa: S311
-            time.sleep(min(pause, self.budget.check()))
-        if isinstance(reason, psycopg.Error):
-            raise reason
-        raise TargetUnavailable(
-            f"“{self.target_name}” could not: {description}.",
-            why="Other work on the same roles kept getting in between.",
-            todo="It is tried again by itself.",
-        )
+                self.roll_back()
+            wait_a_little(attempt, self.budget)
+        raise AssertionError("unreachable")
 
     def was_not_granted(self) -> bool:
         """Say whether the last message brought a warning that privileges were not granted."""
@@ -146,10 +136,6 @@ class Session:
             return Interrupted(found.what, why=found.why, todo=found.todo, sqlstate=found.sqlstate)
         return found
 
-    def refused(self, what: str, *, why: str = "", todo: str = "", sqlstate: str = "") -> TargetRefused:
-        """Make a refusal."""
-        return TargetRefused(what, why=why, todo=todo, sqlstate=sqlstate)
-
     def _cursor(self) -> psycopg.Cursor[Row]:
         return self.conn.cursor(row_factory=dict_row)
 
@@ -162,6 +148,12 @@ class Session:
             secret = statement.is_secret if is_secret is None else is_secret
             error._statement = (statement.description, secret)  # type: ignore[attr-defined]
             raise
+
+
+def wait_a_little(attempt: int, budget: Budget) -> None:
+    """Wait 20 ms after the first attempt and twice as long after each next one, with jitter."""
+    pause = random.uniform(0.5, 1) * FIRST_PAUSE_SECONDS * 2 ** (attempt - 1)  # noqa: S311
+    time.sleep(min(pause, budget.check()))
 
 
 def _query(statement: Statement) -> Any:

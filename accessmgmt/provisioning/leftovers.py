@@ -41,7 +41,7 @@ def drop_login(session: Session, target: Target, role: LoginRole, budget: Budget
             if row["owns"] and row["database"]:
                 reassigned.append(row["database"])
         try:
-            session.repeat(lambda: session.send([drop_role(role.name)]), description="drop the login role")
+            session.repeat(lambda: session.send([drop_role(role.name)]))
         except psycopg.Error as error:
             if error.sqlstate == GONE:
                 break
@@ -68,10 +68,7 @@ def _clean_here(session: Session, role: LoginRole, *, owns: bool) -> None:
     own_rights = [] if _acts_as_superuser(session) else [step_into(role.name, version)]
     hand_over = [reassign_owned(role.name)] if owns else []
     try:
-        session.repeat(
-            lambda: session.send([BEGIN, *own_rights, *hand_over, drop_owned(role.name), COMMIT]),
-            description="hand over what the login owns",
-        )
+        session.repeat(lambda: session.send([BEGIN, *own_rights, *hand_over, drop_owned(role.name), COMMIT]))
     except psycopg.Error as error:
         session.roll_back()
         raise _explained(session, role, error) from None
@@ -111,8 +108,12 @@ def _acts_as_superuser(session: Session) -> bool:
 
 def _what_is_left(session: Session, role: LoginRole) -> str:
     rows = session.ask(READ_DEPENDENCIES, {"oid": role.oid})
-    places = ", ".join(f"{row['entries']} in {row['database'] or 'shared objects'}" for row in rows)
-    return f"A DBA looks at what still depends on {role.name} ({places}), hands it over, and the portal goes on."
+    name = '"' + role.name.replace('"', '""') + '"'
+    places = ", ".join(row["database"] or "any database, for shared objects" for row in rows)
+    return (
+        f"A superuser runs, connected to {places}: REASSIGN OWNED BY {name} TO {QUARANTINE_ROLE};"
+        f" DROP OWNED BY {name}; and the portal goes on."
+    )
 
 
 def left_over_notes(session: Session, role_name: str) -> list[str]:

@@ -25,7 +25,7 @@ from accessmgmt.provisioning.statements import (
     write_login,
 )
 
-TAKEN = frozenset({"42710", "23505"})
+CHANGED = frozenset({"42710", "23505", "42704"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Login:
 
 
 def ensure_login(session: Session, order: GrantOrder, scope: Scope, facts: Facts) -> Login:
-    """Create or mend the login role. Raises Repeat when somebody created it since it was looked for."""
+    """Create or mend the login role. Raises Repeat when the roles have changed since they were looked for."""
     _check_ours(session, order, scope, facts)
     exists = facts.login_oid is not None
     # The role's own end counts on a re-run: trying again must not lengthen the time.
@@ -48,7 +48,7 @@ def ensure_login(session: Session, order: GrantOrder, scope: Scope, facts: Facts
     try:
         results = session.send([BEGIN, *statements, read_login(order.role_name), guard(latest), COMMIT, READ_LSN])
     except psycopg.Error as error:
-        if error.sqlstate in TAKEN:
+        if error.sqlstate in CHANGED:
             session.roll_back()
             raise Repeat from None
         raise

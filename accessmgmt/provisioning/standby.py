@@ -12,9 +12,9 @@ LONGEST_WAIT_SECONDS = 8.0
 PAUSE_SECONDS = 0.01
 
 
-def wait_for_replay(session: Session, lsn: str, *, longest_seconds: float = LONGEST_WAIT_SECONDS) -> None:
+def wait_for_replay(session: Session, lsn: str) -> None:
     """Poll the standby until it has replayed `lsn`. Raises TargetUnavailable when it takes too long."""
-    until = time.monotonic() + longest_seconds
+    until = time.monotonic() + LONGEST_WAIT_SECONDS
     question = has_replayed(lsn)
     while True:
         row = session.ask(question)[0]
@@ -29,7 +29,7 @@ def wait_for_replay(session: Session, lsn: str, *, longest_seconds: float = LONG
         if time.monotonic() > until:
             raise TargetUnavailable(
                 f"“{session.target_name}” lags behind its primary.",
-                why=f"It has not replayed the change within {longest_seconds:g} seconds.",
+                why=f"It has not replayed the change within {LONGEST_WAIT_SECONDS:g} seconds.",
                 todo="It is tried again. Look at pg_stat_replication on the primary and at pg_is_wal_replay_paused().",
             )
         time.sleep(min(PAUSE_SECONDS, session.budget.check()))

@@ -1,0 +1,106 @@
+"""Many at once: workers that apply, clients that reconnect, an application that changes its tables."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import psycopg
+import pytest
+
+from accessmgmt.domain.targets import GrantOrder
+from accessmgmt.provisioning.apply import apply_grant
+from accessmgmt.provisioning.end import end_grant
+from tests.provisioning.conftest import Shop, new_order, permissions
+
+
+@pytest.mark.parametrize("version", [18, 14])
+def test_a_hundred_grants_at_once(new_shop: Callable[..., Shop], version: int) -> None:
+    """16 workers, two sets that nobody has applied yet, and an application altering its tables: no error at all."""
+    shop = new_shop(version)
+    sets = [permissions("SELECT", "app", "*"), permissions("SELECT,INSERT,UPDATE", "app", "*")]
+    orders = [new_order(sets[n % 2]) for n in range(100)]
+    is_over = threading.Event()
+    failures: list[str] = []
+
+    def change_tables() -> None:
+        with shop.as_dba() as conn:
+            while not is_over.is_set():
+                for statement in (
+                    "ALTER TABLE app.tickets ENABLE ROW LEVEL SECURITY",
+                    "TRUNCATE app.measures",
+                    "ALTER TABLE app.tickets DISABLE ROW LEVEL SECURITY",
+                ):
+                    try:
+                        conn.execute(statement)  # type: ignore[call-overload]
+                    except psycopg.Error as error:
+                        failures.append(f"{statement}: {error}")
+
+    application = threading.Thread(target=change_tables)
+    application.start()
+    try:
+        with ThreadPoolExecutor(16) as workers:
+            receipts = list(workers.map(lambda o: apply_grant(shop.target, o, budget_seconds=60), orders))
+            ended = list(workers.map(lambda o: end_grant(shop.target, o), orders))
+    finally:
+        is_over.set()
+        application.join()
+    assert failures == []
+    assert len({r.role_oid for r in receipts}) == 100
+    assert all(r.table_count == 10 for r in receipts)
+    assert not any(e.role_was_absent for e in ended)
+
+
+def test_the_same_grant_by_many_workers(new_shop: Callable[..., Shop]) -> None:
+    shop = new_shop()
+    order = new_order(permissions("SELECT", "app", "orders"))
+    with ThreadPoolExecutor(8) as workers:
+        receipts = list(workers.map(lambda _: apply_grant(shop.target, order, budget_seconds=60), range(16)))
+        assert len({(r.role_oid, r.valid_until) for r in receipts}) == 1
+        list(workers.map(lambda _: end_grant(shop.target, order), range(8)))
+    assert shop.roles(order) == 0
+
+
+class Client(threading.Thread):
+    """Somebody who logs in again and again, and holds what he gets."""
+
+    def __init__(self, shop: Shop, order: GrantOrder) -> None:
+        super().__init__()
+        self.shop, self.order = shop, order
+        self.is_over = threading.Event()
+        self.has_begun = threading.Event()
+        self.held: list[psycopg.Connection] = []
+
+    def run(self) -> None:
+        while not self.is_over.is_set():
+            try:
+                self.held.append(self.shop.log_in(self.order))
+                self.has_begun.set()
+            except psycopg.OperationalError:
+                continue
+            if len(self.held) > 2:
+                self.held.pop(0).close()
+
+
+def test_nobody_slips_through_while_a_grant_ends(shop: Shop) -> None:
+    survivors = 0
+    for _ in range(5):
+        order = new_order(permissions("SELECT", "app", "orders"))
+        receipt = apply_grant(shop.target, order)
+        clients = [Client(shop, order) for _ in range(4)]
+        for client in clients:
+            client.start()
+        assert all(client.has_begun.wait(10) for client in clients)
+        end_grant(shop.target, replace(order, role_oid=receipt.role_oid))
+        with shop.as_dba() as conn:
+            rows = conn.execute("SELECT pid FROM pg_stat_activity WHERE usesysid = %s", [receipt.role_oid]).fetchall()
+        survivors += len(rows)
+        for client in clients:
+            client.is_over.set()
+            client.join()
+        for connection in (c for client in clients for c in client.held):
+            with pytest.raises(psycopg.OperationalError):
+                connection.execute("SELECT 1")
+    assert survivors == 0

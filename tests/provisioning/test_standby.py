@@ -1,0 +1,125 @@
+"""A resource that is a standby: roles are made on its primary, people log in on the standby."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from accessmgmt.domain.errors import TargetRefused, TargetUnavailable
+from accessmgmt.domain.targets import RungState, Target
+from accessmgmt.provisioning import check
+from accessmgmt.provisioning.apply import apply_grant
+from accessmgmt.provisioning.end import end_grant
+from devstack.certs import CertificateAuthority
+from devstack.postgres import PostgresServer
+from tests.provisioning.conftest import Shop, make_shop, new_order, permissions, target_of
+
+
+@dataclass(frozen=True)
+class Pair:
+    primary: Shop
+    standby: PostgresServer
+    target: Target
+
+    def log_in(self, role: str, password: str) -> psycopg.Connection:
+        return self.standby.connect(self.primary.database, role, password)
+
+
+@pytest.fixture(scope="module")
+def pair(servers_directory: Path, certificate_authority: CertificateAuthority) -> Iterator[Pair]:
+    primary = PostgresServer(
+        18, servers_directory / "pair-primary", tls=certificate_authority.server(), durable=False
+    ).start()
+    shop = make_shop(primary, certificate_authority, is_superuser=False)
+    standby = primary.create_standby(servers_directory / "pair-standby", tls=certificate_authority.server()).start()
+    target = replace(
+        target_of(standby, certificate_authority, shop.database, shop.target.username),
+        name="replica",
+        primary=shop.target,
+    )
+    yield Pair(shop, standby, target)
+    standby.destroy()
+    primary.destroy()
+
+
+def test_a_grant_on_a_standby(pair: Pair) -> None:
+    order = new_order(permissions("SELECT", "app", "orders"))
+    receipt = apply_grant(pair.target, order)
+    assert "replay" in receipt.steps_ms
+    user = pair.log_in(order.role_name, order.password)
+    assert user.execute("SELECT item FROM app.orders LIMIT 1").fetchall() == [("tea",)]
+
+    ended = end_grant(pair.target, replace(order, role_oid=receipt.role_oid))
+
+    assert [s.server for s in ended.sessions] == ["standby"]
+    with pytest.raises(psycopg.OperationalError):
+        user.execute("SELECT 1")
+    with pytest.raises(psycopg.OperationalError):
+        pair.log_in(order.role_name, order.password)
+    assert end_grant(pair.target, replace(order, role_oid=receipt.role_oid)).role_was_absent
+
+
+def test_a_standby_that_is_out_of_reach_keeps_the_grant_ending(pair: Pair) -> None:
+    order = new_order(permissions("SELECT", "app", "orders"))
+    receipt = apply_grant(pair.target, order)
+    ending = replace(order, role_oid=receipt.role_oid, password="")
+    pair.standby.stop()
+    try:
+        with pytest.raises(TargetUnavailable, match="is gone from the primary"):
+            end_grant(pair.target, ending)
+        assert pair.primary.roles(order) == 0
+        with pytest.raises(TargetUnavailable):
+            end_grant(pair.target, ending)
+    finally:
+        pair.standby.start()
+    assert end_grant(pair.target, ending).role_was_absent
+
+
+def test_a_standby_that_lags(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("accessmgmt.provisioning.standby.LONGEST_WAIT_SECONDS", 0.3)
+    order = new_order(permissions("SELECT", "app", "orders"))
+    receipt = apply_grant(pair.target, order)
+    ending = replace(order, role_oid=receipt.role_oid, password="")
+    user = pair.log_in(order.role_name, order.password)
+    with pair.standby.connect() as dba:
+        dba.execute("SELECT pg_wal_replay_pause()")
+        try:
+            with pytest.raises(TargetUnavailable, match="is gone from the primary"):
+                end_grant(pair.target, ending)
+            with pytest.raises(psycopg.OperationalError):  # cut all the same
+                user.execute("SELECT 1")
+            late = new_order(permissions("SELECT", "app", "orders"))
+            with pytest.raises(TargetUnavailable, match="lags behind"):
+                apply_grant(pair.target, late)
+        finally:
+            dba.execute("SELECT pg_wal_replay_resume()")
+    monkeypatch.undo()
+    assert end_grant(pair.target, ending).role_was_absent
+    apply_grant(pair.target, late)
+    end_grant(pair.target, late)
+
+
+def test_a_standby_without_its_primary(pair: Pair) -> None:
+    alone = replace(pair.target, primary=None)
+    order = new_order()
+    for act in (apply_grant, end_grant):
+        with pytest.raises(TargetRefused) as refusal:
+            act(alone, order)
+        assert refusal.value.sqlstate == "25006"
+
+
+def test_the_ladder_of_a_standby(pair: Pair, shop: Shop) -> None:
+    def primary_rung(target: Target) -> tuple[RungState, str]:
+        rung = next(r for r in check.test_connection(target) if r.name == "Primary")
+        return rung.state, rung.detail
+
+    rungs = list(check.test_connection(pair.target))
+    assert {r.state for r in rungs} == {RungState.PASSED}, rungs
+    assert primary_rung(replace(pair.target, primary=None))[0] is RungState.FAILED
+    assert "another cluster" in primary_rung(replace(pair.target, primary=shop.target))[1]
+    assert "standby itself" in primary_rung(replace(pair.target, primary=replace(pair.target, primary=None)))[1]
+    assert "no standby" in primary_rung(replace(shop.target, primary=pair.primary.target))[1]
