@@ -124,7 +124,7 @@ def elapsed(since: datetime | None) -> SafeString:
     if since is None:
         return mark_safe("")
     seconds = max(0.0, (timezone.now() - since).total_seconds())
-    return format_html('<span class="elapsed" data-elapsed="{:.1f}">{}</span>', seconds, span_words(seconds))
+    return format_html('<span class="elapsed" data-elapsed="{}">{}</span>', f"{seconds:.1f}", span_words(seconds))
 
 
 def span_words(seconds: float) -> str:
