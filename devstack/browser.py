@@ -55,10 +55,10 @@ class Person:
         try:
             selected = self._browser.select_form(form)
             for name, value in fields.items():
-                if value is False:
-                    selected.uncheck({name: False})
+                if isinstance(value, str):
+                    selected.set(name, value)
                 else:
-                    selected.set(name, value) if isinstance(value, str) else selected.set_checkbox({name: value})
+                    selected.set_checkbox({name: value})
         except mechanicalsoup.LinkNotFoundError as error:
             raise StoryError(f"{self.email} at {self.path}: no {form} ({error})\n{self.text}") from None
         response = self._browser.submit_selected()
