@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import psycopg
 
 from accessmgmt.domain.errors import TargetRefused
@@ -38,12 +40,12 @@ def ensure_capability(session: Session, order: GrantOrder, scope: Scope, found: 
     if plan.is_empty:
         return found, plan
     if plan.frame:
-        session.repeat(lambda: _mend_frame(session, order, scope))
+        session.repeat(partial(_mend_frame, session, order, scope))
     outside = frozenset(d.oid for d in found.drift if d.kind == "relation" and "OUTSIDE" in d.surplus)
     for number, chunk in enumerate(plan.chunks):
         if number:
             session.budget.report_progress()
-        session.repeat(lambda c=chunk: _mend_chunk(session, scope, c, outside))  # type: ignore[misc]
+        session.repeat(partial(_mend_chunk, session, scope, chunk, outside))
     return inspect_target(session, order, scope), plan
 
 

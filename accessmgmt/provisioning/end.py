@@ -9,13 +9,14 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
 from accessmgmt.domain.names import is_login_role_name
 from accessmgmt.domain.targets import CutSession, EndReceipt, GrantOrder, Target
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import admin_session, forget_connections
-from accessmgmt.provisioning.execute import Interrupted, Session
+from accessmgmt.provisioning.execute import Interrupted, Repeat, Session, wait_a_little
 from accessmgmt.provisioning.fence import LoginRole, fence, find_roles
 from accessmgmt.provisioning.leftovers import drop_login, left_over_notes
 from accessmgmt.provisioning.sessions import EMPTY_POLLS, end_sessions
@@ -56,6 +57,8 @@ def end_grant(target: Target, order: GrantOrder) -> EndReceipt:
         attempts += 1
         try:
             return _end(target, order, budget, ending)
+        except Repeat:
+            wait_a_little(attempts, budget)
         except Interrupted:
             if attempts >= 3 or budget.remaining_seconds <= 1:
                 raise
@@ -92,8 +95,10 @@ def _take_away(
     """Fence, end the sessions, drop. Returns why the standby could not be swept; that is asked again afterwards."""
     ending.was_absent = False
     failure: TargetError | None = None
+    lsn = ""
     with ending.steps.measured("fence"):
-        lsn = max(session.repeat(lambda r=role: fence(session, r)) for role in roles)  # type: ignore[misc]
+        for role in roles:
+            lsn = session.repeat(partial(fence, session, role))
     ending.oids = list(dict.fromkeys([*ending.oids, *(role.oid for role in roles)]))
     with ending.steps.measured("sessions"):
         ending.sessions += end_sessions(session, ending.oids, server="primary")

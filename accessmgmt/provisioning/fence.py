@@ -9,8 +9,8 @@ import psycopg
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.names import RoleTag, parse_tag
 from accessmgmt.domain.targets import GrantOrder
-from accessmgmt.provisioning.execute import Row, Session
-from accessmgmt.provisioning.failures import is_lost
+from accessmgmt.provisioning.execute import Repeat, Row, Session
+from accessmgmt.provisioning.failures import is_lost, is_worth_repeating
 from accessmgmt.provisioning.statements import (
     BEGIN,
     COMMIT,
@@ -19,6 +19,8 @@ from accessmgmt.provisioning.statements import (
     fence_login,
     revoke_membership,
 )
+
+GONE = "42704"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ def fence(session: Session, role: LoginRole) -> str:
     """Let nobody log in any more and take the memberships away; return the log position behind it.
 
     Committed alone: before anything else the door is shut. Where a membership cannot be revoked (another role granted
-    it), the door is shut all the same; dropping the role takes the membership along.
+    it), the door is shut all the same; dropping the role takes the membership along. Raises Repeat when the role has
+    gone meanwhile.
     """
     revokes = [
         revoke_membership(granted, role.name, _grantor(session, role, grantor)) for granted, grantor in role.memberships
@@ -74,7 +77,10 @@ def fence(session: Session, role: LoginRole) -> str:
     try:
         results = session.send([BEGIN, fence_login(role.name), *revokes, COMMIT, READ_LSN])
     except psycopg.Error as error:
-        if is_lost(error) or not revokes:
+        if error.sqlstate == GONE:
+            session.roll_back()
+            raise Repeat from None
+        if is_lost(error) or is_worth_repeating(error) or not revokes:
             raise
         session.roll_back()
         results = session.send([BEGIN, fence_login(role.name), COMMIT, READ_LSN])

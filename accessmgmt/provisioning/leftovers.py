@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import psycopg
 
 from accessmgmt.domain.errors import TargetError
@@ -9,7 +11,7 @@ from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import database_session
 from accessmgmt.provisioning.execute import Row, Session
-from accessmgmt.provisioning.fence import LoginRole
+from accessmgmt.provisioning.fence import GONE, LoginRole
 from accessmgmt.provisioning.statements import (
     BEGIN,
     COMMIT,
@@ -26,7 +28,7 @@ from accessmgmt.provisioning.statements import (
 )
 
 DROP_ATTEMPTS = 3
-GONE, DEPENDED_ON, REFUSED = "42704", "2BP01", "42501"
+DEPENDED_ON, REFUSED = "2BP01", "42501"
 
 
 def drop_login(session: Session, target: Target, role: LoginRole, budget: Budget) -> list[str]:
@@ -41,15 +43,21 @@ def drop_login(session: Session, target: Target, role: LoginRole, budget: Budget
             if row["owns"] and row["database"]:
                 reassigned.append(row["database"])
         try:
-            session.repeat(lambda: session.send([drop_role(role.name)]))
+            session.repeat(partial(_drop, session, role))
         except psycopg.Error as error:
-            if error.sqlstate == GONE:
-                break
             if error.sqlstate != DEPENDED_ON or attempt == DROP_ATTEMPTS:
                 raise session.explained(error, todo=_what_is_left(session, role) if attempt > 1 else "") from None
         else:
             break
     return list(dict.fromkeys(reassigned))
+
+
+def _drop(session: Session, role: LoginRole) -> None:
+    try:
+        session.send([drop_role(role.name)])
+    except psycopg.Error as error:
+        if error.sqlstate != GONE:
+            raise
 
 
 def _clean(session: Session, target: Target, role: LoginRole, row: Row, budget: Budget) -> None:
