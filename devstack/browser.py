@@ -83,6 +83,10 @@ class Person:
         found = self._browser.page.select(selector)
         return [str(element.get("href") or element.get("action")) for element in found]
 
+    def has(self, selector: str) -> bool:
+        """Tell whether a CSS selector finds something on the page that is open."""
+        return self._browser.page.select_one(selector) is not None
+
     def value(self, selector: str) -> str:
         """Return the text, or the value of an input, that a CSS selector finds on the page that is open."""
         found = self._browser.page.select_one(selector)
@@ -102,7 +106,7 @@ class Person:
         deadline = time.monotonic() + timeout
         while True:
             self.open(path)
-            if self._browser.page.select_one(selector) is not None:
+            if self.has(selector):
                 return self.text
             if time.monotonic() > deadline:
                 raise StoryError(f"{path} never had {selector}:\n{self.text}")
