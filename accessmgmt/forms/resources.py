@@ -103,7 +103,13 @@ class ResourceForm(forms.ModelForm[Resource]):
             "max_connections": "Most sessions that the portal itself opens there.",
         }
         error_messages = {
-            **required_messages(name="Give the resource a name.", port="Write the port, for example 5432."),
+            **required_messages(name="Give the resource a name."),
+            "port": {
+                "required": "Write the port, for example 5432.",
+                **dict.fromkeys(("invalid", "min_value", "max_value"), "A port is a number from 1 to 65535."),
+            },
+            "max_connections": {"min_value": "Write at least 1, or leave it empty.", "invalid": "Write a number."},
+            "min_connections": {"min_value": "Write 0 or more, or leave it empty.", "invalid": "Write a number."},
             "primary": {"invalid_choice": "Choose another resource: a server is not its own standby."},
         }
         widgets = {
@@ -127,9 +133,6 @@ class ResourceForm(forms.ModelForm[Resource]):
         assert isinstance(primary, forms.ModelChoiceField)
         primary.queryset = Resource.objects.exclude(pk=self.instance.pk).only("name", "primary")
         primary.empty_label = "None: this server is a primary"
-        port = self.fields["port"]
-        for validator in port.validators:
-            validator.message = "A port is a number from 1 to 65535."  # type: ignore[attr-defined]
         for name in self.stored:
             self.fields[name].help_text = "Stored. Leave empty to keep it, or write a new one."
 

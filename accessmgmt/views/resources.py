@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpResponse
@@ -119,10 +121,9 @@ def test_unsaved(request: UserRequest) -> HttpResponse:
     form.full_clean()
     rungs: list[Rung] | None = None
     if not form.connection_errors:
-        target = form.instance
-        target.pk = None  # what is tested is not the stored resource
-        rungs = connection_test.test_connection(actor=request.user, resource=target)
-        target.pk = pk
+        unsaved = copy(form.instance)
+        unsaved.pk = None  # what is tested is not the stored resource, and no event of it
+        rungs = connection_test.test_connection(actor=request.user, resource=unsaved)
     status = 422 if rungs is None else 200
     if not request.htmx:
         form.ask_secrets_again()

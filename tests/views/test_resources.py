@@ -1,0 +1,535 @@
+"""Resources: who sees them, what the form refuses, that secrets stay inside, and where a stored secret may go."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from accessmgmt.domain.targets import Rung, RungState
+from accessmgmt.models import AuditEvent, Resource
+from accessmgmt.services import connection_test
+from devstack.certs import CertificateAuthority
+from tests.factories import make_endpoint, make_grant, make_resource
+
+SECRET = "s3cret-Admin-Passw0rd"
+CREATE = reverse("accessmgmt:resource-create")
+TEST_UNSAVED = reverse("accessmgmt:resource-test-unsaved")
+LIST = reverse("accessmgmt:resource-list")
+HTMX = {"HTTP_HX_REQUEST": "true"}
+
+
+@cache
+def authority() -> CertificateAuthority:
+    return CertificateAuthority("Company CA")
+
+
+def ca_pem() -> str:
+    return authority().client("portal").ca_pem
+
+
+def form_of(resource: Resource | None = None, **changes: Any) -> dict[str, Any]:
+    """Return what a browser sends for a resource; secrets are empty, as in a form that was just opened."""
+    data = {
+        "name": "postgres-production",
+        "description": "",
+        "host": "db1.internal.company.net",
+        "port": "5432",
+        "database_name": "production",
+        "username": "portal_admin",
+        "password": "",
+        "ssl_mode": "",
+        "tls_root_cert": "",
+        "tls_cert_file": "",
+        "tls_key_file": "",
+        "max_connections": "",
+        "min_connections": "",
+        "primary": "",
+    }
+    if resource is None:
+        data["password"] = SECRET
+    else:
+        data |= {
+            name: str(getattr(resource, name) or "")
+            for name in ("name", "host", "port", "database_name", "username", "ssl_mode", "tls_root_cert")
+        }
+        data["resource"] = str(resource.pk)
+    return {**data, **changes}
+
+
+@pytest.fixture
+def tested(monkeypatch: pytest.MonkeyPatch) -> list[Resource]:
+    """Replace the network edge; return what was tested."""
+    seen: list[Resource] = []
+
+    def run(*, actor: Any, resource: Resource) -> list[Rung]:
+        seen.append(resource)
+        return [
+            Rung("name resolves", RungState.PASSED, "db1 is 10.0.0.1", elapsed_ms=3.2),
+            Rung("port answers", RungState.FAILED, "connection refused", fix="sudo ufw allow 5432/tcp"),
+        ]
+
+    monkeypatch.setattr(connection_test, "test_connection", run)
+    return seen
+
+
+# --- who ---
+
+
+def test_members_are_refused_auditors_read_admins_change(client_for, alice, bob, carol, dave, erin):
+    resource = make_resource()
+    pages = {
+        "list": LIST,
+        "detail": reverse("accessmgmt:resource-detail", args=[resource.pk]),
+        "new": CREATE,
+        "edit": reverse("accessmgmt:resource-edit", args=[resource.pk]),
+        "delete": reverse("accessmgmt:resource-delete", args=[resource.pk]),
+    }
+    for person in (alice, bob, carol):
+        assert {client_for(person).get(url).status_code for url in pages.values()} == {403}
+    found = {name: client_for(erin).get(url).status_code for name, url in pages.items()}
+    assert found == {"list": 200, "detail": 200, "new": 403, "edit": 403, "delete": 403}
+    assert {client_for(dave).get(url).status_code for url in pages.values()} == {200}
+
+
+@pytest.mark.parametrize("name", ["resource-create", "resource-test-unsaved"])
+def test_only_admins_post(client_for, alice, erin, tested, name):
+    for person in (alice, erin):
+        assert client_for(person).post(reverse(f"accessmgmt:{name}"), form_of()).status_code == 403
+    assert not Resource.objects.exists()
+    assert not tested
+
+
+def test_a_visitor_is_sent_to_the_log_in(client, db):
+    assert client.get(LIST).status_code == 302
+
+
+def test_unknown_resource_is_404(client_for, dave):
+    for name in ("detail", "edit", "delete"):
+        assert client_for(dave).get(reverse(f"accessmgmt:resource-{name}", args=[4711])).status_code == 404
+
+
+# --- the list ---
+
+
+def test_list_is_empty_at_first_and_says_what_to_do(client_for, dave, erin):
+    assert "Describe the first resource" in client_for(dave).get(LIST).content.decode()
+    assert "Describe the first resource" not in client_for(erin).get(LIST).content.decode()
+
+
+def test_list_searches_filters_sorts_and_counts(client_for, dave):
+    primary = make_resource(name="alpha", host="a.internal", ssl_mode="verify-full")
+    make_resource(name="beta", host="b.internal", primary=primary)
+    make_grant(endpoint=make_endpoint(resource=primary))
+    make_grant("ended", endpoint=make_endpoint(resource=primary))
+    client = client_for(dave)
+
+    def names(query: str) -> list[str]:
+        return [row.name for row in client.get(LIST + query).context["page"]]
+
+    assert names("?q=B.INTERNAL") == ["beta"]
+    assert names("?ssl_mode=verify-full") == ["alpha"]
+    assert names("?ssl_mode=none&kind=standby") == ["beta"]
+    assert names("?kind=primary") == ["alpha"]
+    assert names("?sort=-name") == ["beta", "alpha"]
+    assert names("?sort=-grants") == ["alpha", "beta"]
+    assert names("?sort=password") == ["alpha", "beta"]
+    assert names("?q=nothing%00here") == []
+    alpha = client.get(LIST).context["page"][0]
+    assert (alpha.endpoint_count, alpha.live_grant_count) == (2, 1)
+
+
+def test_list_answers_htmx_with_the_rows_alone(client_for, dave):
+    make_resource(name="alpha")
+    response = client_for(dave).get(LIST, **HTMX)
+    assert response.content.decode().strip().startswith('<div class="card" id="rows">')
+    assert "HX-Request" in response["Vary"]
+    whole = client_for(dave).get(LIST, **HTMX, HTTP_HX_HISTORY_RESTORE_REQUEST="true")
+    assert "<!DOCTYPE html>" in whole.content.decode()
+
+
+def test_list_has_pages_of_50_and_the_queries_do_not_grow(client_for, dave):
+    client = client_for(dave)
+    make_endpoint(resource=make_resource(primary=make_resource()))
+    with CaptureQueriesContext(
+        connection,
+    ) as few:
+        client.get(LIST)
+    for _ in range(51):
+        make_grant(endpoint=make_endpoint(resource=make_resource(primary=make_resource())))
+    with CaptureQueriesContext(connection) as many:
+        page = client.get(LIST).context["page"]
+    assert len(many) == len(few)
+    assert (len(page), page.paginator.num_pages) == (50, 3)
+
+
+# --- the form ---
+
+
+def test_a_resource_is_created_with_everything(client_for, dave):
+    primary = make_resource(name="main")
+    made = authority().client("portal")
+    response = client_for(dave).post(
+        CREATE,
+        form_of(
+            host=" db1.internal , 10.0.0.7,::1 ",
+            ssl_mode="verify-full",
+            tls_root_cert=made.ca_pem.replace("\n", "\r\n"),
+            tls_cert_file=made.certificate_pem,
+            tls_key_file=made.key_pem,
+            max_connections="100",
+            min_connections="10",
+            primary=str(primary.pk),
+        ),
+    )
+    resource = Resource.objects.get(name="postgres-production")
+    assert response["Location"] == reverse("accessmgmt:resource-detail", args=[resource.pk])
+    assert resource.host == "db1.internal,10.0.0.7,::1"
+    assert (resource.password, resource.tls_key_file.strip()) == (SECRET, made.key_pem.strip())
+    assert resource.tls_root_cert == made.ca_pem.strip() + "\n"
+    assert (resource.max_connections, resource.min_connections, resource.primary) == (100, 10, primary)
+    assert AuditEvent.objects.get(action="resource.created").actor_email == dave.email
+
+
+def test_what_is_left_out_is_stored_as_absent(client_for, dave):
+    client_for(dave).post(CREATE, form_of())
+    resource = Resource.objects.get()
+    assert (resource.ssl_mode, resource.max_connections, resource.min_connections) == ("", None, None)
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "message"),
+    [
+        ("port", "99999", "A port is a number from 1 to 65535."),
+        ("port", "0", "A port is a number from 1 to 65535."),
+        ("port", "", "Write the port"),
+        ("port", "abc", "A port is a number from 1 to 65535."),
+        ("host", "", "Write the host"),
+        ("host", "postgres://db1.internal/production", "is a URL"),
+        ("host", "db1 internal", "has spaces in it"),
+        ("host", "db1.internal,,db2", "empty"),
+        ("host", "db1.internal:5432", "has a port in it"),
+        ("host", "/var/run/postgresql", "neither a host name nor an address"),
+        ("host", "db1;drop", "neither a host name nor an address"),
+        ("database_name", "", "Write the name of the database"),
+        ("database_name", "ä" * 40, "longer than 63 bytes"),
+        ("username", "", "Write the user name"),
+        ("password", "", "Write the password"),
+        ("name", "", "Give the resource a name"),
+        ("tls_root_cert", "not a certificate", "not a certificate in PEM form"),
+        ("tls_root_cert", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", "cannot be read"),
+        ("tls_cert_file", "hello", "not a certificate in PEM form"),
+        ("ssl_mode", "allow", "Select a valid choice"),
+        ("max_connections", "-1", "Write at least 1"),
+    ],
+)
+def test_bad_input_is_kept_with_the_error_beside_its_field(client_for, dave, field, text, message):
+    response = client_for(dave).post(CREATE, form_of(description="Kept text", **{field: text}))
+    assert response.status_code == 422
+    form = response.context["form"]
+    assert message in " ".join(form.errors[field])
+    page = response.content.decode()
+    assert f'id="id_{field}-error"' in page
+    assert "Kept text" in page
+    assert SECRET not in page
+    assert not Resource.objects.exists()
+    assert not AuditEvent.objects.exists()
+
+
+def test_the_least_connections_are_at_most_the_most(client_for, dave):
+    response = client_for(dave).post(CREATE, form_of(max_connections="5", min_connections="6"))
+    assert response.context["form"].errors["min_connections"] == ["This is more than the most connections, 5."]
+
+
+def test_a_name_is_taken_whatever_its_case(client_for, dave):
+    make_resource(name="Postgres-Production")
+    response = client_for(dave).post(CREATE, form_of())
+    assert "already one called “Postgres-Production”" in response.context["form"].errors["name"][0]
+    assert Resource.objects.count() == 1
+
+
+def test_its_own_name_is_no_conflict(client_for, dave):
+    resource = make_resource(name="main")
+    url = reverse("accessmgmt:resource-edit", args=[resource.pk])
+    assert client_for(dave).post(url, form_of(resource, name="Main")).status_code == 302
+
+
+# --- standby ---
+
+
+def test_a_server_is_neither_its_own_primary_nor_in_a_circle(client_for, dave):
+    first = make_resource(name="first")
+    second = make_resource(name="second", primary=first)
+    third = make_resource(name="third", primary=second)
+    url = reverse("accessmgmt:resource-edit", args=[first.pk])
+    itself = client_for(dave).post(url, form_of(first, primary=str(first.pk)))
+    assert "not its own standby" in itself.context["form"].errors["primary"][0]
+    circle = client_for(dave).post(url, form_of(first, primary=str(third.pk)))
+    assert "is itself a standby of this resource" in circle.context["form"].errors["primary"][0]
+    first.refresh_from_db()
+    assert first.primary is None
+
+
+# --- certificates ---
+
+
+def test_a_key_must_belong_to_its_certificate(client_for, dave):
+    mine, other = authority().client("portal"), authority().client("other")
+    response = client_for(dave).post(CREATE, form_of(tls_cert_file=mine.certificate_pem, tls_key_file=other.key_pem))
+    assert "does not belong to the certificate" in response.context["form"].errors["tls_key_file"][0]
+    assert other.key_pem.splitlines()[1] not in response.content.decode()
+    assert not Resource.objects.exists()
+
+
+@pytest.mark.parametrize("field", ["tls_root_cert", "tls_cert_file"])
+@pytest.mark.parametrize("how", ["pasted", "uploaded", "bundled", "cut off"])
+def test_a_key_in_a_certificate_field_is_refused_and_not_shown(client_for, dave, field, how):
+    made = authority().client("portal")
+    text = {"bundled": made.certificate_pem + made.key_pem, "cut off": made.key_pem[:-20]}.get(how, made.key_pem)
+    changes = {f"{field}_upload": SimpleUploadedFile("a.pem", text.encode())} if how == "uploaded" else {field: text}
+    response = client_for(dave).post(CREATE, form_of(**changes))
+    assert response.status_code == 422
+    assert response.context["form"].errors[field]
+    assert made.key_pem.splitlines()[1] not in response.content.decode()
+
+
+def test_a_certificate_needs_its_key_and_a_key_its_certificate(client_for, dave):
+    made = authority().client("portal")
+    alone = client_for(dave).post(CREATE, form_of(tls_cert_file=made.certificate_pem))
+    assert "needs its key" in alone.context["form"].errors["tls_key_file"][0]
+    key = client_for(dave).post(CREATE, form_of(tls_key_file=made.key_pem))
+    assert "needs its certificate" in key.context["form"].errors["tls_cert_file"][0]
+
+
+def test_certificates_can_be_uploaded_and_are_kept_when_something_else_is_wrong(client_for, dave):
+    upload = SimpleUploadedFile("ca.pem", ca_pem().encode())
+    response = client_for(dave).post(CREATE, form_of(port="99999", tls_root_cert_upload=upload))
+    assert response.context["form"]["tls_root_cert"].value() == ca_pem().strip() + "\n"
+    upload = SimpleUploadedFile("ca.pem", ca_pem().encode())
+    client_for(dave).post(CREATE, form_of(tls_root_cert_upload=upload))
+    assert Resource.objects.get().tls_root_cert == ca_pem().strip() + "\n"
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00binary", b"A" * (600 * 1024)])
+def test_an_upload_that_is_no_pem_is_refused(client_for, dave, content):
+    response = client_for(dave).post(CREATE, form_of(tls_root_cert_upload=SimpleUploadedFile("ca.der", content)))
+    assert response.status_code == 422
+    assert response.context["form"].errors["tls_root_cert"]
+
+
+def test_pasting_shows_at_once_what_the_certificate_says(client_for, dave, tested):
+    headers = {**HTMX, "HTTP_HX_TRIGGER_NAME": "tls_root_cert"}
+    page = client_for(dave).post(TEST_UNSAVED, {"tls_root_cert": ca_pem()}, **headers).content.decode()
+    assert "Company CA" in page
+    assert "days left" in page
+    bad = client_for(dave).post(TEST_UNSAVED, {"tls_root_cert": "nonsense"}, **headers).content.decode()
+    assert "not a certificate in PEM form" in bad
+    assert not tested
+
+
+def test_detail_shows_the_facts_of_the_certificates(client_for, erin):
+    made = authority().client("portal")
+    resource = make_resource(tls_root_cert=made.ca_pem, tls_cert_file=made.certificate_pem, tls_key_file=made.key_pem)
+    page = client_for(erin).get(reverse("accessmgmt:resource-detail", args=[resource.pk])).content.decode()
+    assert "Company CA" in page
+    assert "Its key is stored, encrypted." in page
+    assert made.key_pem.splitlines()[1] not in page
+
+
+# --- AWS ---
+
+
+def test_the_credential_section_swaps_and_keeps_what_was_typed(client_for, dave):
+    page = client_for(dave).get(f"{CREATE}?use_aws_secrets=on&username=kept_name").content.decode()
+    assert 'name="aws_region"' in page
+    assert 'name="password"' not in page
+    assert "kept_name" in page
+    page = client_for(dave).get(f"{CREATE}?username=kept_name").content.decode()
+    assert 'name="password"' in page
+    assert 'name="aws_region"' not in page
+
+
+def test_aws_needs_region_and_name_and_may_leave_out_the_rest(client_for, dave):
+    empty = {"host": "", "database_name": "", "username": "", "password": ""}
+    missing = client_for(dave).post(CREATE, form_of(use_aws_secrets="on", **empty))
+    assert {"aws_region", "aws_secret_name"} <= missing.context["form"].errors.keys()
+    client_for(dave).post(
+        CREATE, form_of(use_aws_secrets="on", aws_region="us-east-1", aws_secret_name="pg-credentials", **empty)
+    )
+    resource = Resource.objects.get()
+    assert (resource.use_aws_secrets, resource.aws_region, resource.password) == (True, "us-east-1", "")
+
+
+def test_an_aws_key_has_two_parts(client_for, dave):
+    aws = {"use_aws_secrets": "on", "aws_region": "us-east-1", "aws_secret_name": "pg"}
+    response = client_for(dave).post(CREATE, form_of(**aws, aws_access_key_id="AKIAEXAMPLE"))
+    assert "two parts" in response.context["form"].errors["aws_secret_access_key"][0]
+    assert "AKIAEXAMPLE" not in response.content.decode()
+
+
+def test_turning_to_aws_removes_the_password_and_back_removes_the_keys(client_for, dave):
+    resource = make_resource(password=SECRET)
+    url = reverse("accessmgmt:resource-edit", args=[resource.pk])
+    aws = {"use_aws_secrets": "on", "aws_region": "us-east-1", "aws_secret_name": "pg"}
+    keys = {"aws_access_key_id": "AKIAEXAMPLE", "aws_secret_access_key": "aws-secret-text"}
+    assert client_for(dave).post(url, form_of(resource, **aws, **keys)).status_code == 302
+    resource.refresh_from_db()
+    assert (resource.password, resource.aws_secret_access_key) == ("", "aws-secret-text")
+    page = client_for(dave).get(url).content.decode()
+    assert "aws-secret-text" not in page
+    assert "AKIAEXAMPLE" not in page
+    assert client_for(dave).post(url, form_of(resource, password="new-password")).status_code == 302
+    resource.refresh_from_db()
+    assert (resource.password, resource.aws_secret_access_key, resource.aws_region) == ("new-password", "", "")
+
+
+# --- secrets ---
+
+
+def test_an_empty_secret_keeps_what_is_stored_and_clear_removes_it(client_for, dave):
+    made = authority().client("portal")
+    resource = make_resource(password=SECRET, tls_cert_file=made.certificate_pem, tls_key_file=made.key_pem)
+    url = reverse("accessmgmt:resource-edit", args=[resource.pk])
+    kept = {"tls_cert_file": made.certificate_pem}
+    assert client_for(dave).post(url, form_of(resource, description="new", **kept)).status_code == 302
+    resource.refresh_from_db()
+    assert (resource.password, resource.tls_key_file, resource.description) == (SECRET, made.key_pem, "new")
+    assert client_for(dave).post(url, form_of(resource, clear_password="on", **kept)).status_code == 302
+    resource.refresh_from_db()
+    assert resource.password == ""
+    no_way_in = client_for(dave).post(url, form_of(resource))
+    assert no_way_in.status_code == 422
+    assert "password" in no_way_in.context["form"].errors
+
+
+def test_secrets_are_on_no_page_and_in_no_event(client_for, dave, tested):
+    made = authority().client("portal")
+    key_line = made.key_pem.splitlines()[1]
+    client = client_for(dave)
+    client.post(
+        CREATE,
+        form_of(tls_root_cert=made.ca_pem, tls_cert_file=made.certificate_pem, tls_key_file=made.key_pem),
+    )
+    resource = Resource.objects.get()
+    assert resource.password == SECRET
+    edit = reverse("accessmgmt:resource-edit", args=[resource.pk])
+    new = form_of(resource, port="99999", password="another-Secret-1", tls_key_file=made.key_pem)
+    pages = [
+        client.get(LIST),
+        client.get(reverse("accessmgmt:resource-detail", args=[resource.pk])),
+        client.get(edit),
+        client.post(edit, new),
+        client.post(TEST_UNSAVED, {**new, "port": "5432"}),
+        client.post(reverse("accessmgmt:resource-test", args=[resource.pk])),
+        client.get(reverse("accessmgmt:audit-list")),
+        client.get(reverse("accessmgmt:terraform")),
+    ]
+    for page in pages:
+        text = page.content.decode()
+        assert page.status_code in {200, 422}
+        assert SECRET not in text
+        assert "another-Secret-1" not in text
+        assert key_line not in text
+    assert "Write it again" in pages[3].content.decode()
+    details = str(list(AuditEvent.objects.values_list("details", flat=True)))
+    assert SECRET not in details
+    assert key_line not in details
+
+
+OTHER_WAYS = [{"host": "evil.example.com"}, {"port": "6432"}, {"ssl_mode": "disable"}, {"tls_root_cert": ""}]
+
+
+@pytest.mark.parametrize("change", OTHER_WAYS, ids=lambda change: next(iter(change)))
+@pytest.mark.parametrize("act", ["save", "test"])
+def test_a_stored_password_is_not_sent_another_way(client_for, dave, tested, change, act):
+    resource = make_resource(password=SECRET, ssl_mode="verify-full", tls_root_cert=ca_pem(), host="db1.internal")
+    url = TEST_UNSAVED if act == "test" else reverse("accessmgmt:resource-edit", args=[resource.pk])
+    response = client_for(dave).post(url, form_of(resource, **change))
+    assert response.status_code == 422
+    assert "not sent to another server" in response.context["form"].errors["password"][0]
+    assert not tested
+    resource.refresh_from_db()
+    assert (resource.host, resource.port, resource.ssl_mode) == ("db1.internal", 5432, "verify-full")
+    written = client_for(dave).post(url, form_of(resource, password=SECRET, **change))
+    assert written.status_code == (200 if act == "test" else 302)
+
+
+def test_stored_aws_keys_are_not_used_for_another_server(client_for, dave, tested):
+    aws = {"use_aws_secrets": True, "aws_region": "us-east-1", "aws_secret_name": "pg"}
+    resource = make_resource(
+        password="", aws_access_key_id="AKIAEXAMPLE", aws_secret_access_key="aws-secret-text", **aws
+    )
+    data = form_of(resource, use_aws_secrets="on", aws_region="us-east-1", aws_secret_name="pg")
+    assert client_for(dave).post(TEST_UNSAVED, data).status_code == 200
+    moved = client_for(dave).post(TEST_UNSAVED, {**data, "host": "evil.example.com"})
+    assert "not sent to another server" in moved.context["form"].errors["aws_secret_access_key"][0]
+    assert len(tested) == 1
+
+
+# --- the connection test ---
+
+
+def test_the_form_is_tested_without_being_stored(client_for, dave, tested):
+    response = client_for(dave).post(TEST_UNSAVED, form_of(name=""), **HTMX)
+    page = response.content.decode()
+    assert page.strip().startswith('<div id="ladder"')
+    assert "Name resolves" in page
+    assert "sudo ufw allow 5432/tcp" in page
+    assert (tested[0].pk, tested[0].host, tested[0].password) == (None, "db1.internal.company.net", SECRET)
+    assert not Resource.objects.exists()
+
+
+def test_an_existing_resource_is_tested_with_its_stored_password(client_for, dave, tested):
+    resource = make_resource(password=SECRET)
+    client_for(dave).post(TEST_UNSAVED, form_of(resource, database_name="other"), **HTMX)
+    assert (tested[0].pk, tested[0].password, tested[0].database_name) == (None, SECRET, "other")
+    resource.refresh_from_db()
+    assert resource.database_name == "production"
+
+
+def test_an_incomplete_form_is_not_tested_but_says_what_is_missing(client_for, dave, tested):
+    response = client_for(dave).post(TEST_UNSAVED, form_of(host="", port="99999"), **HTMX)
+    assert response.status_code == 422
+    page = response.content.decode()
+    assert 'href="#id_host"' in page
+    assert "A port is a number from 1 to 65535." in page
+    assert not tested
+
+
+def test_without_htmx_the_whole_form_comes_back_with_the_ladder(client_for, dave, tested):
+    page = client_for(dave).post(TEST_UNSAVED, form_of()).content.decode()
+    assert "<!DOCTYPE html>" in page
+    assert "Port answers" in page
+    assert f'action="{CREATE}"' in page
+
+
+def test_a_stored_resource_is_tested_from_its_page(client_for, dave, erin, tested):
+    url = reverse("accessmgmt:resource-test", args=[make_resource().pk])
+    assert client_for(erin).post(url).status_code == 403
+    assert "Port answers" in client_for(dave).post(url, **HTMX).content.decode()
+    assert "<!DOCTYPE html>" in client_for(dave).post(url).content.decode()
+    assert client_for(dave).get(url).status_code == 405
+
+
+# --- deleting ---
+
+
+def test_deleting_asks_first_and_says_kindly_why_not(client_for, dave):
+    used, free = make_resource(name="used"), make_resource(name="free")
+    make_endpoint(resource=used)
+    client = client_for(dave)
+    assert (
+        "Delete the resource “free”?"
+        in client.get(reverse("accessmgmt:resource-delete", args=[free.pk])).content.decode()
+    )
+    assert Resource.objects.count() == 2
+    refused = client.post(reverse("accessmgmt:resource-delete", args=[used.pk]))
+    assert refused.status_code == 409
+    assert "still used by endpoints" in refused.content.decode()
+    assert client.post(reverse("accessmgmt:resource-delete", args=[free.pk]))["Location"] == LIST
+    assert list(Resource.objects.values_list("name", flat=True)) == ["used"]
