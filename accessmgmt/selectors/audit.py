@@ -118,7 +118,7 @@ def _line(event: AuditEvent) -> EventLine:
     changes: tuple[Change, ...] = ()
     if isinstance(after, dict):
         old = before if isinstance(before, dict) else {}
-        changes = tuple(Change(_words(k), _text(old.get(k)), _text(v)) for k, v in after.items())
+        changes = tuple(Change(_words(k), _text(old.get(k)), _text(v)) for k, v in sorted(after.items()))
     elif before is not None or after is not None:
         changes = (Change(_words(event.action.partition(".")[2]), _text(before), _text(after)),)
     seal = getattr(event, "seal", None)
@@ -127,7 +127,7 @@ def _line(event: AuditEvent) -> EventLine:
         words=_words(event.action.partition(".")[2] or event.action),
         object_words=TYPE_WORDS.get(event.object_type, event.object_type),
         changes=changes,
-        facts=tuple((_words(name), _text(value)) for name, value in details.items()),
+        facts=tuple((_words(name), _text(value)) for name, value in sorted(details.items())),
         seal=seal.hash if seal is not None else "",
     )
 
