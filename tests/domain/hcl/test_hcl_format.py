@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hcl_guide_example import GUIDE_EXAMPLE
-from hcl_strategies import bodies, documents
 from hypothesis import HealthCheck, given, settings
 
 from accessmgmt.domain.hcl.render import render
 from accessmgmt.domain.hcl.writer import write
+from tests.domain.hcl.hcl_guide_example import GUIDE_EXAMPLE
+from tests.domain.hcl.hcl_strategies import bodies, documents
 
 SCRIPT = Path(__file__).with_name("hcl_format.cjs")
 SLOW = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))

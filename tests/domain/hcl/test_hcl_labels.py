@@ -3,12 +3,12 @@
 import re
 
 import pytest
-from hcl_strategies import names
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from accessmgmt.domain.hcl.errors import DuplicateNameError, HclTextError
 from accessmgmt.domain.hcl.labels import assign_labels, base_label
+from tests.domain.hcl.hcl_strategies import names
 
 name_lists = st.lists(names | st.sampled_from(["a-b", "a b", "A.B", "a_b_2", "a_b"]), max_size=8, unique=True)
 

@@ -4,8 +4,6 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from hcl_guide_example import CERTIFICATE, CLIENT_CERTIFICATE, GUIDE_EXAMPLE, PRIVATE_KEY
-from hcl_strategies import documents
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +16,8 @@ from accessmgmt.domain.hcl.document import (
 )
 from accessmgmt.domain.hcl.errors import DuplicateNameError, HclTextError
 from accessmgmt.domain.hcl.render import Loss, render
+from tests.domain.hcl.hcl_guide_example import CERTIFICATE, CLIENT_CERTIFICATE, GUIDE_EXAMPLE, PRIVATE_KEY
+from tests.domain.hcl.hcl_strategies import documents
 
 GOLDEN = Path(__file__).with_name("guide_example.tf")
 SLOW = settings(deadline=None, suppress_health_check=list(HealthCheck))

@@ -2,8 +2,6 @@
 
 import re
 
-from hcl_reader import closed, literal, read
-from hcl_strategies import documents, texts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +9,8 @@ from accessmgmt.domain.hcl.document import Document, EndpointSpec, ResourceSpec
 from accessmgmt.domain.hcl.labels import assign_labels
 from accessmgmt.domain.hcl.render import render
 from accessmgmt.domain.hcl.strings import quote
+from tests.domain.hcl.hcl_reader import closed, literal, read
+from tests.domain.hcl.hcl_strategies import documents, texts
 
 SLOW = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
