@@ -33,7 +33,7 @@ class VisitorRequest(HttpRequest):
 @login_not_required
 @sensitive_post_parameters("password")
 @never_cache
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def log_in(request: VisitorRequest) -> HttpResponse:
     """Let a person in, and on to the page that they came for."""
     if request.htmx:
@@ -73,7 +73,7 @@ def log_out(request: HttpRequest) -> HttpResponse:
 
 
 @sensitive_post_parameters("old_password", "new_password1", "new_password2")
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def profile(request: UserRequest) -> HttpResponse:
     """Change one's own name, time zone or password: two forms on one page, told apart by the button's name."""
     user = request.user

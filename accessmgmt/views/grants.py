@@ -10,12 +10,12 @@ from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.text import slugify
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 from django_htmx.http import HttpResponseClientRefresh
 
 from accessmgmt.domain.snippets import Connection, connection_url, snippets_for
-from accessmgmt.domain.states import GrantState
+from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.models import Grant, Resource
 from accessmgmt.selectors import pages
 from accessmgmt.selectors.access import END_REASON_WORDS, get_grant_for_user
@@ -28,7 +28,7 @@ IN_MOTION = frozenset({GrantState.QUEUED, GrantState.APPLYING, GrantState.ENDING
 
 
 @auditor_required
-@require_GET
+@require_safe
 @vary_on_headers("HX-Request")
 def grant_list(request: UserRequest) -> HttpResponse:
     """List everybody's grants, newest first; the filters stand in the URL."""
@@ -49,14 +49,14 @@ def grant_list(request: UserRequest) -> HttpResponse:
     return render(request, "grants/list.html", {**context, "resources": pages.resource_names()})
 
 
-@require_GET
+@require_safe
 def detail(request: UserRequest, pk: uuid.UUID) -> HttpResponse:
     """Show how to connect while it is active, and what happened."""
     grant = get_grant_for_user(request.user, pk)
     return render(request, "grants/detail.html", _detail_context(request, grant))
 
 
-@require_GET
+@require_safe
 def status(request: UserRequest, pk: uuid.UUID) -> HttpResponse:
     """Return the grant's state and time line; the whole page anew when another part of it changed as well."""
     grant = get_grant_for_user(request.user, pk)
@@ -65,7 +65,7 @@ def status(request: UserRequest, pk: uuid.UUID) -> HttpResponse:
     return render(request, "grants/detail.html#status", _status_context(request, grant))
 
 
-@require_GET
+@require_safe
 def card(request: UserRequest, pk: uuid.UUID) -> HttpResponse:
     """Return the card that stands on "My access"."""
     return render_card(request, get_grant_for_user(request.user, pk))
@@ -104,7 +104,7 @@ def password(request: UserRequest, pk: uuid.UUID) -> HttpResponse:
     return render(request, "grants/detail.html#password" if request.htmx else "grants/detail.html", context)
 
 
-@require_GET
+@require_safe
 def ca_certificate(request: UserRequest, pk: uuid.UUID) -> HttpResponseBase:
     """Download the CA certificate that the server's certificate is checked against."""
     resource = get_grant_for_user(request.user, pk).resource
@@ -132,7 +132,7 @@ def _status_context(request: UserRequest, grant: Grant) -> dict[str, Any]:
         "is_in_motion": is_in_motion,
         "poll": "5s" if grant.state == GrantState.ACTIVE or grant.is_overdue else "500ms" if is_in_motion else "",
         "moments": pages.time_line(grant),
-        "end_reason": dict(END_REASON_WORDS).get(grant.end_reason, ""),  # type: ignore[call-overload]
+        "end_reason": END_REASON_WORDS[EndReason(grant.end_reason)] if grant.end_reason else "",
         "is_own": grant.user_id == request.user.pk,
     }
 

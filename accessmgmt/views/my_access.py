@@ -8,7 +8,7 @@ from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from accessmgmt.domain.errors import ConflictError
@@ -24,7 +24,7 @@ ENDPOINTS_A_PAGE = 25
 MOST_TO_ASK_FOR = 8
 
 
-@require_GET
+@require_safe
 @vary_on_headers("HX-Request")
 def my_access(request: UserRequest) -> HttpResponse:
     """Show the three bands; a search by htmx gets the endpoints only."""

@@ -9,7 +9,7 @@ from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from accessmgmt.domain.errors import ConflictError, ForbiddenError, InvalidError
@@ -35,7 +35,7 @@ ENDPOINTS_A_PAGE = 20
 OVER_STATES = tuple(state.value for state in RequestState if state is not RequestState.PENDING)
 
 
-@require_GET
+@require_safe
 def inbox(request: UserRequest) -> HttpResponse:
     """Show the requests that wait for the viewer's decision, oldest first."""
     page = Paginator(requests_to_decide(request.user), REQUESTS_A_PAGE).get_page(request.GET.get("page"))
@@ -43,7 +43,7 @@ def inbox(request: UserRequest) -> HttpResponse:
     return render(request, "requests/inbox.html", {"page": page, "cards": rows})
 
 
-@require_GET
+@require_safe
 @vary_on_headers("HX-Request")
 def history(request: UserRequest) -> HttpResponse:
     """List requests that are over; the filters stand in the URL."""
@@ -62,7 +62,7 @@ def history(request: UserRequest) -> HttpResponse:
     return render(request, "requests/history.html#history" if request.htmx else "requests/history.html", context)
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @vary_on_headers("HX-Request")
 def create(request: UserRequest) -> HttpResponse:
     """Ask for access: first choose an endpoint, then say why and for how long."""
@@ -111,7 +111,7 @@ def _render_form(request: UserRequest, endpoint: Endpoint, form: RequestForm, *,
     return render(request, "requests/new.html", context, status=status)
 
 
-@require_GET
+@require_safe
 def detail(request: UserRequest, pk: int) -> HttpResponse:
     """Show one request: who, what, why, and what came of it."""
     row = get_request_for_user(request.user, pk)
