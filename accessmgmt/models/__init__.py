@@ -3,9 +3,11 @@
 from accessmgmt.models.access_request import AccessRequest
 from accessmgmt.models.audit_event import AuditEvent, AuditSeal
 from accessmgmt.models.authorization import Authorization
+from accessmgmt.models.drift_check import DriftCheck
 from accessmgmt.models.endpoint import Endpoint, EndpointApprover
 from accessmgmt.models.grant import Grant
 from accessmgmt.models.group import Group, GroupEndpoint, GroupMember
+from accessmgmt.models.installation import Installation
 from accessmgmt.models.resource import Resource
 from accessmgmt.models.user import User
 
@@ -14,12 +16,14 @@ __all__ = [
     "AuditEvent",
     "AuditSeal",
     "Authorization",
+    "DriftCheck",
     "Endpoint",
     "EndpointApprover",
     "Grant",
     "Group",
     "GroupEndpoint",
     "GroupMember",
+    "Installation",
     "Resource",
     "User",
 ]

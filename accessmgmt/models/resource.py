@@ -10,6 +10,13 @@ from accessmgmt.domain.targets import AwsSecret, SslMode, Target
 from accessmgmt.models.fields import EncryptedTextField
 
 
+class Leftovers(models.TextChoices):
+    """What happens to objects that a login role owns when it ends."""
+
+    REASSIGN = "reassign", "Hand them to another role"
+    KEEP = "keep", "List them, and wait for an admin"
+
+
 class Resource(models.Model):
     """One row is one database on one server, with the admin credential the portal uses there.
 
@@ -47,6 +54,9 @@ class Resource(models.Model):
         null=True,
         blank=True,
     )
+    leftovers = models.CharField(max_length=10, choices=Leftovers, default=Leftovers.REASSIGN)
+    leftover_owner = models.CharField("new owner of leftovers", max_length=63, blank=True)
+    is_drift_repaired = models.BooleanField("repair drift automatically", default=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -73,6 +83,7 @@ class Resource(models.Model):
                 condition=Q(use_aws_secrets=True) | (~Q(host="") & ~Q(database_name="") & ~Q(username="")),
                 name="resource_connection_complete",
             ),
+            models.CheckConstraint(condition=Q(leftovers__in=Leftovers.values), name="resource_leftovers_known"),
             models.CheckConstraint(
                 condition=Q(primary__isnull=True) | ~Q(primary=F("id")), name="resource_not_its_own_primary"
             ),
