@@ -1,0 +1,99 @@
+"""Log in, log out, profile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+
+from accessmgmt.models import AuditEvent, User
+from tests.factories import PASSWORD
+
+ClientFor = Callable[[User], Client]
+
+
+def test_anonymous_is_sent_to_the_log_in(client: Client, db: None) -> None:
+    response = client.get("/grants/")
+    assert response.status_code == 302
+    assert response.headers["Location"] == "/login/?next=/grants/"
+
+
+def test_log_in_goes_on_to_the_page_asked_for(client: Client, alice: User) -> None:
+    response = client.post(
+        "/login/", {"username": "ALICE@company.com", "password": PASSWORD, "next": "/requests/new?q=x"}
+    )
+    assert response.status_code == 302
+    assert response.headers["Location"] == "/requests/new?q=x"
+
+
+@pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example", "javascript:alert(1)", "https:evil"])
+def test_log_in_never_leaves_the_site(client: Client, alice: User, target: str) -> None:
+    response = client.post("/login/", {"username": alice.email, "password": PASSWORD, "next": target})
+    assert response.headers["Location"] == "/"
+
+
+def test_failures_look_the_same_whoever_it_is(client: Client, alice: User) -> None:
+    suspended = User.objects.create_user("gone@company.com", PASSWORD, is_active=False)
+    bodies = set()
+    for email, password in ((alice.email, "wrong"), ("nobody@company.com", "wrong"), (suspended.email, PASSWORD)):
+        response = client.post("/login/", {"username": email, "password": password})
+        assert response.status_code == 422
+        text = response.content.decode()
+        assert f'value="{email}"' in text
+        assert password not in text
+        bodies.add(text[text.index("role=") :].partition("</form>")[0].partition("csrf")[0].split("</div>")[1])
+    assert len(bodies) == 1
+    assert "do not belong together" in bodies.pop()
+
+
+def test_a_session_that_ended_sends_the_whole_page_to_the_log_in(client: Client, db: None) -> None:
+    response = client.get(
+        "/login/?next=/x", headers={"HX-Request": "true", "HX-Current-URL": "http://testserver/grants/?page=2"}
+    )
+    assert response.headers["HX-Redirect"] == "/login/?next=%2Fgrants%2F%3Fpage%3D2"
+
+
+def test_log_out_is_a_post(client_for: ClientFor, alice: User) -> None:
+    client = client_for(alice)
+    assert client.get("/logout/").status_code == 405
+    assert client.post("/logout/").headers["Location"] == "/login/"
+    assert client.get("/").status_code == 302
+
+
+def test_profile_is_saved(client_for: ClientFor, alice: User) -> None:
+    response = client_for(alice).post(
+        "/profile/", {"name": "Alice A.", "time_zone": "Europe/Berlin", "change_profile": "1"}
+    )
+    assert response.status_code == 302
+    alice.refresh_from_db()
+    assert (alice.name, alice.time_zone) == ("Alice A.", "Europe/Berlin")
+    assert AuditEvent.objects.filter(action="user.profile_changed").exists()
+
+
+def test_unknown_zone_is_422_and_keeps_the_input(client_for: ClientFor, alice: User) -> None:
+    response = client_for(alice).post("/profile/", {"name": "Keep me", "time_zone": "Moon/Base", "change_profile": "1"})
+    assert response.status_code == 422
+    assert b"Keep me" in response.content
+    assert b'aria-invalid="true"' in response.content
+
+
+def test_password_change_keeps_this_session_and_is_audited(client_for: ClientFor, alice: User) -> None:
+    client = client_for(alice)
+    new = "a-much-longer-sentence-2"
+    data = {"old_password": PASSWORD, "new_password1": new, "new_password2": new, "change_password": "1"}
+    assert client.post("/profile/", data).status_code == 302
+    assert client.get("/profile/").status_code == 200
+    alice.refresh_from_db()
+    assert alice.check_password(new)
+    event = AuditEvent.objects.get(action="user.password_changed")
+    assert event.actor_email == alice.email
+    assert new not in str(event.details)
+
+
+def test_wrong_old_password_is_422(client_for: ClientFor, alice: User) -> None:
+    data = {"old_password": "no", "new_password1": "x" * 20, "new_password2": "y" * 20, "change_password": "1"}
+    response = client_for(alice).post("/profile/", data)
+    assert response.status_code == 422
+    assert b"x" * 20 not in response.content
+    assert not AuditEvent.objects.filter(action="user.password_changed").exists()

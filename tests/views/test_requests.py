@@ -1,0 +1,269 @@
+"""Asking for access, and deciding."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from accessmgmt.models import AccessRequest, Endpoint, Grant, User
+from tests.factories import make_endpoint, make_grant, make_group, make_request
+
+ClientFor = Callable[[User], Client]
+HTMX = {"HX-Request": "true"}
+REASON = "Looking into ticket 4711"
+
+
+@pytest.fixture
+def endpoint(bob: User) -> Endpoint:
+    return make_endpoint(name="orders", is_requestable=True, approvers=[bob.email], ttl="4h")
+
+
+class TestCreate:
+    def test_choose_then_ask(self, client_for: ClientFor, carol: User, endpoint: Endpoint) -> None:
+        make_endpoint(name="closed")
+        client = client_for(carol)
+        chosen = client.get("/requests/new").content.decode()
+        assert f"?endpoint={endpoint.pk}" in chosen
+        assert "closed" not in chosen
+        form = client.get(f"/requests/new?endpoint={endpoint.pk}").content.decode()
+        for part in ("SELECT on all tables in public", "bob@company.com", "At most 4 hours", 'data-value="4h"'):
+            assert part in form
+        response = client.post("/requests/new", {"endpoint": endpoint.pk, "reason": REASON, "duration": "90m"})
+        row = AccessRequest.objects.get()
+        assert response.headers["Location"] == f"/requests/{row.pk}"
+        assert (row.duration_seconds, row.reason) == (5400, REASON)
+
+    def test_search(self, client_for: ClientFor, carol: User, endpoint: Endpoint) -> None:
+        client = client_for(carol)
+        assert b"orders" in client.get("/requests/new?q=ORD", headers=HTMX).content
+        assert b"matches" in client.get("/requests/new?q=zzz").content
+
+    def test_nothing_to_ask_for(self, client_for: ClientFor, carol: User) -> None:
+        assert b"There is nothing to ask for" in client_for(carol).get("/requests/new").content
+
+    @pytest.mark.parametrize(
+        ("reason", "duration", "field", "message"),
+        [
+            ("short", "1h", "reason", "at least 10 characters"),
+            ("", "1h", "reason", "at least 10 characters"),
+            (REASON, "soon", "duration", "is not a duration"),
+            (REASON, "5h", "duration", "at most 4 hours"),
+            (REASON, "", "duration", "for how long"),
+        ],
+    )
+    def test_invalid_is_422_beside_its_field(
+        self,
+        client_for: ClientFor,
+        carol: User,
+        endpoint: Endpoint,
+        reason: str,
+        duration: str,
+        field: str,
+        message: str,
+    ) -> None:
+        data = {"endpoint": endpoint.pk, "reason": reason, "duration": duration}
+        response = client_for(carol).post("/requests/new", data)
+        text = response.content.decode()
+        assert response.status_code == 422
+        error = re.search(rf'id="id_{field}-error">(.*?)</div>\s*</div>', text, re.S)
+        assert error is not None
+        assert message in error[1]
+        assert reason in text
+        assert f'value="{duration}"' in text or not duration
+
+    def test_asking_twice_is_said_kindly(self, client_for: ClientFor, carol: User, endpoint: Endpoint) -> None:
+        make_request(user=carol, endpoint=endpoint)
+        data = {"endpoint": endpoint.pk, "reason": REASON, "duration": "1h"}
+        response = client_for(carol).post("/requests/new", data)
+        assert response.status_code == 409
+        assert "already asked" in response.content.decode()
+        assert REASON in response.content.decode()
+
+    def test_what_one_may_not_see_is_404_and_what_one_activates_is_403(
+        self, client_for: ClientFor, alice: User, carol: User
+    ) -> None:
+        endpoint = make_endpoint()
+        make_group(members=[alice], endpoints=[endpoint])
+        url = f"/requests/new?endpoint={endpoint.pk}"
+        assert client_for(carol).get(url).status_code == 404
+        assert client_for(alice).get(url).status_code == 403
+        assert client_for(alice).get("/requests/new?endpoint=99999999999999999999999").status_code == 200
+
+
+class TestWhoMay:
+    @pytest.mark.parametrize(
+        ("persona", "page", "approve", "deny", "cancel"),
+        [
+            ("alice", 200, 403, 403, 302),
+            ("bob", 200, 302, 302, 403),
+            ("carol", 404, 404, 404, 404),
+            ("dave", 200, 302, 302, 403),
+            ("erin", 200, 403, 403, 403),
+        ],
+    )
+    def test_one_request(
+        self,
+        request: pytest.FixtureRequest,
+        client_for: ClientFor,
+        alice: User,
+        endpoint: Endpoint,
+        persona: str,
+        page: int,
+        approve: int,
+        deny: int,
+        cancel: int,
+    ) -> None:
+        client = client_for(request.getfixturevalue(persona))
+        shown = make_request(user=alice, endpoint=endpoint)
+        assert client.get(f"/requests/{shown.pk}").status_code == page
+        for act, status in (("approve", approve), ("deny", deny), ("cancel", cancel)):
+            row = make_request(user=alice, endpoint=make_endpoint(approvers=["bob@company.com"]))
+            assert client.post(f"/requests/{row.pk}/{act}").status_code == status, act
+
+    def test_the_form_to_decide_is_only_for_those_who_may(
+        self, client_for: ClientFor, alice: User, bob: User, erin: User, endpoint: Endpoint
+    ) -> None:
+        row = make_request(user=alice, endpoint=endpoint)
+        approve = f"/requests/{row.pk}/approve".encode()
+        assert approve in client_for(bob).get(f"/requests/{row.pk}").content
+        assert approve not in client_for(alice).get(f"/requests/{row.pk}").content
+        assert approve not in client_for(erin).get(f"/requests/{row.pk}").content
+
+    def test_an_admins_own_request_is_not_in_his_inbox(
+        self, client_for: ClientFor, dave: User, endpoint: Endpoint
+    ) -> None:
+        row = make_request(user=dave, endpoint=endpoint)
+        assert b"Nothing waits for you" in client_for(dave).get("/requests/").content
+        assert client_for(dave).post(f"/requests/{row.pk}/approve").status_code == 403
+
+
+class TestDecide:
+    def test_inbox_has_the_oldest_on_top_with_what_it_gives(
+        self, client_for: ClientFor, bob: User, carol: User, alice: User, endpoint: Endpoint
+    ) -> None:
+        old = make_request(user=carol, endpoint=endpoint)
+        new = make_request(user=alice, endpoint=endpoint)
+        text = client_for(bob).get("/requests/").content.decode()
+        assert text.index(f"request-{old.pk}") < text.index(f"request-{new.pk}")
+        for part in ("SELECT on all tables in public", REASON, "1 hour", endpoint.resource.name):
+            assert part in text
+
+    def test_approve_for_less(self, client_for: ClientFor, bob: User, carol: User, endpoint: Endpoint) -> None:
+        row = make_request(user=carol, endpoint=endpoint)
+        data = {"duration": "30m", "comment": "Fine"}
+        text = client_for(bob).post(f"/requests/{row.pk}/approve", data, headers=HTMX).content.decode()
+        assert text.strip().startswith("<article")
+        assert "30 minutes (asked for 1 hour)" in text
+        assert "Fine" in text
+        assert "<form" not in text
+        assert Grant.objects.get().ttl_seconds == 1800
+
+    def test_too_long_is_422_in_the_card(
+        self, client_for: ClientFor, bob: User, carol: User, endpoint: Endpoint
+    ) -> None:
+        row = make_request(user=carol, endpoint=endpoint)
+        data = {"duration": "3h", "comment": "Keep me"}
+        for headers in (HTMX, {}):
+            response = client_for(bob).post(f"/requests/{row.pk}/approve", data, headers=headers)
+            text = response.content.decode()
+            assert response.status_code == 422
+            assert f'id="request-{row.pk}-duration-error"' in text
+            assert "Keep me" in text
+
+    def test_a_second_decision_is_said_kindly(
+        self, client_for: ClientFor, bob: User, dave: User, carol: User, endpoint: Endpoint
+    ) -> None:
+        row = make_request(user=carol, endpoint=endpoint)
+        client_for(dave).post(f"/requests/{row.pk}/approve")
+        part = client_for(bob).post(f"/requests/{row.pk}/deny", {"comment": "No"}, headers=HTMX)
+        assert part.status_code == 409
+        assert part.headers["HX-Retarget"] == f"#request-{row.pk}"
+        assert "already approved by Dave Admin" in part.content.decode()
+        whole = client_for(bob).post(f"/requests/{row.pk}/approve")
+        assert whole.status_code == 409
+        assert "already approved by Dave Admin" in whole.content.decode()
+
+    def test_approving_what_is_held_already_leaves_it_pending(
+        self, client_for: ClientFor, bob: User, carol: User, endpoint: Endpoint
+    ) -> None:
+        row = make_request(user=carol, endpoint=endpoint)
+        make_grant(user=carol, endpoint=endpoint)
+        response = client_for(bob).post(f"/requests/{row.pk}/approve", headers=HTMX)
+        assert response.status_code == 409
+        assert "already has access" in response.content.decode()
+        row.refresh_from_db()
+        assert row.state == "pending"
+
+    def test_deny_without_javascript(self, client_for: ClientFor, bob: User, carol: User, endpoint: Endpoint) -> None:
+        row = make_request(user=carol, endpoint=endpoint)
+        client = client_for(bob)
+        response = client.post(f"/requests/{row.pk}/deny", {"comment": "Use the replica", "duration": "nonsense"})
+        assert response.headers["Location"] == "/requests/"
+        assert "Denied" in client.get("/requests/").content.decode()
+        assert "Use the replica" in client_for(carol).get(f"/requests/{row.pk}").content.decode()
+
+    def test_cancel_by_htmx_takes_the_row_away(self, client_for: ClientFor, carol: User, endpoint: Endpoint) -> None:
+        row = make_request(user=carol, endpoint=endpoint)
+        response = client_for(carol).post(f"/requests/{row.pk}/cancel", headers=HTMX)
+        assert response.content == b""
+        row.refresh_from_db()
+        assert row.state == "cancelled"
+
+    def test_detail_links_to_the_grant_for_its_person(
+        self, client_for: ClientFor, bob: User, carol: User, endpoint: Endpoint
+    ) -> None:
+        row = make_request("approved", user=carol, endpoint=endpoint, decided_by=bob)
+        grant = make_grant(user=carol, endpoint=endpoint, request=row)
+        link = f"/grants/{grant.pk}"
+        assert link in client_for(carol).get(f"/requests/{row.pk}").content.decode()
+        assert link not in client_for(bob).get(f"/requests/{row.pk}").content.decode()
+
+
+class TestHistory:
+    def test_filters(self, client_for: ClientFor, bob: User, carol: User, alice: User, endpoint: Endpoint) -> None:
+        denied = make_request("denied", user=carol, endpoint=endpoint, decided_by=bob)
+        lapsed = make_request("lapsed", user=alice, endpoint=endpoint)
+        own = make_request("cancelled", user=bob)
+        client = client_for(bob)
+
+        def listed(query: str) -> set[int]:
+            text = client.get(f"/requests/history?{query}").content.decode()
+            return {int(pk) for pk in re.findall(r'class="cell-main" href="/requests/(\d+)"', text)}
+
+        assert listed("") == {denied.pk, lapsed.pk, own.pk}
+        assert listed("state=denied") == {denied.pk}
+        assert listed("q=alice") == {lapsed.pk}
+        assert listed("whose=mine") == {own.pk}
+        assert listed("state=nonsense") == {denied.pk, lapsed.pk, own.pk}
+
+    def test_outsiders_see_their_own_only(self, client_for: ClientFor, carol: User, alice: User) -> None:
+        make_request("denied", user=alice)
+        assert b"No request is over yet" in client_for(carol).get("/requests/history").content
+
+    def test_htmx_gets_the_list_only(self, client_for: ClientFor, carol: User) -> None:
+        text = client_for(carol).get("/requests/history?state=denied", headers=HTMX).content.decode()
+        assert text.strip().startswith('<div class="card" id="history">')
+
+
+@pytest.mark.parametrize("path", ["/requests/", "/requests/history", "/requests/new"])
+def test_queries_do_not_grow_with_rows(client_for: ClientFor, dave: User, path: str) -> None:
+    client = client_for(dave)
+
+    def grow(count: int) -> None:
+        for _ in range(count):
+            make_request()
+            make_request("denied")
+
+    grow(1)
+    client.get(path)
+    with CaptureQueriesContext(connection) as few:
+        client.get(path)
+    grow(8)
+    with CaptureQueriesContext(connection) as many:
+        client.get(path)
+    assert len(many) == len(few)
