@@ -32,6 +32,11 @@ SSL_CHOICES = (
 )
 
 
+def small_file_input() -> forms.FileInput:
+    """Return a file input that stands back behind the text box above it."""
+    return forms.FileInput(attrs={"class": "form-control-sm"})
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
     """Where a stored secret is sent to, and how well it is protected on the way."""
@@ -52,12 +57,14 @@ class ResourceForm(forms.ModelForm[Resource]):
 
     password = forms.CharField(required=False, strip=False, max_length=1000, widget=SecretInput)
     clear_password = forms.BooleanField(required=False, label="Remove the stored password")
-    tls_root_cert_upload = forms.FileField(required=False, label="or upload the CA file")
-    tls_cert_file_upload = forms.FileField(required=False, label="or upload the certificate file")
+    tls_root_cert_upload = forms.FileField(required=False, label="or upload the CA file", widget=small_file_input())
+    tls_cert_file_upload = forms.FileField(
+        required=False, label="or upload the certificate file", widget=small_file_input()
+    )
     tls_key_file = forms.CharField(
         required=False, strip=False, label="Client key", widget=SecretTextarea(attrs={"rows": 4, "spellcheck": "false"})
     )
-    tls_key_file_upload = forms.FileField(required=False, label="or upload the key file")
+    tls_key_file_upload = forms.FileField(required=False, label="or upload the key file", widget=small_file_input())
     clear_tls_key_file = forms.BooleanField(required=False, label="Remove the stored key")
     aws_access_key_id = forms.CharField(required=False, max_length=200, label="AWS access key id", widget=SecretInput)
     aws_secret_access_key = forms.CharField(

@@ -66,6 +66,7 @@ class EventLine:
     event: AuditEvent
     words: str
     object_words: str
+    has_before: bool
     changes: tuple[Change, ...]
     facts: tuple[tuple[str, str], ...]
     seal: str
@@ -118,7 +119,8 @@ def _line(event: AuditEvent) -> EventLine:
     changes: tuple[Change, ...] = ()
     if isinstance(after, dict):
         old = before if isinstance(before, dict) else {}
-        changes = tuple(Change(_words(k), _text(old.get(k)), _text(v)) for k, v in sorted(after.items()))
+        said = (Change(_words(k), _text(old.get(k)), _text(v)) for k, v in sorted(after.items()))
+        changes = tuple(change for change in said if change.before != change.after)
     elif before is not None or after is not None:
         changes = (Change(_words(event.action.partition(".")[2]), _text(before), _text(after)),)
     seal = getattr(event, "seal", None)
@@ -126,6 +128,7 @@ def _line(event: AuditEvent) -> EventLine:
         event=event,
         words=_words(event.action.partition(".")[2] or event.action),
         object_words=TYPE_WORDS.get(event.object_type, event.object_type),
+        has_before=bool(before),
         changes=changes,
         facts=tuple((_words(name), _text(value)) for name, value in sorted(details.items())),
         seal=seal.hash if seal is not None else "",
@@ -149,4 +152,6 @@ def _text(value: Any) -> str:
             text = json.dumps(value, ensure_ascii=False)
         case _:
             text = str(value)
+            if "-----BEGIN CERTIFICATE-----" in text:
+                return f"a certificate in PEM form ({len(text)} characters)"
     return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} … ({len(text)} characters)"

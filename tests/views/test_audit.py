@@ -75,15 +75,22 @@ def test_days_are_those_of_the_viewer(client_for, erin):
 def test_details_are_readable(client_for, erin):
     make_event(
         details={
-            "before": {"port": 5432, "primary_id": None, "use_aws_secrets": False, "tls_root_cert": "x" * 2000},
-            "after": {"port": 6432, "primary_id": 3, "use_aws_secrets": True, "tls_root_cert": ""},
+            "before": {
+                "name": "same",
+                "port": 5432,
+                "primary_id": None,
+                "use_aws_secrets": False,
+                "tls_root_cert": "x" * 2000,
+            },
+            "after": {"name": "same", "port": 6432, "primary_id": 3, "use_aws_secrets": True, "tls_root_cert": ""},
         }
     )
+    make_event("resource.created", details={"before": {}, "after": {"name": "x", "host": ""}})
     make_event("group.members_added", details={"members": ["a@company.com", "b@company.com"]})
     make_event("endpoint.approvers_set", details={"before": [], "after": ["lead@company.com"]})
     make_event("grant.applied", details={"rungs": {"port": "passed"}})
     page = client_for(erin).get(LIST)
-    grant, approvers, members, updated = page.context["lines"]
+    grant, approvers, members, created, updated = page.context["lines"]
     assert updated.changes[2].before.endswith("(2000 characters)")
     assert [(c.name, c.before, c.after) for c in updated.changes if c.name != "tls root cert"] == [
         ("port", "5432", "6432"),
@@ -91,6 +98,7 @@ def test_details_are_readable(client_for, erin):
         ("use aws secrets", "no", "yes"),
     ]
     assert [(c.name, c.before, c.after) for c in approvers.changes] == [("approvers set", "—", "lead@company.com")]
+    assert (created.has_before, [(c.name, c.after) for c in created.changes]) == (False, [("name", "x")])
     assert members.facts == (("members", "a@company.com, b@company.com"),)
     assert grant.facts == (("rungs", '{"port": "passed"}'),)
     text = page.content.decode()
