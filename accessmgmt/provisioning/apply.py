@@ -68,7 +68,9 @@ def _apply(target: Target, order: GrantOrder, budget: Budget) -> ApplyReceipt:
         with steps.measured("capability"):
             found, plan = session.repeat(lambda: ensure_capability(session, order, scope, found))
         with steps.measured("login"):
-            login = session.repeat(lambda: ensure_login(session, order, scope, found.facts))
+            login = session.repeat(
+                lambda: ensure_login(session, order, scope, found.facts, connection_limit=target.max_connections)
+            )
         if target.primary is not None:
             with steps.measured("replay"):
                 _wait_on_standby(target, login.lsn, budget)

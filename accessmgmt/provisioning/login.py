@@ -16,6 +16,7 @@ from accessmgmt.provisioning.scram import make_verifier
 from accessmgmt.provisioning.statements import (
     BEGIN,
     COMMIT,
+    LOGIN_CONNECTION_LIMIT,
     READ_LSN,
     Statement,
     comment_on_role,
@@ -37,13 +38,19 @@ class Login:
     lsn: str
 
 
-def ensure_login(session: Session, order: GrantOrder, scope: Scope, facts: Facts) -> Login:
-    """Create or mend the login role. Raises Repeat when the roles have changed since they were looked for."""
+def ensure_login(
+    session: Session, order: GrantOrder, scope: Scope, facts: Facts, *, connection_limit: int | None = None
+) -> Login:
+    """Create or mend the login role, which may have `connection_limit` sessions at a time (None: the usual 20).
+
+    Raises Repeat when the roles have changed since they were looked for.
+    """
     _check_ours(session, order, scope, facts)
     exists = facts.login_oid is not None
     # The role's own end counts on a re-run: trying again must not lengthen the time.
     valid_until = facts.login_valid_until or facts.server_now + timedelta(seconds=order.ttl_seconds)
-    statements = _statements(session, order, scope, exists=exists, valid_until=valid_until)
+    limit = connection_limit or LOGIN_CONNECTION_LIMIT
+    statements = _statements(session, order, scope, exists=exists, valid_until=valid_until, connection_limit=limit)
     latest = facts.server_now + timedelta(seconds=_seconds_left_after(session, facts))
     try:
         results = session.send([BEGIN, *statements, read_login(order.role_name), guard(latest), COMMIT, READ_LSN])
@@ -70,12 +77,24 @@ def _seconds_left_after(session: Session, facts: Facts) -> float:
 
 
 def _statements(
-    session: Session, order: GrantOrder, scope: Scope, *, exists: bool, valid_until: datetime
+    session: Session,
+    order: GrantOrder,
+    scope: Scope,
+    *,
+    exists: bool,
+    valid_until: datetime,
+    connection_limit: int,
 ) -> list[Statement]:
     verifier = make_verifier(order.password)
     tag = RoleTag(order.installation_id, "grant", order.grant_id)
     return [
-        write_login(order.role_name, exists=exists, verifier=verifier, valid_until=valid_until),
+        write_login(
+            order.role_name,
+            exists=exists,
+            verifier=verifier,
+            valid_until=valid_until,
+            connection_limit=connection_limit,
+        ),
         *([] if exists else [comment_on_role(order.role_name, str(tag))]),
         grant_membership(scope.capability, order.role_name, session.server_version),
     ]

@@ -20,7 +20,7 @@ SQL_FOLDER = Path(__file__).parent / "sql"
 ADMIN_ROLE = "jit_portal"
 QUARANTINE_ROLE = "jit_quarantine"
 ADVISORY_KEY = (1_246_319_696, 1)  # "JITP"; one key a database, only ever taken for a transaction
-LOGIN_CONNECTION_LIMIT = 20
+LOGIN_CONNECTION_LIMIT = 20  # where the resource says no max_connections
 PRIVILEGE_LETTERS = {
     Privilege.SELECT: "r",
     Privilege.INSERT: "a",
@@ -170,14 +170,16 @@ def comment_on_role(role: str, tag: str) -> Statement:
     )
 
 
-def write_login(role: str, *, exists: bool, verifier: str, valid_until: datetime) -> Statement:
+def write_login(
+    role: str, *, exists: bool, verifier: str, valid_until: datetime, connection_limit: int = LOGIN_CONNECTION_LIMIT
+) -> Statement:
     """Create the login role, or set it right again. VALID UNTIL wants a literal with its offset (postgres.md 4.5)."""
     return Statement(
         "alter the login role" if exists else "create the login role",
         sql.SQL("{} ROLE {} LOGIN INHERIT CONNECTION LIMIT {} PASSWORD {} VALID UNTIL {}").format(
             sql.SQL("ALTER" if exists else "CREATE"),
             sql.Identifier(role),
-            sql.Literal(LOGIN_CONNECTION_LIMIT),
+            sql.Literal(connection_limit),
             sql.Literal(verifier),
             sql.Literal(valid_until.isoformat()),
         ),
