@@ -31,7 +31,7 @@ def environment() -> dict[str, str]:
 
 def celery(name: str, logs: Path, *arguments: str) -> ChildProcess:
     """Return a Celery process that is not started yet."""
-    argv = [sys.executable, "-m", "celery", "-A", "portal", *arguments]
+    argv = [sys.executable, "-m", "celery", "-A", "portal", *arguments, "--loglevel=INFO"]
     return ChildProcess(name, argv, logs / f"{name}.log", env=environment(), cwd=ROOT)
 
 
