@@ -148,6 +148,8 @@ def _text(value: Any) -> str:
             return "yes" if value else "no"
         case list() if all(isinstance(item, str | int | float) for item in value):
             text = ", ".join(str(item) for item in value) or "—"
+        case dict() if all(isinstance(item, str | int | float) for item in value.values()):
+            text = ", ".join(f"{name}: {_text(item)}" for name, item in value.items()) or "—"
         case dict() | list():
             text = json.dumps(value, ensure_ascii=False)
         case _:

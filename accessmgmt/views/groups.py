@@ -183,7 +183,7 @@ def delete(request: UserRequest, pk: int) -> HttpResponse:
         group,
         text="Its members lose what they may activate through it.",
         consequences=[
-            f"{_people(group.members.count())} and {group.wires.count()} wired endpoints are taken apart.",
+            f"Members who leave it: {group.members.count()}. Endpoints it is wired to: {group.wires.count()}.",
             "Live grants stay until their time is over.",
         ],
     )

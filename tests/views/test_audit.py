@@ -88,7 +88,7 @@ def test_details_are_readable(client_for, erin):
     make_event("resource.created", details={"before": {}, "after": {"name": "x", "host": ""}})
     make_event("group.members_added", details={"members": ["a@company.com", "b@company.com"]})
     make_event("endpoint.approvers_set", details={"before": [], "after": ["lead@company.com"]})
-    make_event("grant.applied", details={"rungs": {"port": "passed"}})
+    make_event("grant.applied", details={"rungs": {"port": "passed"}, "deep": [{"x": [1]}]})
     page = client_for(erin).get(LIST)
     grant, approvers, members, created, updated = page.context["lines"]
     assert updated.changes[2].before.endswith("(2000 characters)")
@@ -100,7 +100,7 @@ def test_details_are_readable(client_for, erin):
     assert [(c.name, c.before, c.after) for c in approvers.changes] == [("approvers set", "—", "lead@company.com")]
     assert (created.has_before, [(c.name, c.after) for c in created.changes]) == (False, [("name", "x")])
     assert members.facts == (("members", "a@company.com, b@company.com"),)
-    assert grant.facts == (("rungs", '{"port": "passed"}'),)
+    assert grant.facts == (("deep", '[{"x": [1]}]'), ("rungs", "port: passed"))
     text = page.content.decode()
     assert "4 fields" in text
     assert "a@company.com, b@company.com" in text
