@@ -209,7 +209,8 @@ def test_unwiring_what_is_not_there_is_answered_calmly(client_for, dave):
 def test_deleting_a_group_takes_members_and_wires_along(client_for, dave, alice):
     group = make_group(members=[alice], endpoints=[make_endpoint()])
     client = client_for(dave)
-    assert "Members who leave it: 1. Endpoints it is wired to: 1." in client.get(url_of("delete", group)).content.decode()
+    page = client.get(url_of("delete", group)).content.decode()
+    assert "Members who leave it: 1. Endpoints it is wired to: 1." in page
     assert client.post(url_of("delete", group))["Location"] == LIST
     assert not Group.objects.exists()
     assert not GroupMember.objects.exists()
