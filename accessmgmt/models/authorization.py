@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Lower
 
 from accessmgmt.domain.permissions import PermissionSet, parse_permissions
 
@@ -21,6 +22,7 @@ class Authorization(models.Model):
     class Meta:
         ordering = ("name",)
         constraints = (
+            models.UniqueConstraint(Lower("name"), name="authorization_name_once_whatever_its_case"),
             models.CheckConstraint(condition=Q(resource_type="postgres"), name="authorization_resource_type_postgres"),
             models.CheckConstraint(
                 condition=Q(permissions__has_keys=["grants", "schemas", "tables"]),

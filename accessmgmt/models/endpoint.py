@@ -27,6 +27,7 @@ class Endpoint(models.Model):
     class Meta:
         ordering = ("name",)
         constraints = (
+            models.UniqueConstraint(Lower("name"), name="endpoint_name_once_whatever_its_case"),
             models.CheckConstraint(condition=Q(type="direct"), name="endpoint_type_direct"),
             models.CheckConstraint(
                 condition=Q(ttl_seconds__gte=1, ttl_seconds__lte=LONGEST_SECONDS),

@@ -20,6 +20,7 @@ class Group(models.Model):
 
     class Meta:
         ordering = ("name",)
+        constraints = (models.UniqueConstraint(Lower("name"), name="group_name_once_whatever_its_case"),)
 
     def __str__(self) -> str:
         return self.name

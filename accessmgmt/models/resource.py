@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Lower
 
 from accessmgmt.domain.targets import AwsSecret, SslMode, Target
 from accessmgmt.models.fields import EncryptedTextField
@@ -63,6 +64,7 @@ class Resource(models.Model):
     class Meta:
         ordering = ("name",)
         constraints = (
+            models.UniqueConstraint(Lower("name"), name="resource_name_once_whatever_its_case"),
             models.CheckConstraint(condition=Q(type="postgres"), name="resource_type_postgres"),
             models.CheckConstraint(condition=Q(port__gte=1, port__lte=65535), name="resource_port_in_range"),
             models.CheckConstraint(
@@ -115,4 +117,6 @@ class Resource(models.Model):
             min_connections=self.min_connections,
             aws_secret=secret,
             primary=self.primary.as_target() if self.primary else None,
+            leftovers=self.leftovers,
+            leftover_owner=self.leftover_owner,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from django.db import models, transaction
+from django.db import IntegrityError, models, transaction
 from django.db.models.deletion import ProtectedError, RestrictedError
 
 from accessmgmt.domain.emails import normalise_email
@@ -25,6 +25,7 @@ from accessmgmt.models import (
 from accessmgmt.models.fields import EncryptedTextField
 from accessmgmt.services import audit
 
+UNIQUE_VIOLATION = "23505"
 Described = TypeVar("Described", Resource, Authorization, Endpoint, Group)
 
 
@@ -137,7 +138,17 @@ def _save(actor: User, row: Described) -> Described:
     _require_admin(actor)
     is_new = row._state.adding
     before = {} if is_new else _facts(type(row)._default_manager.get(pk=row.pk))
-    row.save()
+    try:
+        with transaction.atomic():
+            row.save()
+    except IntegrityError as error:
+        if getattr(error.__cause__, "sqlstate", "") != UNIQUE_VIOLATION:
+            raise
+        raise ConflictError(
+            f"There is already a {row._meta.verbose_name} called “{row.name}”.",
+            why="Somebody saved it a moment ago.",
+            todo="Choose another name.",
+        ) from None
     after = _facts(row)
     changed = {name: value for name, value in after.items() if before.get(name) != value}
     if is_new or changed:

@@ -96,3 +96,10 @@ def test_weak_passwords_and_second_accounts_are_refused(dave: User) -> None:
         create_user(actor=dave, email="new@company.com", name="", role="member", password="password")
     with pytest.raises(ConflictError):
         create_user(actor=dave, email=dave.email, name="", role="member", password="a-long-enough-one-7")
+
+
+def test_a_name_is_taken_whatever_its_case(dave: User) -> None:
+    taken = factories.make_group(name="Analysts")
+    with pytest.raises(ConflictError, match="already"):
+        configuration.save_group(actor=dave, group=Group(name="analysts"))
+    assert [group.pk for group in Group.objects.all()] == [taken.pk]
