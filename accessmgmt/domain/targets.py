@@ -35,6 +35,7 @@ class Target:
 
     Fields carry the guide's names. `primary` is set when this server is a physical standby: roles are made there.
     `aws_secret` fills what is empty here (username, password, host, database_name); own fields win.
+    `leftovers` is "reassign" (what an ended login owns goes to `leftover_owner`, "" means jit_quarantine) or "keep".
     """
 
     resource_id: int
@@ -52,6 +53,8 @@ class Target:
     min_connections: int | None = None
     aws_secret: AwsSecret | None = None
     primary: Target | None = None
+    leftovers: str = "reassign"
+    leftover_owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
