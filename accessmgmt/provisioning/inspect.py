@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -130,6 +131,22 @@ def inspect_target(session: Session, order: GrantOrder, scope: Scope) -> Found:
             (DRIFT, scope.values),
         ]
     )
+    return _found(facts_rows, drift_rows)
+
+
+def inspect_sets(session: Session, scopes: Sequence[Scope]) -> list[Found]:
+    """Read the capability roles of several permission sets in two round trips, without any login role."""
+    questions = [
+        question
+        for scope in scopes
+        for question in ((FACTS, {"role": "", "capability": scope.capability}), (DRIFT, scope.values))
+    ]
+    # The first two plan the queries on a connection that does not know them yet.
+    answers = [answer for part in (questions[:2], questions[2:]) if part for answer in session.ask_prepared(part)]
+    return [_found(*answers[i : i + 2]) for i in range(0, len(answers), 2)]
+
+
+def _found(facts_rows: list[Row], drift_rows: list[Row]) -> Found:
     return Found(
         facts=_facts(facts_rows[0], time.monotonic()),
         drift=tuple(_drift(row) for row in drift_rows if row["kind"] in DRIFT_KINDS),

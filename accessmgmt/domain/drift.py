@@ -1,0 +1,128 @@
+"""Differences between what the portal gave and what a target has: frozen, without Django."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from accessmgmt.domain.permissions import PermissionSet
+
+
+class DriftKind(StrEnum):
+    """What a difference is about."""
+
+    PRIVILEGE = "privilege"  # a capability role lacks something, or has too much
+    GRANTOR = "grantor"  # somebody else granted to a capability role: nobody but that grantor can revoke it
+    DIRECT = "direct"  # a login was given something of its own
+    MEMBERSHIP = "membership"  # who is a member of what
+    ATTRIBUTE = "attribute"  # a login's own attributes
+    VANISHED = "vanished"  # an active grant whose role is gone
+    FOREIGN = "foreign"  # a role of the right name that is not provably ours: never touched
+    ORPHAN = "orphan"  # a role with our tag that the portal does not know
+    SESSION = "session"  # a session of a login that is gone
+
+
+class Severity(StrEnum):
+    """`alarm`: somebody can do more than was approved. `warning`: less works than was approved. `note`: to know."""
+
+    ALARM = "alarm"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownLogin:
+    """An active grant's login role, as the portal believes it to be."""
+
+    grant_id: str
+    role_name: str
+    role_oid: int
+    capability: str
+    valid_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DriftOrder:
+    """What a resource should hold.
+
+    `permission_sets` are those of its active grants, `logins` their login roles. `other_roles` are names that the
+    portal knows besides (queued, applying and ending grants, and grants of other resources): no orphans, and not
+    judged. `former_oids` are OIDs of logins that ended, to look for sessions that outlived them.
+    """
+
+    installation_id: str
+    permission_sets: tuple[PermissionSet, ...]
+    logins: tuple[KnownLogin, ...]
+    other_roles: frozenset[str] = frozenset()
+    former_oids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DriftFinding:
+    """One difference. `sql` mends it ("" when nothing can); `is_automatic` says that a repair may run without a person.
+
+    `grant_id` is set for a grant's login role and for an orphan, `role` is the role that it is about.
+    """
+
+    kind: DriftKind
+    severity: Severity
+    object: str
+    what: str
+    sql: str = ""
+    role: str = ""
+    grant_id: str = ""
+    is_automatic: bool = False
+
+    @property
+    def key(self) -> str:
+        """The identity of a difference: the same in two checks when nothing has changed."""
+        return "\n".join((self.kind, self.role, self.object, self.what))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return a JSON-able form for the resource's row."""
+        return {
+            "kind": self.kind.value,
+            "severity": self.severity.value,
+            "object": self.object,
+            "what": self.what,
+            "sql": self.sql,
+            "role": self.role,
+            "grant_id": self.grant_id,
+            "is_automatic": self.is_automatic,
+        }
+
+
+def finding_from_json(value: Mapping[str, Any]) -> DriftFinding:
+    """Read what `DriftFinding.as_json` gave."""
+    return DriftFinding(
+        kind=DriftKind(value["kind"]),
+        severity=Severity(value["severity"]),
+        object=value["object"],
+        what=value["what"],
+        sql=value["sql"],
+        role=value["role"],
+        grant_id=value["grant_id"],
+        is_automatic=value["is_automatic"],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DriftReport:
+    """What a check found. `relation_count` sums the relations of every permission set."""
+
+    findings: tuple[DriftFinding, ...]
+    relation_count: int
+    login_count: int
+    took_ms: float
+    checked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RepairReport:
+    """What a repair did: the differences that it mended, and those that the target refused, with its words."""
+
+    mended: tuple[DriftFinding, ...]
+    refused: tuple[tuple[DriftFinding, str], ...]

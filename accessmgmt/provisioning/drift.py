@@ -1,0 +1,226 @@
+"""Compares a target with what the portal gave there, and brings it in order again (postgres.md 12, reconcile).
+
+A check asks a fixed number of questions, whatever the number of tables and logins: one message with a query for each
+permission set (the same query that apply decides by), and one with five queries over all roles.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+
+import psycopg
+
+from accessmgmt.domain.drift import DriftFinding, DriftKind, DriftOrder, DriftReport, RepairReport
+from accessmgmt.domain.errors import TargetError, TargetRefused
+from accessmgmt.domain.permissions import PermissionSet
+from accessmgmt.domain.targets import GrantOrder, Target
+from accessmgmt.provisioning import end
+from accessmgmt.provisioning.budget import Budget
+from accessmgmt.provisioning.capability import ensure_capability
+from accessmgmt.provisioning.connect import admin_session
+from accessmgmt.provisioning.drift_logins import (
+    Difference,
+    compare_direct,
+    compare_grantors,
+    compare_logins,
+    compare_members,
+    compare_sessions,
+    role_found,
+)
+from accessmgmt.provisioning.drift_sets import compare_set
+from accessmgmt.provisioning.execute import Repeat, Session
+from accessmgmt.provisioning.inspect import inspect_sets, inspect_target, scope_of
+from accessmgmt.provisioning.statements import BEGIN, COMMIT
+from accessmgmt.provisioning.statements_drift import (
+    READ_ACTING_AS,
+    read_direct,
+    read_grantors,
+    read_members,
+    read_roles,
+    read_sessions,
+)
+
+BUDGET_SECONDS = 15.0
+HAS_PROCEDURE = frozenset({DriftKind.PRIVILEGE, DriftKind.ORPHAN, DriftKind.VANISHED})
+
+
+def check_drift(
+    target: Target, installation_id: str, wanted: DriftOrder, *, budget_seconds: float = BUDGET_SECONDS
+) -> DriftReport:
+    """Compare one database, and the roles of its server, with what the portal gave; change nothing.
+
+    For a standby its primary is asked. Raises TargetUnavailable or TargetRefused when it cannot be looked at.
+    """
+    started = time.monotonic()
+    wanted = replace(wanted, installation_id=installation_id)
+    with admin_session(target.primary or target, Budget(budget_seconds)) as session:
+        differences, relation_count = _look(session, wanted)
+    return DriftReport(
+        findings=tuple(difference.finding for difference in differences),
+        relation_count=relation_count,
+        login_count=len(wanted.logins),
+        took_ms=round((time.monotonic() - started) * 1_000, 1),
+        checked_at=datetime.now(UTC),
+    )
+
+
+def _look(session: Session, wanted: DriftOrder) -> tuple[list[Difference], int]:
+    version, installation_id = session.server_version, wanted.installation_id
+    scopes = [scope_of(order_of(installation_id, permissions), version) for permissions in wanted.permission_sets]
+    sets = inspect_sets(session, scopes)
+    differences = [
+        Difference(finding)
+        for scope, found in zip(scopes, sets, strict=True)
+        for finding in compare_set(found, scope, installation_id)
+    ]
+    names = [login.role_name for login in wanted.logins]
+    me, roles, members, direct, grantors, sessions = session.send(
+        [
+            READ_ACTING_AS,
+            read_roles(installation_id, names),
+            read_members(installation_id),
+            read_direct(installation_id),
+            read_grantors([scope.capability for scope in scopes]),
+            read_sessions(wanted.former_oids),
+        ]
+    )
+    acting_as = me[0]["name"]
+    found_roles = [role_found(row) for row in roles]
+    differences += compare_logins(found_roles, wanted, acting_as=acting_as, server_version=version)
+    differences += compare_members(members, acting_as=acting_as, server_version=version)
+    differences += compare_direct(direct, wanted)
+    differences += compare_grantors(grantors)
+    differences += compare_sessions(sessions)
+    return differences, sum(found.scope.relation_count for found in sets)
+
+
+def order_of(installation_id: str, permissions: PermissionSet) -> GrantOrder:
+    """Return an order for a capability role alone, without any login."""
+    return GrantOrder(
+        grant_id="", installation_id=installation_id, role_name="", permissions=permissions, ttl_seconds=0
+    )
+
+
+def resync_sets(
+    target: Target,
+    installation_id: str,
+    permission_sets: Collection[PermissionSet],
+    *,
+    budget_seconds: float = BUDGET_SECONDS,
+    on_progress: Callable[[], None] | None = None,
+) -> dict[str, str]:
+    """Bring the capability roles of active grants in order: what was created since gets its privileges.
+
+    Needs no password and touches no login. Returns what could not be given, by capability role. Raises
+    TargetUnavailable when the server is out of reach.
+    """
+    refused: dict[str, str] = {}
+    with admin_session(target.primary or target, Budget(budget_seconds, on_progress)) as session:
+        scopes = [
+            scope_of(order_of(installation_id, permissions), session.server_version) for permissions in permission_sets
+        ]
+        found_sets = inspect_sets(session, scopes)
+        for scope, found in zip(scopes, found_sets, strict=True):
+            order = order_of(installation_id, scope.permissions)
+            try:
+                session.repeat(partial(ensure_capability, session, order, scope, found))
+            except TargetRefused as error:
+                session.roll_back()
+                refused[scope.capability] = str(error)
+            except (Repeat, psycopg.Error):
+                session.roll_back()
+                refused[scope.capability] = "Other work got in between; it is tried again by itself."
+    return refused
+
+
+def repair(
+    target: Target,
+    wanted: DriftOrder,
+    findings: Collection[DriftFinding],
+    *,
+    budget_seconds: float = BUDGET_SECONDS,
+) -> RepairReport:
+    """Mend these differences, if they are still there: everything is looked at anew, and stored SQL is never run.
+
+    Privileges are mended set by set, in locked chunks, as apply does. Orphans are ended with the same care as a
+    grant. Vanished roles are not made again: the caller ends their grants. What the target refuses is reported.
+    """
+    keys = {finding.key for finding in findings}
+    mended: list[DriftFinding] = []
+    refused: list[tuple[DriftFinding, str]] = []
+    with admin_session(target.primary or target, Budget(budget_seconds)) as session:
+        differences, _ = _look(session, wanted)
+        chosen = [difference for difference in differences if difference.finding.key in keys]
+        for difference in chosen:
+            if difference.statements:
+                _note(mended, refused, difference.finding, _run(session, difference))
+            elif difference.finding.kind not in HAS_PROCEDURE:
+                refused.append((difference.finding, "A person has to do this: nothing that the portal may run helps."))
+        _repair_sets(session, wanted, [d.finding for d in chosen], mended, refused)
+    for finding in [d.finding for d in chosen if d.finding.kind is DriftKind.ORPHAN]:
+        _note(mended, refused, finding, _end_orphan(target, wanted.installation_id, finding))
+    return RepairReport(mended=tuple(mended), refused=tuple(refused))
+
+
+def _note(
+    mended: list[DriftFinding], refused: list[tuple[DriftFinding, str]], finding: DriftFinding, error: str
+) -> None:
+    if error:
+        refused.append((finding, error))
+    else:
+        mended.append(finding)
+
+
+def _run(session: Session, difference: Difference) -> str:
+    """Run one difference's statements in a transaction of their own; return why the target refused, or ""."""
+    try:
+        session.send([BEGIN, *difference.statements, COMMIT])
+    except psycopg.Error as error:
+        session.roll_back()
+        return str(session.explained(error))
+    return ""
+
+
+def _repair_sets(
+    session: Session,
+    wanted: DriftOrder,
+    chosen: Sequence[DriftFinding],
+    mended: list[DriftFinding],
+    refused: list[tuple[DriftFinding, str]],
+) -> None:
+    for permissions in wanted.permission_sets:
+        order = order_of(wanted.installation_id, permissions)
+        scope = scope_of(order, session.server_version)
+        mine = [f for f in chosen if f.kind is DriftKind.PRIVILEGE and f.role == scope.capability]
+        if not mine:
+            continue
+        error = ""
+        try:
+            ensure_capability(session, order, scope, inspect_target(session, order, scope))
+        except TargetError as refusal:
+            error = str(refusal)
+        except Repeat:
+            error = "Other work got in between. Repair again."
+        left = {f.key for f in compare_set(inspect_target(session, order, scope), scope, wanted.installation_id)}
+        for finding in mine:
+            still = finding.key in left
+            _note(mended, refused, finding, (error or "The target took it, and it is still so.") if still else "")
+
+
+def _end_orphan(target: Target, installation_id: str, finding: DriftFinding) -> str:
+    order = GrantOrder(
+        grant_id=finding.grant_id,
+        installation_id=installation_id,
+        role_name=finding.role,
+        permissions=PermissionSet((), (), ()),
+        ttl_seconds=0,
+    )
+    try:
+        end.end_grant(target, order)
+    except TargetError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,15 @@
+-- Roles of others that are members of ours. The admin role's own ADMIN option (16 and later) is how it administers
+-- what it made: a membership that gives ADMIN and nothing else is left out.
+WITH tagged AS MATERIALIZED (
+    SELECT d.objoid AS oid
+    FROM pg_shdescription d
+    WHERE d.classoid = 'pg_authid'::regclass AND starts_with(d.description, {prefix})
+)
+SELECT pg_get_userbyid(m.roleid)::text AS granted, shobj_description(m.roleid, 'pg_authid') AS tag,
+       pg_get_userbyid(m.member)::text AS member, pg_get_userbyid(m.grantor)::text AS grantor
+FROM pg_auth_members m
+JOIN tagged t ON t.oid = m.roleid
+WHERE NOT EXISTS (SELECT FROM tagged o WHERE o.oid = m.member)
+  AND pg_get_userbyid(m.member) NOT IN (current_user, session_user, {admin_role})
+  AND NOT (m.admin_option AND to_jsonb(m) -> 'inherit_option' = 'false' AND to_jsonb(m) -> 'set_option' = 'false')
+ORDER BY 1, 3

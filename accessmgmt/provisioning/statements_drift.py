@@ -1,0 +1,100 @@
+"""The statements of the drift check and of its repairs, as data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+from psycopg import sql
+
+from accessmgmt.provisioning.statements import ADMIN_ROLE, Statement, load, trusted
+
+TAG_PREFIX = "access-portal"
+READ_ACTING_AS = Statement("read as whom we act", sql.SQL("SELECT current_user::text AS name"))
+
+
+def _prefix(installation_id: str, kind: str = "") -> sql.Literal:
+    return sql.Literal(f"{TAG_PREFIX}:{installation_id}:{kind}")
+
+
+def read_roles(installation_id: str, names: Sequence[str]) -> Statement:
+    """Read every role with our tag, and those of these names."""
+    return Statement(
+        "read the portal's roles",
+        load("drift_roles").format(prefix=_prefix(installation_id), names=sql.Literal(json.dumps(list(names)))),
+    )
+
+
+def read_members(installation_id: str) -> Statement:
+    """Read which roles of others are members of ours."""
+    return Statement(
+        "read who is a member of the portal's roles",
+        load("drift_members").format(prefix=_prefix(installation_id), admin_role=sql.Literal(ADMIN_ROLE)),
+    )
+
+
+def read_direct(installation_id: str) -> Statement:
+    """Read what login roles were given straight."""
+    return Statement(
+        "read what logins were given straight", load("drift_direct").format(prefix=_prefix(installation_id, "grant:"))
+    )
+
+
+def read_grantors(capabilities: Sequence[str]) -> Statement:
+    """Read what others granted to capability roles."""
+    return Statement(
+        "read what others granted", load("drift_grantors").format(names=sql.Literal(json.dumps(list(capabilities))))
+    )
+
+
+def read_sessions(oids: Sequence[int]) -> Statement:
+    """Read the sessions of roles that are gone."""
+    return Statement(
+        "look for sessions that outlived their login",
+        load("drift_sessions").format(oids=sql.Literal(json.dumps([str(oid) for oid in oids]))),
+    )
+
+
+def set_valid_until(role: str, valid_until: datetime) -> Statement:
+    """Give a login its own end back."""
+    return Statement(
+        "set the login's end right",
+        sql.SQL("ALTER ROLE {} VALID UNTIL {}").format(sql.Identifier(role), sql.Literal(valid_until.isoformat())),
+    )
+
+
+def take_attributes(role: str, attributes: Sequence[str]) -> Statement:
+    """Take attributes away (`attributes` as PostgreSQL writes them: SUPERUSER, ...)."""
+    return Statement(
+        "take attributes away",
+        sql.SQL("ALTER ROLE {} {}").format(sql.Identifier(role), trusted(" ".join(f"NO{name}" for name in attributes))),
+    )
+
+
+def alter_role(role: str, word: str) -> Statement:
+    """Change one attribute of a role (LOGIN, INHERIT)."""
+    return Statement("set the login right", sql.SQL("ALTER ROLE {} {}").format(sql.Identifier(role), trusted(word)))
+
+
+def rename_role(before: str, after: str) -> Statement:
+    """Give a login its own name back."""
+    return Statement(
+        "give the login its name back",
+        sql.SQL("ALTER ROLE {} RENAME TO {}").format(sql.Identifier(before), sql.Identifier(after)),
+    )
+
+
+def terminate_session(pid: int, oid: int) -> Statement:
+    """End one session, if it is still the one that was found."""
+    return Statement(
+        "end the session",
+        sql.SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = {} AND usesysid = {}").format(
+            sql.Literal(pid), sql.Literal(oid)
+        ),
+    )
+
+
+def as_text(statements: Sequence[Statement]) -> str:
+    """Write statements as a DBA would paste them."""
+    return "\n".join(f"{statement.query.as_string(None)};" for statement in statements)
