@@ -22,19 +22,21 @@ class Task(StrEnum):
 
     APPLY_GRANT = "accessmgmt.tasks.apply_grant"
     END_GRANT = "accessmgmt.tasks.end_grant"
+    CHECK_DRIFT = "accessmgmt.tasks.check_drift"
+    RESYNC_RESOURCE = "accessmgmt.tasks.resync_resource"
 
 
-def wake(task: Task, pk: object) -> None:
+def wake(task: Task, pk: object, *, expires_seconds: float | None = None) -> None:
     """Send the task once the current transaction is committed; at once when there is none."""
-    transaction.on_commit(partial(_send, task, str(pk)))
+    transaction.on_commit(partial(_send, task, str(pk), expires_seconds))
 
 
-def _send(task: Task, pk: str) -> None:
+def _send(task: Task, pk: str, expires_seconds: float | None = None) -> None:
     """Send without ever failing the caller. After a failure stay quiet for a moment: every try costs a timeout."""
     if time.monotonic() < getattr(_quiet, "until", 0.0):
         return
     try:
-        current_app.send_task(str(task), args=[pk], retry=False, ignore_result=True)
+        current_app.send_task(str(task), args=[pk], retry=False, ignore_result=True, expires=expires_seconds)
     except (OperationalError, OSError) as error:
         _quiet.until = time.monotonic() + QUIET_SECONDS
         logger.warning(

@@ -6,7 +6,7 @@ import logging
 
 from celery import shared_task
 
-from accessmgmt.services import audit, provision, requests
+from accessmgmt.services import audit, drift, provision, requests
 
 logger = logging.getLogger(__name__)
 
@@ -41,3 +41,21 @@ def seal_audit() -> None:
 def lapse_requests() -> None:
     """Let requests lapse that nobody decided in time."""
     requests.lapse_requests()
+
+
+@shared_task(name="accessmgmt.tasks.resync")
+def resync() -> None:
+    """Wake a worker for each resource that is to be brought in order or checked."""
+    drift.wake_due()
+
+
+@shared_task(name="accessmgmt.tasks.resync_resource")
+def resync_resource(resource_id: str) -> None:
+    """Bring the capability roles of one resource in order."""
+    logger.debug("resync %s: %s", resource_id, drift.resync_resource(int(resource_id)))
+
+
+@shared_task(name="accessmgmt.tasks.check_drift")
+def check_drift(resource_id: str) -> None:
+    """Compare one resource with what the portal gave there."""
+    logger.info("drift of %s: %s", resource_id, drift.check_resource(int(resource_id)))

@@ -39,6 +39,7 @@ application.config_from_object(
         },
         "beat_schedule": {
             "sweep": {"task": "accessmgmt.tasks.sweep", "schedule": 1.0, "options": {"expires": 5}},
+            "resync": {"task": "accessmgmt.tasks.resync", "schedule": 30.0, "options": {"expires": 30}},
             "seal-audit": {"task": "accessmgmt.tasks.seal_audit", "schedule": 5.0, "options": {"expires": 10}},
             "lapse-requests": {"task": "accessmgmt.tasks.lapse_requests", "schedule": 60.0, "options": {"expires": 60}},
         },

@@ -1,0 +1,245 @@
+"""Compares resources with what the portal gave there, keeps them in order, and repairs on request."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from accessmgmt import outbox
+from accessmgmt.domain.drift import DriftFinding, DriftKind, DriftOrder, DriftReport, RepairReport
+from accessmgmt.domain.errors import ConflictError, ForbiddenError, TargetError
+from accessmgmt.domain.states import EndReason, GrantState
+from accessmgmt.models import DriftCheck, Grant, Installation, Resource, User
+from accessmgmt.models.grant import HELD_STATES
+from accessmgmt.outbox import Task
+from accessmgmt.provisioning import drift
+from accessmgmt.selectors.drift import drift_order, findings_of, resources_to_check, resources_to_resync
+from accessmgmt.services import audit
+from accessmgmt.services.grants import begin_end
+
+logger = logging.getLogger(__name__)
+LOCK = 0x0D21F7
+CHECK_EVERY = timedelta(minutes=5)
+RESYNC_SECONDS = 30
+FIRST_RETRY_SECONDS = 30
+LONGEST_RETRY_SECONDS = 600
+MOST_STORED = 1_000
+PATIENCE_SECONDS = 5.0
+
+
+def wake_due() -> int:
+    """Wake a worker for each resource that is to be brought in order or checked; return how many.
+
+    One task a resource, which is worth nothing any more when the next round comes: a target that hangs delays no other.
+    """
+    resync, check = resources_to_resync(), resources_to_check(CHECK_EVERY)
+    for pk in resync:
+        outbox.wake(Task.RESYNC_RESOURCE, pk, expires_seconds=RESYNC_SECONDS)
+    for pk in check:
+        outbox.wake(Task.CHECK_DRIFT, pk, expires_seconds=RESYNC_SECONDS)
+    return len(resync) + len(check)
+
+
+def resync_resource(resource_id: int) -> str:
+    """Give the capability roles of a resource's active grants what was created since; return what came of it."""
+    resource = Resource.objects.select_related("primary", "primary__primary").filter(pk=resource_id).first()
+    if resource is None or _is_observing():
+        return "nothing to do"
+    with _alone(resource.pk) as is_alone:
+        if not is_alone:
+            return "another worker is at it"
+        order = drift_order(resource)
+        try:
+            refused = drift.resync_sets(resource.as_target(), order.installation_id, order.permission_sets)
+        except TargetError as error:
+            return _record_failure(resource, error)
+    DriftCheck.objects.filter(resource=resource, error__isnull=False).update(error=None)
+    return f"{len(order.permission_sets)} sets, {len(refused)} refused" if refused else "in order"
+
+
+def check_resource(resource_id: int) -> str:
+    """Check one resource, repair what may be repaired without a person, and store what is left."""
+    resource = Resource.objects.select_related("primary", "primary__primary").filter(pk=resource_id).first()
+    if resource is None:
+        return "nothing to do"
+    with _alone(resource.pk) as is_alone:
+        if not is_alone:
+            return "another worker is at it"
+        try:
+            check = _check(resource)
+            automatic = [finding for finding in findings_of(check) if finding.is_automatic]
+            if resource.is_drift_repaired and automatic and not _is_observing():
+                _repair(resource, automatic, actor=None)
+                check = _check(resource)
+        except TargetError as error:
+            return _record_failure(resource, error)
+    return f"{len(check.findings)} differences"
+
+
+def check_now(*, actor: User, resource: Resource) -> DriftCheck:
+    """Check a resource because somebody asks; what cannot be reached is stored as the check's error.
+
+    Raises ForbiddenError, or ConflictError when a worker is at the resource for long.
+    """
+    _must_be_admin(actor)
+    with _alone(resource.pk, patience_seconds=PATIENCE_SECONDS) as is_alone:
+        _must_be_alone(resource, is_alone=is_alone)
+        try:
+            return _check(resource)
+        except TargetError as error:
+            _record_failure(resource, error)
+    return DriftCheck.objects.get(resource=resource)
+
+
+def repair_now(*, actor: User, resource: Resource, keys: Collection[str]) -> RepairReport:
+    """Mend the differences that somebody confirmed, by their keys, and check again.
+
+    Raises ForbiddenError, ConflictError (the portal only observes, or a worker is at it), TargetError.
+    """
+    _must_be_admin(actor)
+    if _is_observing():
+        raise ConflictError("The portal only observes.", why="Its database was restored.", todo="Confirm that first.")
+    with _alone(resource.pk, patience_seconds=PATIENCE_SECONDS) as is_alone:
+        _must_be_alone(resource, is_alone=is_alone)
+        stored = findings_of(DriftCheck.objects.filter(resource=resource).first())
+        report = _repair(resource, [finding for finding in stored if finding.key in set(keys)], actor=actor)
+        _check(resource)
+    return report
+
+
+def _check(resource: Resource) -> DriftCheck:
+    order = drift_order(resource)
+    report = drift.check_drift(resource.as_target(), order.installation_id, order)
+    return _store(resource, report, _still_true(resource, order, report.findings))
+
+
+def _still_true(resource: Resource, order: DriftOrder, findings: Collection[DriftFinding]) -> list[DriftFinding]:
+    """Drop what the portal itself has changed while the target was looked at.
+
+    A role's name is committed before the role exists (promise 2): what is unknown *after* the look is an orphan.
+    """
+    until = {login.grant_id: login.valid_until for login in order.logins}
+    ids = [finding.grant_id for finding in findings if finding.grant_id in until]
+    current: dict[str, datetime | None] = {
+        str(pk): expires_at
+        for pk, expires_at in Grant.objects.active().filter(pk__in=ids).values_list("pk", "expires_at")
+    }
+    unknown = [finding.role for finding in findings if finding.kind is DriftKind.ORPHAN]
+    live = set(Grant.objects.live().filter(role_name__in=unknown).values_list("role_name", flat=True))
+    kept = []
+    for finding in findings:
+        if finding.kind is DriftKind.ORPHAN:
+            is_true = finding.role not in live
+        else:
+            is_true = finding.grant_id not in until or current.get(finding.grant_id) == until[finding.grant_id]
+        if is_true:
+            kept.append(finding)
+    return kept
+
+
+@transaction.atomic
+def _store(resource: Resource, report: DriftReport, findings: list[DriftFinding]) -> DriftCheck:
+    before = {f.key for f in findings_of(DriftCheck.objects.select_for_update().filter(resource=resource).first())}
+    check, _ = DriftCheck.objects.update_or_create(
+        resource=resource,
+        defaults={
+            "checked_at": report.checked_at,
+            "took_ms": report.took_ms,
+            "findings": [finding.as_json() for finding in findings[:MOST_STORED]],
+            "error": None,
+        },
+    )
+    fresh = [finding for finding in findings[:MOST_STORED] if finding.key not in before]
+    if fresh:
+        words = [f"{finding.object}: {finding.what}" for finding in fresh[:20]]
+        audit.record(None, "resource.drift_found", resource, found=len(fresh), differences=words)
+    return check
+
+
+def _record_failure(resource: Resource, error: TargetError) -> str:
+    """Remember that a target could not be looked at, and leave it alone for a while: twice as long each time."""
+    now = timezone.now()
+    with transaction.atomic():
+        check, _ = DriftCheck.objects.select_for_update().get_or_create(
+            resource=resource, defaults={"checked_at": now, "took_ms": 0.0}
+        )
+        failures = int((check.error or {}).get("failures", 0)) + 1
+        pause = min(FIRST_RETRY_SECONDS * 2 ** min(failures - 1, 10), LONGEST_RETRY_SECONDS)
+        told: dict[str, Any] = {"what": error.what, "why": error.why, "todo": error.todo, "sqlstate": error.sqlstate}
+        retry_at = (now + timedelta(seconds=pause)).isoformat()
+        check.error = {**told, "at": now.isoformat(), "failures": failures, "retry_at": retry_at}
+        check.save(update_fields=["error"])
+    logger.warning("Resource %s could not be looked at, next try in %d s: %s", resource.pk, pause, error)
+    return "out of reach"
+
+
+def _repair(resource: Resource, findings: list[DriftFinding], *, actor: User | None) -> RepairReport:
+    report = drift.repair(resource.as_target(), drift_order(resource), findings)
+    ended = [finding for finding in findings if finding.kind is DriftKind.VANISHED and _end_vanished(finding, actor)]
+    mended = (*report.mended, *ended)
+    if mended or report.refused:
+        audit.record(
+            actor,
+            "resource.drift_repaired",
+            resource,
+            mended=[f"{finding.object}: {finding.what}" for finding in mended[:50]],
+            refused=[f"{finding.object}: {words}" for finding, words in report.refused[:50]],
+            mended_count=len(mended),
+            refused_count=len(report.refused),
+        )
+    return RepairReport(mended=mended, refused=report.refused)
+
+
+def _end_vanished(finding: DriftFinding, actor: User | None) -> bool:
+    """End a grant whose role somebody dropped, so that its absence is proved; the role is never made again."""
+    if not Grant.objects.filter(pk=finding.grant_id, state=GrantState.ACTIVE).exists():
+        return False
+    try:
+        grant_id = Grant.objects.only("pk").get(pk=finding.grant_id, state__in=HELD_STATES).pk
+        begin_end(actor=actor, grant_id=grant_id, reason=EndReason.REVOKED, action="grant.role_vanished")
+    except (ConflictError, Grant.DoesNotExist):
+        return False
+    return True
+
+
+@contextmanager
+def _alone(resource_id: int, *, patience_seconds: float = 0.0) -> Iterator[bool]:
+    """Hold the resource's turn, across all workers; yields False when somebody else has it.
+
+    A lock of the database session: it is free again when this process dies, and no transaction is open meanwhile.
+    """
+    until = time.monotonic() + patience_seconds
+    with connection.cursor() as cursor:
+        while True:
+            cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [LOCK, resource_id])
+            is_alone = bool((cursor.fetchone() or (False,))[0])
+            if is_alone or time.monotonic() >= until:
+                break
+            time.sleep(0.05)
+    try:
+        yield is_alone
+    finally:
+        if is_alone:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCK, resource_id])
+
+
+def _is_observing() -> bool:
+    return Installation.objects.filter(observing_since__isnull=False).exists()
+
+
+def _must_be_admin(actor: User) -> None:
+    if not actor.is_admin:
+        raise ForbiddenError("Only an admin checks and repairs a resource.", todo="Ask an admin.")
+
+
+def _must_be_alone(resource: Resource, *, is_alone: bool) -> None:
+    if not is_alone:
+        raise ConflictError(f"A worker is looking at “{resource}” right now.", todo="Try again in a moment.")

@@ -1,0 +1,238 @@
+"""Drift as the portal sees it: what is stored, audited, repaired, ended; who may; and that one waits for no other."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from accessmgmt import outbox
+from accessmgmt.domain.drift import DriftKind
+from accessmgmt.domain.errors import ConflictError, ForbiddenError
+from accessmgmt.domain.states import EndReason, GrantState
+from accessmgmt.models import AuditEvent, DriftCheck, Endpoint, Grant, Installation, User
+from accessmgmt.provisioning.connect import close_pools
+from accessmgmt.selectors.drift import findings_of
+from accessmgmt.services import drift, provision
+from devstack.postgres import PostgresServer
+from tests import factories
+from tests.targets import log_in, make_target
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def server(target_server: Callable[[int], PostgresServer]) -> PostgresServer:
+    """The target."""
+    return target_server(18)
+
+
+@pytest.fixture
+def facts(server: PostgresServer) -> dict[str, Any]:
+    """The connection fields of a database of its own."""
+    return make_target(server)
+
+
+@pytest.fixture
+def endpoint(facts: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Endpoint:
+    """SELECT on a pattern of that database, of an installation of its own: the server is shared by many tests."""
+    monkeypatch.setattr(settings, "PORTAL_INSTALLATION_ID", secrets.token_hex(6))
+    pattern = factories.make_authorization(
+        permissions={"grants": ["SELECT"], "schemas": ["public"], "tables": ["cust*", "new_*"]}
+    )
+    return factories.make_endpoint(resource=factories.make_resource(**facts), authorization=pattern)
+
+
+@pytest.fixture(autouse=True)
+def _no_pools_left() -> Any:
+    yield
+    close_pools()
+
+
+@pytest.fixture
+def woken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """What workers were woken for."""
+    sent: list[tuple[str, str]] = []
+    monkeypatch.setattr(outbox, "_send", lambda task, pk, expires=None: sent.append((task.name, pk)))
+    return sent
+
+
+def active(endpoint: Endpoint) -> Grant:
+    grant = factories.make_grant("queued", endpoint=endpoint)
+    assert provision.apply_grant(grant.pk) == GrantState.ACTIVE
+    grant.refresh_from_db()
+    return grant
+
+
+def as_dba(server: PostgresServer, endpoint: Endpoint, *statements: str) -> None:
+    with server.connect(endpoint.resource.database_name) as conn:
+        for statement in statements:
+            conn.execute(statement)  # type: ignore[call-overload]
+
+
+def kinds(check: DriftCheck) -> set[DriftKind]:
+    return {finding.kind for finding in findings_of(check)}
+
+
+def test_a_check_stores_what_it_found_and_audits_it_once(
+    server: PostgresServer, endpoint: Endpoint, dave: User
+) -> None:
+    grant = active(endpoint)
+    check = drift.check_now(actor=dave, resource=endpoint.resource)
+    assert (check.findings, check.error) == ([], None)
+    as_dba(server, endpoint, f"ALTER ROLE \"{grant.role_name}\" VALID UNTIL 'infinity'")
+    assert drift.check_resource(endpoint.resource.pk) == "1 differences"
+    assert drift.check_resource(endpoint.resource.pk) == "1 differences"
+    check.refresh_from_db()
+    assert kinds(check) == {DriftKind.ATTRIBUTE}
+    assert check.took_ms > 0
+    event = AuditEvent.objects.get(action="resource.drift_found")
+    assert (event.actor_email, event.details["found"]) == ("portal", 1)
+
+
+def test_a_repair_mends_what_was_confirmed_and_nothing_else(
+    server: PostgresServer, endpoint: Endpoint, dave: User
+) -> None:
+    one, two = active(endpoint), active(endpoint)
+    for grant in (one, two):
+        as_dba(server, endpoint, f"ALTER ROLE \"{grant.role_name}\" VALID UNTIL 'infinity'")
+    check = drift.check_now(actor=dave, resource=endpoint.resource)
+    chosen = [finding.key for finding in findings_of(check) if finding.grant_id == str(one.pk)]
+    report = drift.repair_now(actor=dave, resource=endpoint.resource, keys=chosen)
+    assert [finding.grant_id for finding in report.mended] == [str(one.pk)]
+    check.refresh_from_db()
+    assert [finding.grant_id for finding in findings_of(check)] == [str(two.pk)]
+    event = AuditEvent.objects.get(action="resource.drift_repaired")
+    assert (event.actor_email, event.details["mended_count"]) == (dave.email, 1)
+
+
+def test_repairs_run_by_themselves_only_where_an_admin_said_so(server: PostgresServer, endpoint: Endpoint) -> None:
+    grant = active(endpoint)
+    as_dba(server, endpoint, f"ALTER ROLE \"{grant.role_name}\" VALID UNTIL 'infinity'")
+    assert drift.check_resource(endpoint.resource.pk) == "1 differences"
+    endpoint.resource.is_drift_repaired = True
+    endpoint.resource.save()
+    assert drift.check_resource(endpoint.resource.pk) == "0 differences"
+    assert AuditEvent.objects.get(action="resource.drift_repaired").actor_email == "portal"
+
+
+def test_a_grant_whose_role_vanished_is_ended_and_never_made_again(
+    server: PostgresServer, endpoint: Endpoint, dave: User
+) -> None:
+    grant = active(endpoint)
+    as_dba(server, endpoint, f'DROP ROLE "{grant.role_name}"')
+    check = drift.check_now(actor=dave, resource=endpoint.resource)
+    assert kinds(check) == {DriftKind.VANISHED}
+    keys = [finding.key for finding in findings_of(check)]
+    drift.repair_now(actor=dave, resource=endpoint.resource, keys=keys)
+    grant.refresh_from_db()
+    assert (grant.state, grant.end_reason, grant.ended_by) == (GrantState.ENDING, EndReason.REVOKED, dave)
+    assert AuditEvent.objects.filter(action="grant.role_vanished").exists()
+    assert provision.end_grant(grant.pk) == GrantState.ENDED
+    grant.refresh_from_db()
+    assert grant.end_receipt["role_was_absent"] is True
+
+
+def test_grants_on_their_way_and_of_other_resources_are_no_orphans(
+    facts: dict[str, Any], endpoint: Endpoint, dave: User
+) -> None:
+    other = factories.make_endpoint(resource=factories.make_resource(**facts))
+    ending, elsewhere = active(endpoint), active(other)
+    Grant.objects.filter(pk=ending.pk).update(
+        state=GrantState.ENDING, end_reason=EndReason.RELEASED, end_requested_at=timezone.now()
+    )
+    assert drift.check_now(actor=dave, resource=endpoint.resource).findings == []
+    Grant.objects.filter(pk=elsewhere.pk).update(role_name="jit_renamed_0123456789")
+    assert kinds(drift.check_now(actor=dave, resource=endpoint.resource)) == {DriftKind.ORPHAN}
+
+
+def test_a_grant_that_came_while_the_server_was_looked_at_is_no_orphan(
+    endpoint: Endpoint, dave: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = drift.drift.check_drift
+
+    def check_beside_an_activation(*args: Any, **kwargs: Any) -> Any:
+        active(endpoint)  # after the portal's own rows were read, before the server is
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(drift.drift, "check_drift", check_beside_an_activation)
+    assert drift.check_now(actor=dave, resource=endpoint.resource).findings == []
+
+
+def test_new_tables_of_a_pattern_become_usable_by_the_resync(
+    server: PostgresServer, facts: dict[str, Any], endpoint: Endpoint, woken: list[tuple[str, str]]
+) -> None:
+    grant = active(endpoint)
+    as_dba(server, endpoint, "SET ROLE app_owner", "CREATE TABLE new_one (id int)")
+    with log_in(facts, grant.role_name, grant.password) as user:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            user.execute("SELECT * FROM new_one")
+        assert drift.wake_due() >= 1
+        assert ("RESYNC_RESOURCE", str(endpoint.resource.pk)) in woken
+        assert drift.resync_resource(endpoint.resource.pk) == "in order"
+        user.execute("SELECT * FROM new_one")
+
+
+def test_a_target_out_of_reach_is_left_alone_for_a_while(endpoint: Endpoint, woken: list[tuple[str, str]]) -> None:
+    grant = active(endpoint)
+    resource = endpoint.resource
+    resource.port = 1
+    resource.save()
+    close_pools()
+    assert drift.resync_resource(resource.pk) == "out of reach"
+    check = DriftCheck.objects.get(resource=resource)
+    assert check.error["what"]
+    woken.clear()
+    drift.wake_due()
+    assert str(resource.pk) not in {pk for _, pk in woken}
+    check.error["retry_at"] = (timezone.now() - timedelta(seconds=1)).isoformat()
+    check.save()
+    drift.wake_due()
+    assert ("RESYNC_RESOURCE", str(resource.pk)) in woken
+    assert drift.resync_resource(resource.pk) == "out of reach"
+    check.refresh_from_db()
+    assert check.error["failures"] == 2
+    assert grant.state == GrantState.ACTIVE
+
+
+def test_no_two_at_once_for_one_resource(endpoint: Endpoint, dave: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    active(endpoint)
+    monkeypatch.setattr(drift, "PATIENCE_SECONDS", 0.1)
+    options = connection.get_connection_params()
+    names = ("host", "port", "dbname", "user", "password")
+    with psycopg.connect(**{name: options[name] for name in names if name in options}, autocommit=True) as another:
+        another.execute("SELECT pg_advisory_lock(%s, %s)", [drift.LOCK, endpoint.resource.pk])
+        assert drift.resync_resource(endpoint.resource.pk) == "another worker is at it"
+        assert drift.check_resource(endpoint.resource.pk) == "another worker is at it"
+        with pytest.raises(ConflictError):
+            drift.check_now(actor=dave, resource=endpoint.resource)
+    assert drift.resync_resource(endpoint.resource.pk) == "in order"
+
+
+def test_who_may(endpoint: Endpoint, alice: User, erin: User) -> None:
+    for person in (alice, erin):
+        with pytest.raises(ForbiddenError):
+            drift.check_now(actor=person, resource=endpoint.resource)
+        with pytest.raises(ForbiddenError):
+            drift.repair_now(actor=person, resource=endpoint.resource, keys=[])
+
+
+def test_a_portal_that_only_observes_changes_nothing(server: PostgresServer, endpoint: Endpoint, dave: User) -> None:
+    grant = active(endpoint)
+    as_dba(server, endpoint, f"ALTER ROLE \"{grant.role_name}\" VALID UNTIL 'infinity'")
+    Installation.objects.update_or_create(
+        pk=1, defaults={"database_identity": "other", "observing_since": timezone.now()}
+    )
+    endpoint.resource.is_drift_repaired = True
+    endpoint.resource.save()
+    assert drift.resync_resource(endpoint.resource.pk) == "nothing to do"
+    assert drift.check_resource(endpoint.resource.pk) == "1 differences"
+    with pytest.raises(ConflictError):
+        drift.repair_now(actor=dave, resource=endpoint.resource, keys=["x"])
