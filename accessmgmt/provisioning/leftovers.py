@@ -1,109 +1,204 @@
-"""Drops a fenced login role: hands over what it owns, in every database where it left something (postgres.md 5.5)."""
+"""Drops fenced login roles: what they own is handed over, or listed for an admin, in every database (postgres.md 5.5).
+
+A login usually owns nothing, and one DROP ROLE for many of them is all.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import psycopg
 
-from accessmgmt.domain.errors import TargetError
+from accessmgmt.domain.errors import TargetError, TargetRefused
 from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import database_session
 from accessmgmt.provisioning.execute import Row, Session
-from accessmgmt.provisioning.fence import GONE, LoginRole
-from accessmgmt.provisioning.statements import (
-    BEGIN,
-    COMMIT,
-    QUARANTINE_ROLE,
+from accessmgmt.provisioning.failures import is_lost
+from accessmgmt.provisioning.fence import LoginRole
+from accessmgmt.provisioning.statements import BEGIN, COMMIT, QUARANTINE_ROLE
+from accessmgmt.provisioning.statements_end import (
     READ_DEPENDENCIES,
+    READ_FOREIGN,
     READ_OWNED_SCHEMAS,
     READ_PREPARED,
     create_quarantine,
     drop_owned,
-    drop_role,
+    drop_roles,
+    guard_owns_nothing,
     has_role,
+    read_owned,
     reassign_owned,
+    revoke_as,
     step_into,
 )
 
+KEEP = "keep"
 DROP_ATTEMPTS = 3
-DEPENDED_ON, REFUSED = "2BP01", "42501"
+MOST_LISTED = 20
+DEPENDED_ON, REFUSED, LOCKED = "2BP01", "42501", "55P03"
 
 
-def drop_login(session: Session, target: Target, role: LoginRole, budget: Budget) -> list[str]:
-    """Drop the role; return the databases in which something was handed to quarantine.
+@dataclass(slots=True)
+class Dropped:
+    """Databases in which something was handed over, and why roles are still there, by the role's OID."""
 
-    Usually a login owns nothing and one DROP ROLE is all. It is tried again when somebody made a dependency meanwhile.
-    """
+    reassigned: dict[int, list[str]] = field(default_factory=dict)
+    failures: dict[int, TargetError] = field(default_factory=dict)
+
+
+def drop_logins(session: Session, target: Target, roles: Sequence[LoginRole], budget: Budget) -> Dropped:
+    """Drop roles: those that left nothing in one statement, the others one by one."""
+    dropped = Dropped()
+    if not roles:
+        return dropped
+    left = {row["oid"] for row in session.ask(READ_DEPENDENCIES, {"oids": [role.oid for role in roles]})}
+    prepared = {row["role"] for row in _prepared(session, [role.name for role in roles])}
+    plain = [role for role in roles if role.oid not in left and role.name not in prepared]
+    if plain and not _drop_together(session, plain):
+        plain = []
+    gone = {role.oid for role in plain}
+    for role in roles:
+        if role.oid not in gone:
+            _drop_alone(session, target, role, budget, dropped)
+    return dropped
+
+
+def prepared_notes(session: Session, names: Sequence[str]) -> dict[str, list[str]]:
+    """Return, by role, what a DBA should know: prepared transactions outlive the role, and keep their locks."""
+    notes: dict[str, list[str]] = {}
+    for row in _prepared(session, names):
+        notes.setdefault(row["role"], []).append(
+            f"The transaction {row['gid']!r} in {row['database']}, prepared by the login, outlives it: {_finish(row)}"
+        )
+    return notes
+
+
+def _drop_together(session: Session, roles: Sequence[LoginRole]) -> bool:
+    try:
+        session.send([drop_roles([role.name for role in roles])])
+    except psycopg.Error as error:
+        if is_lost(error):
+            raise
+        session.roll_back()
+        return False
+    return True
+
+
+def _drop_alone(session: Session, target: Target, role: LoginRole, budget: Budget, dropped: Dropped) -> None:
+    try:
+        dropped.reassigned[role.oid] = _drop_login(session, target, role, budget)
+    except TargetRefused as refusal:
+        dropped.failures[role.oid] = refusal
+    except psycopg.Error as error:
+        if is_lost(error):
+            raise
+        session.roll_back()
+        dropped.failures[role.oid] = session.explained(error)
+
+
+def _drop_login(session: Session, target: Target, role: LoginRole, budget: Budget) -> list[str]:
+    """Clean up behind one role and drop it; again when somebody made a dependency meanwhile."""
     reassigned: list[str] = []
     for attempt in range(1, DROP_ATTEMPTS + 1):
-        for row in session.ask(READ_DEPENDENCIES, {"oid": role.oid}):
+        rows = session.ask(READ_DEPENDENCIES, {"oids": [role.oid]})
+        if target.leftovers == KEEP:
+            _refuse_what_it_owns(session, target, role, rows, budget)
+        for row in rows:
             _clean(session, target, role, row, budget)
-            if row["owns"] and row["database"]:
+            if row["owns"] and row["database"] and target.leftovers != KEEP:
                 reassigned.append(row["database"])
         try:
-            session.repeat(partial(_drop, session, role))
+            session.repeat(partial(session.send, [drop_roles([role.name])]))
         except psycopg.Error as error:
+            session.roll_back()
+            if error.sqlstate == LOCKED and (prepared := _prepared(session, [role.name])):
+                raise _held_by_prepared(session, role, prepared) from None
             if error.sqlstate != DEPENDED_ON or attempt == DROP_ATTEMPTS:
-                raise session.explained(error, todo=_what_is_left(session, role) if attempt > 1 else "") from None
+                todo = _what_is_left(session, target, role) if error.sqlstate == DEPENDED_ON else ""
+                raise session.explained(error, todo=todo) from None
         else:
             break
     return list(dict.fromkeys(reassigned))
 
 
-def _drop(session: Session, role: LoginRole) -> None:
-    try:
-        session.send([drop_role(role.name)])
-    except psycopg.Error as error:
-        if error.sqlstate != GONE:
-            raise
-
-
 def _clean(session: Session, target: Target, role: LoginRole, row: Row, budget: Budget) -> None:
     """Clean one database; shared objects ("") are handed over from the database at hand."""
     if not row["database"] or row["database"] == session.conn.info.dbname:
-        _clean_here(session, role, owns=row["owns"])
+        _clean_here(session, target, role, owns=row["owns"])
         return
     with database_session(target, row["database"], budget) as other:
-        _clean_here(other, role, owns=row["owns"])
+        _clean_here(other, target, role, owns=row["owns"])
 
 
-def _clean_here(session: Session, role: LoginRole, *, owns: bool) -> None:
-    version = session.server_version
-    if owns:
-        _ensure_quarantine(session)
-    own_rights = [] if _acts_as_superuser(session) else [step_into(role.name, version)]
-    hand_over = [reassign_owned(role.name)] if owns else []
+def _clean_here(session: Session, target: Target, role: LoginRole, *, owns: bool) -> None:
+    owner = _new_owner(target)
+    hands_over = owns and target.leftovers != KEEP
+    if hands_over:
+        _ensure_owner(session, target, owner)
+    own_rights = [] if _acts_as_superuser(session) else [step_into(role.name, session.server_version)]
+    first = [reassign_owned(role.name, owner)] if hands_over else [guard_owns_nothing(role.oid)]
     try:
-        session.repeat(lambda: session.send([BEGIN, *own_rights, *hand_over, drop_owned(role.name), COMMIT]))
+        session.repeat(lambda: session.send([BEGIN, *own_rights, *first, drop_owned(role.name), COMMIT]))
     except psycopg.Error as error:
         session.roll_back()
-        raise _explained(session, role, error) from None
+        raise _explained(session, role, owner, error) from None
+    _take_back_what_others_gave(session, role)
 
 
-def _explained(session: Session, role: LoginRole, error: psycopg.Error) -> TargetError:
+def _take_back_what_others_gave(session: Session, role: LoginRole) -> None:
+    """Revoke as each grantor what DROP OWNED leaves, where we may; what stays makes DROP ROLE say so."""
+    for row in session.ask(READ_FOREIGN, {"oid": role.oid}):
+        try:
+            session.send([BEGIN, *revoke_as(row["grantor"], row["kind"], row["name"], role.name), COMMIT])
+        except psycopg.Error as error:
+            if is_lost(error):
+                raise
+            session.roll_back()
+
+
+def _new_owner(target: Target) -> str:
+    return target.leftover_owner or QUARANTINE_ROLE
+
+
+def _explained(session: Session, role: LoginRole, owner: str, error: psycopg.Error) -> TargetError:
     todo = ""
     if error.sqlstate == REFUSED:
         schemas = [row["schema"] for row in session.ask(READ_OWNED_SCHEMAS, {"oid": role.oid})]
-        grants = " ".join(f"GRANT CREATE ON SCHEMA {name} TO {QUARANTINE_ROLE};" for name in schemas)
+        grants = " ".join(f"GRANT CREATE ON SCHEMA {name} TO {_quoted(owner)};" for name in schemas)
         option = " WITH INHERIT TRUE, SET TRUE" if session.server_version >= 16 else ""
-        todo = f"A DBA runs: {grants} GRANT {QUARANTINE_ROLE} TO {session_role(session)}{option};"
+        todo = f"A DBA runs: {grants} GRANT {_quoted(owner)} TO {_acting_role(session)}{option};"
     return session.explained(error, todo=todo)
 
 
-def session_role(session: Session) -> str:
+def _acting_role(session: Session) -> str:
     """Return the role that acts, quoted."""
-    return '"' + str(session.conn.execute("SELECT current_user::text").fetchall()[0][0]).replace('"', '""') + '"'
+    return _quoted(str(session.conn.execute("SELECT current_user::text").fetchall()[0][0]))
 
 
-def _ensure_quarantine(session: Session) -> None:
-    if session.ask(has_role(QUARANTINE_ROLE))[0]["found"]:
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _ensure_owner(session: Session, target: Target, owner: str) -> None:
+    """Make sure that the new owner exists: ours is made, one that an admin chose has to be there."""
+    if session.ask(has_role(owner))[0]["found"]:
         return
     version = session.server_version
-    own = [] if _acts_as_superuser(session) else [step_into(QUARANTINE_ROLE, version, with_set=True)]
+    if target.leftover_owner not in {"", QUARANTINE_ROLE}:
+        option = " WITH INHERIT TRUE, SET TRUE" if version >= 16 else ""
+        raise TargetRefused(
+            f"The role {owner}, which takes over what logins leave on “{target.name}”, does not exist.",
+            why="The resource names it as the new owner of leftovers.",
+            todo=f"A DBA runs: CREATE ROLE {_quoted(owner)} NOLOGIN;"
+            f" GRANT {_quoted(owner)} TO {_acting_role(session)}{option};",
+            sqlstate="42704",
+        )
+    own = [] if _acts_as_superuser(session) else [step_into(owner, version, with_set=True)]
     try:
-        session.send([BEGIN, create_quarantine(), *own, COMMIT])
+        session.send([BEGIN, create_quarantine(owner), *own, COMMIT])
     except psycopg.Error as error:
         session.roll_back()
         if error.sqlstate not in {"42710", "23505"}:
@@ -114,19 +209,60 @@ def _acts_as_superuser(session: Session) -> bool:
     return session.conn.info.parameter_status("is_superuser") == "on"
 
 
-def _what_is_left(session: Session, role: LoginRole) -> str:
-    rows = session.ask(READ_DEPENDENCIES, {"oid": role.oid})
-    name = '"' + role.name.replace('"', '""') + '"'
-    places = ", ".join(row["database"] or "any database, for shared objects" for row in rows)
-    return (
-        f"A superuser runs, connected to {places}: REASSIGN OWNED BY {name} TO {QUARANTINE_ROLE};"
-        f" DROP OWNED BY {name}; and the portal goes on."
+def _refuse_what_it_owns(session: Session, target: Target, role: LoginRole, rows: list[Row], budget: Budget) -> None:
+    """List what the role owns and leave it to an admin, as the resource's setting says."""
+    found: list[str] = []
+    for row in rows:
+        if not row["owns"]:
+            continue
+        if not row["database"] or row["database"] == session.conn.info.dbname:
+            owned = session.send([read_owned(role.oid)])[0]
+            found += [_listed(session.conn.info.dbname, item) for item in owned]
+        else:
+            with database_session(target, row["database"], budget) as other:
+                found += [
+                    _listed(row["database"], item) for item in other.send([read_owned(role.oid)])[0] if item["is_local"]
+                ]
+    found = list(dict.fromkeys(found))
+    if found:
+        more = f" and {len(found) - MOST_LISTED} more" if len(found) > MOST_LISTED else ""
+        raise TargetRefused(
+            f"{role.name} owns {len(found)} object{'s' if len(found) > 1 else ''} on “{target.name}”.",
+            why="; ".join(found[:MOST_LISTED]) + more + ".",
+            todo="Nobody can log in as it any more. An admin hands these to another owner or drops them, or changes the"
+            " resource's setting for leftovers; the ending then finishes by itself.",
+            sqlstate=DEPENDED_ON,
+        )
+
+
+def _listed(database: str, item: Row) -> str:
+    place = f"{database}: " if item["is_local"] else ""
+    return f"{place}{item['type']} {item['name']}"
+
+
+def _prepared(session: Session, names: Sequence[str]) -> list[Row]:
+    return session.ask(READ_PREPARED, {"names": list(names)})
+
+
+def _finish(row: Row) -> str:
+    gid = "'" + row["gid"].replace("'", "''") + "'"
+    return f"a superuser runs, connected to {row['database']}, ROLLBACK PREPARED {gid}; or COMMIT PREPARED {gid};"
+
+
+def _held_by_prepared(session: Session, role: LoginRole, prepared: list[Row]) -> TargetRefused:
+    return TargetRefused(
+        f"{role.name} on “{session.target_name}” cannot be dropped: a transaction that it prepared holds on to it.",
+        why="; ".join(f"{row['gid']!r} in {row['database']}" for row in prepared) + ".",
+        todo=" ".join(_finish(row) for row in prepared) + " The ending then finishes by itself.",
+        sqlstate=LOCKED,
     )
 
 
-def left_over_notes(session: Session, role_name: str) -> list[str]:
-    """Return what a DBA should know: prepared transactions outlive the role, and keep their locks."""
-    return [
-        f"The prepared transaction {row['gid']!r} in {row['database']} was made by the login: a superuser ends it."
-        for row in session.ask(READ_PREPARED, {"role": role_name})
-    ]
+def _what_is_left(session: Session, target: Target, role: LoginRole) -> str:
+    rows = session.ask(READ_DEPENDENCIES, {"oids": [role.oid]})
+    name, owner = _quoted(role.name), _quoted(_new_owner(target))
+    places = ", ".join(row["database"] or "any database, for shared objects" for row in rows)
+    return (
+        f"A superuser runs, connected to {places}: REASSIGN OWNED BY {name} TO {owner};"
+        f" DROP OWNED BY {name}; and the portal goes on."
+    )

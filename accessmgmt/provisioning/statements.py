@@ -62,12 +62,6 @@ BEGIN = Statement("begin", sql.SQL("BEGIN"))
 COMMIT = Statement("commit", sql.SQL("COMMIT"))
 ROLLBACK = Statement("roll back", sql.SQL("ROLLBACK"))
 READ_CHUNK = Statement("read the drift of a chunk", load("chunk_drift"))
-READ_ROLE = Statement("look for the login role", load("role_by_name_or_oid"))
-TERMINATE = Statement("terminate its sessions", load("terminate"))
-READ_DEPENDENCIES = Statement("look for what depends on the role", load("dependencies"))
-READ_OWNED_SCHEMAS = Statement("look where the role owns objects", load("owned_schemas"))
-READ_ABSENCE = Statement("verify that nothing is left", load("absence"))
-READ_PREPARED = Statement("look for prepared transactions", load("prepared"))
 READ_EXTRAS = Statement("read what everybody may do", load("extras"))
 READ_UNUSABLE = Statement("read the names of what it cannot use", load("unusable"))
 READ_SUPERUSERS = Statement(
@@ -301,44 +295,6 @@ def revoke_membership(granted: str, role: str, granted_by: str | None) -> Statem
         "revoke a membership",
         sql.SQL("REVOKE {} FROM {}{}").format(sql.Identifier(granted), sql.Identifier(role), by),
     )
-
-
-def step_into(role: str, server_version: int, *, with_set: bool = False) -> Statement:
-    """Give ourselves the privileges of a role that we made, for the one transaction that needs them."""
-    options = f" WITH INHERIT TRUE, SET {'TRUE' if with_set else 'FALSE'}" if server_version >= 16 else ""
-    return Statement(
-        "take up the role's own rights",
-        sql.SQL("GRANT {} TO CURRENT_USER{}").format(sql.Identifier(role), trusted(options)),
-    )
-
-
-def has_role(role: str) -> Statement:
-    """Ask whether a role exists."""
-    return Statement(
-        "look for the quarantine role",
-        sql.SQL("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = {}) AS found").format(sql.Literal(role)),
-    )
-
-
-def create_quarantine() -> Statement:
-    """Make the role that takes over what a login left behind."""
-    return Statement(
-        "create the quarantine role",
-        sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(QUARANTINE_ROLE)),
-    )
-
-
-def reassign_owned(role: str) -> Statement:
-    """Hand what the login owns to the quarantine role: never delete what a person made."""
-    return Statement(
-        "hand its objects to quarantine",
-        sql.SQL("REASSIGN OWNED BY {} TO {}").format(sql.Identifier(role), sql.Identifier(QUARANTINE_ROLE)),
-    )
-
-
-def drop_owned(role: str) -> Statement:
-    """Take away the privileges that were given to the login directly."""
-    return Statement("drop its privileges", sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
 
 
 def drop_role(role: str) -> Statement:

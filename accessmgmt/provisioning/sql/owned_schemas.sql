@@ -1,5 +1,7 @@
--- Schemas in which the role owns something that REASSIGN OWNED hands over.
-SELECT DISTINCT quote_ident(n.nspname) AS schema
-FROM pg_class c
-JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relowner = %(oid)s::oid AND n.nspname !~ '^pg_'
+-- Schemas of the connected database in which the role owns something that REASSIGN OWNED hands over.
+SELECT DISTINCT i.schema
+FROM pg_shdepend s, LATERAL pg_identify_object(s.classid, s.objid, s.objsubid) i
+WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = %(oid)s::oid AND s.deptype = 'o'
+  AND s.dbid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+  AND i.schema !~ '^pg_'
+ORDER BY 1

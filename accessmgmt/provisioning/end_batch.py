@@ -1,0 +1,248 @@
+"""Takes grants away from their target, and proves that nothing is left of any of them (postgres.md 12, expire).
+
+Three phases, each committed on its own: fence, end the sessions, drop. In one transaction a client that reconnects
+slips through (postgres.md 5.2). Each phase is one message to the server for all grants; a grant that the server makes
+trouble about is taken out and keeps its own error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
+from accessmgmt.domain.names import is_login_role_name
+from accessmgmt.domain.targets import CutSession, EndReceipt, GrantOrder, Target
+from accessmgmt.provisioning.budget import Budget
+from accessmgmt.provisioning.connect import admin_session, forget_connections
+from accessmgmt.provisioning.execute import Interrupted, Repeat, Session, wait_a_little
+from accessmgmt.provisioning.fence import LoginRole, fence, find_roles
+from accessmgmt.provisioning.leftovers import drop_logins, prepared_notes
+from accessmgmt.provisioning.sessions import EMPTY_POLLS, end_sessions
+from accessmgmt.provisioning.standby import wait_for_replay
+from accessmgmt.provisioning.statements import READ_LSN
+from accessmgmt.provisioning.statements_end import READ_ABSENCE
+from accessmgmt.provisioning.steps import Steps
+
+BUDGET_SECONDS = 45.0
+
+
+@dataclass(slots=True)
+class Ending:
+    """What was done so far for one grant. `oids` are those under which the login may have sessions."""
+
+    order: GrantOrder
+    oids: list[int]
+    was_absent: bool = True
+    roles: list[LoginRole] = field(default_factory=list)
+    sessions: list[CutSession] = field(default_factory=list)
+    reassigned: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    error: TargetError | None = None
+    verified_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class Batch:
+    """Grants that end together, on one target."""
+
+    target: Target
+    endings: list[Ending]
+    budget: Budget
+    steps: Steps = field(default_factory=Steps)
+    standby_failure: TargetError | None = None
+
+    @property
+    def live(self) -> list[Ending]:
+        """Those that nothing speaks against yet."""
+        return [ending for ending in self.endings if ending.error is None]
+
+    @property
+    def oids(self) -> list[int]:
+        return [oid for ending in self.live for oid in ending.oids]
+
+    def fail(self, failures: dict[int, TargetError]) -> None:
+        """Take out the grants of these role OIDs."""
+        for ending in self.live:
+            ending.error = next((failures[oid] for oid in ending.oids if oid in failures), None)
+
+
+def end_grants(target: Target, orders: Sequence[GrantOrder]) -> list[EndReceipt | TargetError]:
+    """End logins: no log-in, no session, no role, on the primary and on the standby, and verify each.
+
+    Returns, in the order of `orders`, the receipt of each or why it could not be ended: TargetUnavailable (try again;
+    what could be done has been done) or TargetRefused (a person has to act). One never keeps another from ending.
+    """
+    endings = [Ending(order, [order.role_oid] if order.role_oid else []) for order in orders]
+    for ending in endings:
+        if not is_login_role_name(ending.order.role_name):
+            what = f"“{ending.order.role_name}” is no name of a login role."
+            ending.error = TargetRefused(what, todo="The portal does not touch it.")
+    batch = Batch(target, endings, Budget(BUDGET_SECONDS))
+    if batch.live:
+        try:
+            _end_until_done(batch)
+        except TargetError as error:
+            for ending in batch.live:
+                ending.error = error
+    return [ending.error or _receipt(batch, ending) for ending in endings]
+
+
+def _end_until_done(batch: Batch) -> None:
+    attempts = 0
+    while True:
+        attempts += 1
+        try:
+            _end(batch)
+        except Repeat:
+            wait_a_little(attempts, batch.budget)
+        except Interrupted:
+            if attempts >= 3 or batch.budget.remaining_seconds <= 1:
+                raise
+            forget_connections(batch.target.primary or batch.target)
+            forget_connections(batch.target)
+        else:
+            return
+
+
+def _end(batch: Batch) -> None:
+    target = batch.target
+    with batch.steps.measured("total"):
+        try:
+            with admin_session(target.primary or target, batch.budget) as session:
+                _take_away(session, batch)
+                _verify_primary(session, batch)
+                lsn = str(session.ask(READ_LSN)[0]["lsn"])
+        except TargetUnavailable:
+            # The primary is out of reach: cut at least what the standby carries.
+            if target.primary is not None:
+                with suppress(TargetError):
+                    _end_on_standby(batch, "")
+            raise
+        if target.primary is not None and batch.live:
+            with batch.steps.measured("standby"):
+                _verify_standby(batch, lsn)
+
+
+def _take_away(session: Session, batch: Batch) -> None:
+    """Fence, end the sessions, drop. A standby that cannot be swept is asked again afterwards."""
+    steps = batch.steps
+    with steps.measured("fence"):
+        lsn = _fence(session, batch)
+    with steps.measured("sessions"):
+        _cut(session, batch, server="primary")
+    if batch.target.primary is not None:
+        with steps.measured("standby"):
+            try:
+                _end_on_standby(batch, lsn)
+            except TargetError as error:
+                batch.standby_failure = error
+    with steps.measured("drop"):
+        roles = [role for ending in batch.live for role in ending.roles]
+        notes = prepared_notes(session, [role.name for role in roles])  # their owner has no name once it is dropped
+        dropped = drop_logins(session, batch.target.primary or batch.target, roles, batch.budget)
+        for ending in batch.live:
+            for role in ending.roles:
+                ending.notes += notes.get(role.name, [])
+                ending.reassigned += dropped.reassigned.get(role.oid, [])
+        batch.fail(dropped.failures)
+
+
+def _fence(session: Session, batch: Batch) -> str:
+    """Find the roles and shut their doors; return the log position behind it, "" when there was nothing to shut."""
+    live = batch.live
+    for ending, found in zip(live, find_roles(session, [ending.order for ending in live]), strict=True):
+        if isinstance(found, TargetRefused):
+            ending.error = found
+            continue
+        ending.roles = found
+        ending.was_absent = ending.was_absent and not found
+        ending.oids = list(dict.fromkeys([*ending.oids, *(role.oid for role in found)]))
+    fenced = fence(session, [role for ending in batch.live for role in ending.roles])
+    batch.fail(fenced.failures)
+    return fenced.lsn
+
+
+def _cut(session: Session, batch: Batch, *, server: str, empty_polls: int = EMPTY_POLLS) -> None:
+    cut = end_sessions(session, batch.oids, server=server, empty_polls=empty_polls)
+    for ending in batch.live:
+        for oid in ending.oids:
+            ending.sessions += cut.sessions.get(oid, [])
+    batch.fail(cut.failures)
+
+
+def _verify_primary(session: Session, batch: Batch) -> None:
+    """Look once more for sessions, then for anything at all."""
+    with batch.steps.measured("verify"):
+        _cut(session, batch, server="primary", empty_polls=1)
+        if not batch.live:
+            return
+        _verify_absence(session, batch)
+
+
+def _verify_absence(session: Session, batch: Batch) -> None:
+    pairs = [(ending, oid) for ending in batch.live for oid in ending.oids or [0]]
+    if not pairs:
+        return
+    values = {"names": [ending.order.role_name for ending, _ in pairs], "oids": [oid for _, oid in pairs]}
+    for (ending, _), row in zip(pairs, session.ask(READ_ABSENCE, values), strict=True):
+        left = {name: row[name] for name in ("roles", "sessions", "dependencies") if row[name]}
+        ending.verified_at = row["verified_at"].astimezone(UTC)
+        if left and ending.error is None:
+            ending.error = TargetUnavailable(
+                f"{ending.order.role_name} is not gone from “{session.target_name}” yet.",
+                why="Left: " + ", ".join(f"{count} {name}" for name, count in left.items()) + ".",
+                todo="It is tried again by itself.",
+            )
+
+
+def _end_on_standby(batch: Batch, lsn: str) -> None:
+    """End the sessions on the standby, after it has replayed `lsn`; those that are there in any case, before."""
+    with admin_session(batch.target, batch.budget, server="standby") as standby:
+        _cut(standby, batch, server="standby", empty_polls=1)
+        if lsn:
+            wait_for_replay(standby, lsn)
+            _cut(standby, batch, server="standby")
+
+
+def _verify_standby(batch: Batch, lsn: str) -> None:
+    """Ask the standby the same: its sessions are invisible on the primary, and outlive the roles."""
+    unproved = batch.live
+    try:
+        _end_on_standby(batch, lsn)
+        with admin_session(batch.target, batch.budget, server="standby") as standby:
+            _verify_absence(standby, batch)
+    except TargetError as error:
+        for ending in batch.live:
+            ending.error = error
+    for ending in unproved:
+        if ending.error is not None:
+            ending.error = _unproved(batch, ending, ending.error)
+
+
+def _unproved(batch: Batch, ending: Ending, error: TargetError) -> TargetError:
+    first = batch.standby_failure or error
+    kind = TargetRefused if isinstance(error, TargetRefused) else TargetUnavailable
+    return kind(
+        f"{ending.order.role_name} is gone from the primary, but “{batch.target.name}” could not be verified.",
+        why=f"{first.what} {first.why}".strip(),
+        todo=error.todo or "It is tried again by itself.",
+        sqlstate=error.sqlstate,
+    )
+
+
+def _receipt(batch: Batch, ending: Ending) -> EndReceipt:
+    if ending.verified_at is None:
+        raise AssertionError("an ending without an error was verified")
+    return EndReceipt(
+        role_name=ending.order.role_name,
+        role_oid=ending.oids[-1] if ending.oids else None,
+        role_was_absent=ending.was_absent,
+        sessions=tuple(dict.fromkeys(ending.sessions)),
+        reassigned=tuple(dict.fromkeys(ending.reassigned)),
+        notes=tuple(dict.fromkeys(ending.notes)),
+        steps_ms=batch.steps.milliseconds,
+        verified_at=ending.verified_at,
+    )

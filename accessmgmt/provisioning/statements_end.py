@@ -1,0 +1,83 @@
+"""The statements that take a grant away again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psycopg import sql
+
+from accessmgmt.provisioning.statements import Statement, load, trusted
+
+READ_ROLES = Statement("look for the login role", load("roles_of_grants"))
+TERMINATE = Statement("terminate its sessions", load("terminate"))
+READ_DEPENDENCIES = Statement("look for what depends on the role", load("dependencies"))
+READ_OWNED_SCHEMAS = Statement("look where the role owns objects", load("owned_schemas"))
+READ_ABSENCE = Statement("verify that nothing is left", load("absence_of_grants"))
+READ_PREPARED = Statement("look for prepared transactions", load("prepared"))
+READ_FOREIGN = Statement("look for what others than the owners gave to it", load("foreign_privileges"))
+
+
+def step_into(role: str, server_version: int, *, with_set: bool = False) -> Statement:
+    """Give ourselves the privileges of a role that we made, for the one transaction that needs them."""
+    options = f" WITH INHERIT TRUE, SET {'TRUE' if with_set else 'FALSE'}" if server_version >= 16 else ""
+    return Statement(
+        "take up the role's own rights",
+        sql.SQL("GRANT {} TO CURRENT_USER{}").format(sql.Identifier(role), trusted(options)),
+    )
+
+
+def has_role(role: str) -> Statement:
+    """Ask whether a role exists."""
+    return Statement(
+        "look for the new owner of leftovers",
+        sql.SQL("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = {}) AS found").format(sql.Literal(role)),
+    )
+
+
+def create_quarantine(role: str) -> Statement:
+    """Make the role that takes over what a login left behind, when the resource names no other."""
+    return Statement("create the quarantine role", sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
+
+
+def reassign_owned(role: str, owner: str) -> Statement:
+    """Hand what the login owns to another role: never delete what a person made."""
+    return Statement(
+        "hand its objects over",
+        sql.SQL("REASSIGN OWNED BY {} TO {}").format(sql.Identifier(role), sql.Identifier(owner)),
+    )
+
+
+def drop_owned(role: str) -> Statement:
+    """Take away the privileges that were given to the login directly."""
+    return Statement("drop its privileges", sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
+
+
+def read_owned(oid: int) -> Statement:
+    """List what the role owns in the connected database and of shared objects: `type`, `name`, `is_local`."""
+    return Statement("list what the role owns", load("owned_objects").format(oid=sql.Literal(oid)))
+
+
+def guard_owns_nothing(oid: int) -> Statement:
+    """Fail (22012) when the role owns something here: DROP OWNED would delete it."""
+    owned = load("owned_objects").format(oid=sql.Literal(oid))
+    return Statement(
+        "check that the role owns nothing",
+        sql.SQL("SELECT 1 / CASE WHEN EXISTS (SELECT FROM ({}) o) THEN 0 ELSE 1 END").format(owned),
+    )
+
+
+def revoke_as(grantor: str, kind: str, name: str, role: str) -> list[Statement]:
+    """Take back, inside a transaction, what a grantor gave; `name` was quoted by the server."""
+    return [
+        Statement("step into the grantor", sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(grantor))),
+        Statement(
+            "take back what another role gave",
+            sql.SQL("REVOKE ALL ON {} {} FROM {}").format(trusted(kind), trusted(name), sql.Identifier(role)),
+        ),
+    ]
+
+
+def drop_roles(roles: Sequence[str]) -> Statement:
+    """Drop login roles; one that has gone meanwhile is no failure."""
+    listed = sql.SQL(", ").join(map(sql.Identifier, roles))
+    return Statement("drop the login role", sql.SQL("DROP ROLE IF EXISTS {}").format(listed))

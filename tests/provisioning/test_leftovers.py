@@ -1,0 +1,266 @@
+"""What a login leaves on a server: handed to a chosen owner, or listed and left to an admin."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from accessmgmt.domain.errors import TargetRefused
+from accessmgmt.domain.targets import EndReceipt, GrantOrder
+from accessmgmt.provisioning.apply import apply_grant
+from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grants
+from devstack.certs import CertificateAuthority
+from devstack.postgres import PostgresServer
+from devstack.recipe import prepare_database, prepare_target
+from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, make_shop, new_order, permissions
+
+VERSIONS = [18, 16, 14]
+
+
+def open_playground(shop: Shop) -> None:
+    """Make a schema in which everybody may create, as the set-up's page says for such schemas."""
+    with shop.as_dba() as conn:
+        conn.execute("CREATE SCHEMA play; GRANT CREATE, USAGE ON SCHEMA play TO PUBLIC")
+        prepare_database(conn)
+
+
+def second_database(shop: Shop) -> str:
+    """Make another database on the shop's server that the portal may enter."""
+    name = f"other_{secrets.token_hex(4)}"
+    with shop.as_dba() as conn:
+        owner = f"{shop.database}_owner"
+        conn.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(owner)))
+        if shop.target.username != "postgres":
+            prepare_target(conn, login=shop.target.username, password=ADMIN_PASSWORD, databases=[name])
+    return name
+
+
+def applied(shop: Shop) -> GrantOrder:
+    # A capability role that a superuser made is not the minimal admin's to grant, so they use different ones.
+    table = "orders" if shop.target.username == "postgres" else "customers"
+    order = new_order(permissions("SELECT", "app", table))
+    return replace(order, role_oid=apply_grant(shop.target, order).role_oid)
+
+
+def run_as_dba(shop: Shop, todo: str) -> None:
+    """Run what a refusal tells a DBA to run."""
+    with shop.as_dba() as conn:
+        conn.execute(todo.partition("A DBA runs: ")[2])  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_objects_go_to_the_owner_that_an_admin_chose(new_shop: Callable[..., Shop], version: int) -> None:
+    shop = new_shop(version)
+    owner = f'{shop.database} "keeper"'
+    shop = replace(shop, target=replace(shop.target, leftover_owner=owner))
+    order = applied(shop)
+    with shop.as_dba() as conn:
+        application = sql.Identifier(f"{shop.database}_owner")
+        conn.execute(sql.SQL("CREATE SCHEMA play AUTHORIZATION {}").format(application))
+        conn.execute(sql.SQL("GRANT CREATE ON SCHEMA play TO {}").format(sql.Identifier(order.role_name)))
+    with shop.log_in(order) as user:
+        user.execute(
+            "CREATE TABLE play.mine (id int); CREATE FUNCTION play.one() RETURNS int LANGUAGE sql AS $$SELECT 1$$"
+        )
+
+    with pytest.raises(TargetRefused, match="does not exist") as missing:
+        end_grant(shop.target, order)
+    run_as_dba(shop, missing.value.todo)
+    with pytest.raises(TargetRefused) as no_right:  # the new owner may not create in the schema yet
+        end_grant(shop.target, order)
+    assert no_right.value.sqlstate == "42501"
+    run_as_dba(shop, no_right.value.todo)
+
+    assert end_grant(shop.target, order).reassigned == (shop.database,)
+    with shop.as_dba() as conn:
+        rows = conn.execute("SELECT tableowner::text FROM pg_tables WHERE tablename = 'mine'").fetchall()
+    assert rows == [(owner,)]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("is_superuser", [False, True])
+def test_kept_objects_are_listed_and_the_ending_waits(
+    new_shop: Callable[..., Shop], version: int, is_superuser: bool
+) -> None:
+    shop = new_shop(version, is_superuser=is_superuser)
+    shop = replace(shop, target=replace(shop.target, leftovers="keep"))
+    open_playground(shop)
+    other = second_database(shop)
+    order = applied(shop)
+    user = shop.log_in(order)
+    user.execute('CREATE TABLE play."My Table" (id serial)')
+    user.execute("CREATE TEMP TABLE passing (id int)")
+    user.execute("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC")
+    with shop.server.connect(other, order.role_name, order.password) as elsewhere:
+        number = elsewhere.execute("SELECT lo_create(0)").fetchall()[0][0]
+
+    for _ in range(2):
+        with pytest.raises(TargetRefused) as refusal:
+            end_grant(shop.target, order)
+        assert f'{shop.database}: table play."My Table"' in refusal.value.why
+        assert f"{other}: large object {number}" in refusal.value.why
+        assert "passing" not in refusal.value.why
+        assert "default acl" not in refusal.value.why
+    with pytest.raises(psycopg.OperationalError):  # fenced and cut all the same
+        user.execute("SELECT 1")
+    with pytest.raises(psycopg.OperationalError):
+        shop.log_in(order)
+
+    with shop.as_dba() as conn:
+        conn.execute('DROP TABLE play."My Table"')
+    with shop.as_dba(other) as conn:
+        conn.execute("SELECT lo_unlink(%s)", [number])
+    assert end_grant(shop.target, order).reassigned == ()
+    assert shop.roles(order) == 0
+
+
+def test_kept_objects_are_handed_over_when_the_setting_changes(new_shop: Callable[..., Shop]) -> None:
+    shop = new_shop()
+    open_playground(shop)
+    order = applied(shop)
+    with shop.log_in(order) as user:
+        user.execute("CREATE TABLE play.mine (id int)")
+    with pytest.raises(TargetRefused, match="owns 1 object on"):
+        end_grant(replace(shop.target, leftovers="keep"), order)
+    assert end_grant(shop.target, order).reassigned == (shop.database,)
+
+
+@pytest.mark.parametrize("leftovers", ["reassign", "keep"])
+def test_default_privileges_alone_hold_nothing_up(new_shop: Callable[..., Shop], leftovers: str) -> None:
+    shop = new_shop()
+    order = applied(shop)
+    with shop.log_in(order) as user:
+        user.execute("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC")
+    end_grant(replace(shop.target, leftovers=leftovers), order)
+    assert shop.roles(order) == 0
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_another_grantor_gave_is_taken_back(new_shop: Callable[..., Shop], version: int) -> None:
+    """DROP OWNED leaves what others than the owner gave, and reports success (postgres.md 5.6)."""
+    shop = new_shop(version, is_superuser=True)
+    order = applied(shop)
+    lender = sql.Identifier(f"{shop.database}_lender")
+    with shop.as_dba() as conn:
+        conn.execute(sql.SQL("CREATE ROLE {}").format(lender))
+        conn.execute(sql.SQL("GRANT USAGE ON SCHEMA app TO {} WITH GRANT OPTION").format(lender))
+        conn.execute(sql.SQL("GRANT SELECT ON app.customers TO {} WITH GRANT OPTION").format(lender))
+        conn.execute(sql.SQL("SET ROLE {}").format(lender))
+        role = sql.Identifier(order.role_name)
+        conn.execute(sql.SQL("GRANT SELECT ON app.customers TO {}").format(role))
+        conn.execute(sql.SQL("GRANT USAGE ON SCHEMA app TO {}").format(role))
+    end_grant(shop.target, order)
+    assert shop.roles(order) == 0
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_memberships_of_all_kinds_go_with_the_role(new_shop: Callable[..., Shop], version: int) -> None:
+    shop = new_shop(version)
+    order = applied(shop)
+    names = {"role": order.role_name, "team": f"{shop.database}_team", "friend": f"{shop.database}_friend"}
+    role, team, friend = (sql.Identifier(name) for name in names.values())
+    with shop.as_dba() as conn:
+        conn.execute(sql.SQL("CREATE ROLE {}").format(team))
+        conn.execute(sql.SQL("CREATE ROLE {}").format(friend))
+        conn.execute(sql.SQL("GRANT {} TO {} WITH ADMIN OPTION").format(team, role))
+        conn.execute(sql.SQL("GRANT {} TO {}").format(role, friend))
+    with shop.log_in(order) as user:
+        user.execute(sql.SQL("GRANT {} TO {}").format(team, friend))
+    try:
+        end_grant(shop.target, order)
+    except TargetRefused as refusal:
+        # On 16 and later what the login gave has the login as its grantor: only a superuser can take that back.
+        assert refusal.sqlstate == "2BP01"  # noqa: PT017
+        assert version >= 16
+        with shop.as_dba() as conn:
+            conn.execute(sql.SQL("DROP OWNED BY {}").format(role))
+        end_grant(shop.target, order)
+    assert shop.roles(order) == 0
+
+
+@pytest.fixture(scope="module")
+def preparing_shop(servers_directory: Path, certificate_authority: CertificateAuthority) -> Iterator[Shop]:
+    """A shop on a server that knows prepared transactions."""
+    server = PostgresServer(
+        18,
+        servers_directory / "preparing",
+        tls=certificate_authority.server(),
+        settings={"max_prepared_transactions": "5"},
+        durable=False,
+    ).start()
+    shop = make_shop(server, certificate_authority, is_superuser=False)
+    open_playground(shop)
+    yield shop
+    server.destroy()
+
+
+@pytest.mark.parametrize("leftovers", ["reassign", "keep"])
+def test_a_prepared_transaction_is_reported_with_what_ends_it(preparing_shop: Shop, leftovers: str) -> None:
+    shop = preparing_shop
+    target = replace(shop.target, leftovers=leftovers)
+    order, bystander = applied(shop), applied(shop)
+    with shop.log_in(order) as user:
+        user.execute(f"BEGIN; CREATE TABLE play.later_{leftovers} (id int); PREPARE TRANSACTION 'it''s later'")
+    refusal, ended = end_grants(target, [order, bystander])
+    assert isinstance(ended, EndReceipt)
+    assert isinstance(refusal, TargetRefused)
+    assert "transaction that it prepared" in refusal.what
+    assert "ROLLBACK PREPARED 'it''s later';" in refusal.todo
+    with shop.as_dba() as conn:
+        conn.execute("COMMIT PREPARED 'it''s later'")
+    if leftovers == "keep":
+        with pytest.raises(TargetRefused, match="owns 1 object"):
+            end_grant(target, order)
+    assert end_grant(shop.target, order).reassigned == (shop.database,)
+
+
+def test_a_prepared_transaction_that_holds_nothing_is_a_note(preparing_shop: Shop) -> None:
+    shop = preparing_shop
+    order = applied(shop)
+    with shop.log_in(order) as user:
+        user.execute("BEGIN; SELECT * FROM app.customers; PREPARE TRANSACTION 'reading'")
+    receipt = end_grant(shop.target, order)
+    with shop.as_dba() as conn:
+        conn.execute("ROLLBACK PREPARED 'reading'")
+    assert "ROLLBACK PREPARED 'reading'" in receipt.notes[0]
+
+
+def test_many_end_together_and_one_that_is_refused_holds_up_none(new_shop: Callable[..., Shop]) -> None:
+    """Sessions, leftovers, a role that is gone, one that is a stranger's: each gets what it would get alone."""
+    shop = new_shop()
+    open_playground(shop)
+    target = replace(shop.target, leftovers="keep")
+    orders = [applied(shop) for _ in range(30)]
+    sessions = [shop.log_in(order) for order in orders[:15]]
+    sessions[0].execute("CREATE TABLE play.mine (id int)")
+    with shop.as_dba() as conn:
+        conn.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(orders[1].role_name)))
+        conn.execute(sql.SQL("COMMENT ON ROLE {} IS 'mine now'").format(sql.Identifier(orders[2].role_name)))
+    for _ in range(2):
+        outcomes = end_grants(target, orders)
+        kept, dropped, foreign, *ended = outcomes
+        assert isinstance(kept, TargetRefused)
+        assert "play.mine" in kept.why
+        assert isinstance(dropped, EndReceipt)
+        assert dropped.role_was_absent
+        assert isinstance(foreign, TargetRefused)
+        assert "not this grant" in foreign.what
+        assert all(isinstance(outcome, EndReceipt) for outcome in ended)
+    for number, session in enumerate(sessions):
+        if number == 2:
+            assert session.execute("SELECT 1").fetchall() == [(1,)]
+            continue
+        with pytest.raises(psycopg.OperationalError):
+            session.execute("SELECT 1")
+    assert [shop.roles(order) for order in orders[:4]] == [1, 0, 1, 0]
+
+
+def test_a_batch_of_nothing(shop: Shop) -> None:
+    assert end_grants(shop.target, []) == []
