@@ -27,11 +27,11 @@ def is_listening(port: int, host: str = "127.0.0.1") -> bool:
         return False
 
 
-def free_port() -> int:
-    """Return a port nobody listens on; a server that loses the race for it asks again."""
+def free_port(host: str = "127.0.0.1") -> int:
+    """Return a port nobody listens on at this address; a server that loses the race for it asks again."""
     chooser = random.SystemRandom()
     for _ in range(200):
         port = chooser.randint(_FIRST, _LAST)
-        if is_free(port):
+        if is_free(port, host):
             return port
     raise RuntimeError(f"no free port found between {_FIRST} and {_LAST}")

@@ -38,7 +38,6 @@ SUPERUSER = "postgres"
 _START_ATTEMPTS = 5
 
 _BASE_SETTINGS: Mapping[str, str] = {
-    "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "timezone": "UTC",
     "log_timezone": "UTC",
@@ -71,10 +70,11 @@ _SIGNALS = {
 
 
 class PostgresServer:
-    """One server: its files in `directory`, TCP on 127.0.0.1 only, superuser `postgres` with a generated password.
+    """One server: its files in `directory`, TCP on `listen` only, superuser `postgres` with a generated password.
 
     `settings` are lines of postgresql.conf; `hba` replaces the lines of pg_hba.conf; `durable=False` gives up safety
     against a crash of the machine for speed. The port is chosen at the first start, unless given, and then kept.
+    `listen` is an address of the loopback network.
     """
 
     def __init__(
@@ -87,6 +87,7 @@ class PostgresServer:
         hba: Sequence[str] | None = None,
         durable: bool = True,
         port: int | None = None,
+        listen: str = "127.0.0.1",
     ) -> None:
         if version not in VERSIONS:
             raise ValueError(f"PostgreSQL {version} is not one of {VERSIONS}")
@@ -98,6 +99,7 @@ class PostgresServer:
         self.settings = dict(settings or {})
         self.hba = list(hba) if hba is not None else None
         self.durable = durable
+        self.listen = listen
         self._port = port
         self._has_fixed_port = port is not None
         self._account = server_account()
@@ -124,7 +126,7 @@ class PostgresServer:
         self._clear_stale()
         for attempt in range(1, _START_ATTEMPTS + 1):
             if self._port is None:
-                self._port = free_port()
+                self._port = free_port(self.listen)
             self.configure()
             self._process = self._new_process()
             self._process.start()
@@ -216,7 +218,7 @@ class PostgresServer:
             password = self.password
         facts: dict[str, str | int | None] = {
             "host": "localhost",
-            "hostaddr": "127.0.0.1",
+            "hostaddr": self.listen,
             "port": self.port,
             "dbname": dbname,
             "user": user,
@@ -258,6 +260,7 @@ class PostgresServer:
         settings: Mapping[str, str | int | bool] | None = None,
         hba: Sequence[str] | None = None,
         port: int | None = None,
+        listen: str = "127.0.0.1",
     ) -> "PostgresServer":
         """Copy this running server and return a stopped streaming standby of it, with a slot of its own."""
         standby = PostgresServer(
@@ -268,6 +271,7 @@ class PostgresServer:
             hba=hba if hba is not None else self.hba,
             durable=self.durable,
             port=port,
+            listen=listen,
         )
         standby._prepare_directory()
         slot = copy_primary(self.connect, self.version, self.data, standby.data, standby._account)
@@ -285,7 +289,7 @@ class PostgresServer:
 
     def configure(self) -> None:
         """Write the settings, pg_hba.conf and the TLS files."""
-        values: dict[str, str | int | bool] = {"port": self.port, **_BASE_SETTINGS}
+        values: dict[str, str | int | bool] = {"port": self.port, "listen_addresses": self.listen, **_BASE_SETTINGS}
         if not self.durable:
             values.update(_FAST_SETTINGS)
         if self.tls is not None:
@@ -300,7 +304,7 @@ class PostgresServer:
     def _default_hba(self) -> list[str]:
         kinds = ["hostssl", "host"] if self.tls else ["host"]
         databases = ("all", "replication")
-        return [f"{kind} {database} all 127.0.0.1/32 scram-sha-256" for kind in kinds for database in databases]
+        return [f"{kind} {database} all 127.0.0.0/8 scram-sha-256" for kind in kinds for database in databases]
 
     def _write(self, path: Path, lines: Iterable[str]) -> None:
         path.write_text("".join(f"{line}\n" for line in lines))

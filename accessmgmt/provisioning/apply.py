@@ -11,6 +11,7 @@ from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.capability import ensure_capability
 from accessmgmt.provisioning.connect import admin_session, forget_connections
 from accessmgmt.provisioning.credentials import resolve_target
+from accessmgmt.provisioning.discovery import with_primary
 from accessmgmt.provisioning.execute import MOST_ATTEMPTS, Interrupted, Repeat, Session, wait_a_little
 from accessmgmt.provisioning.inspect import Found, Scope, inspect_target, scope_of
 from accessmgmt.provisioning.login import Login, ensure_login
@@ -60,6 +61,7 @@ def apply_grant(
 
 def _apply(target: Target, order: GrantOrder, budget: Budget) -> ApplyReceipt:
     steps = Steps()
+    target = with_primary(target, budget.check())
     writable = target.primary or target
     with steps.measured("total"), admin_session(writable, budget) as session:
         scope = scope_of(order, session.server_version)

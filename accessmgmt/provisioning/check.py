@@ -7,20 +7,23 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from accessmgmt.domain.errors import TargetError
+from accessmgmt.domain.errors import TargetError, TargetUnavailable
 from accessmgmt.domain.targets import Rung, RungState, SslMode, Target
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import admin_session, forget_connections
 from accessmgmt.provisioning.credentials import forget_secret, resolve_target
 from accessmgmt.provisioning.diagnosis import (
+    hosts_of,
     login_error,
-    reach_port,
+    reach_ports,
     resolve_host,
     shake_hands,
     try_log_in,
 )
+from accessmgmt.provisioning.discovery import with_primary
 from accessmgmt.provisioning.execute import Row, Session
 from accessmgmt.provisioning.plan import membership_fix
+from accessmgmt.provisioning.preflight import as_sentence, as_sql, read_missing
 from accessmgmt.provisioning.statements import ADMIN_ROLE, READ_ABILITIES, rehearse
 
 BUDGET_SECONDS = 30.0
@@ -44,7 +47,7 @@ class Climb:
 
     given: Target
     target: Target
-    host: str = ""
+    hosts: list[str] = field(default_factory=list)
     row: Row = field(default_factory=dict)
     version: int = 0
     session: Session | None = None
@@ -103,13 +106,25 @@ def _host_name(climb: Climb) -> Answer:
 
 
 def _port(climb: Climb) -> Answer:
-    climb.host = reach_port(climb.target)
-    return Answer(f"{climb.host} answers on port {climb.target.port}.")
+    climb.hosts = reach_ports(climb.target)
+    silent = [host for host in hosts_of(climb.target) if host not in climb.hosts]
+    verb = "answers" if len(climb.hosts) == 1 else "answer"
+    detail = f"{', '.join(climb.hosts)} {verb} on port {climb.target.port}."
+    if silent:
+        fix = f"Look at {', '.join(silent)}, or take what is gone out of the resource's hosts."
+        return Answer(f"{detail} {', '.join(silent)} not.", fix, RungState.WARNED)
+    return Answer(detail)
 
 
 def _encryption(climb: Climb) -> Answer:
-    mode = climb.target.ssl_mode
-    facts = shake_hands(climb.target, climb.host)
+    """Shake hands with every host of a list: one that would be refused is found before a failover to it."""
+    answers = [_encryption_of(climb.target, host) for host in climb.hosts]
+    return next((answer for answer in answers if answer.state is not RungState.PASSED), answers[0])
+
+
+def _encryption_of(target: Target, host: str) -> Answer:
+    mode = target.ssl_mode
+    facts = shake_hands(target, host)
     if facts.certificate is None:
         fix = "Set ssl_mode to verify-full." if facts.is_offered else "Switch TLS on at the server (ssl = on)."
         return Answer("Not encrypted: passwords are safe, data is not.", fix, RungState.WARNED)
@@ -120,7 +135,7 @@ def _encryption(climb: Climb) -> Answer:
         return Answer(detail, "Renew the server's certificate soon.", RungState.WARNED)
     if mode is SslMode.VERIFY_FULL:
         return Answer(f"{detail} Signer and name verified.")
-    if mode is SslMode.VERIFY_CA or (mode is SslMode.REQUIRE and climb.target.tls_root_cert):
+    if mode is SslMode.VERIFY_CA or (mode is SslMode.REQUIRE and target.tls_root_cert):
         return Answer(f"{detail} Signer verified, name not.", "verify-full verifies the name as well.")
     return Answer(
         f"{detail} Not verified.", "Set ssl_mode to verify-full and paste the root certificate.", RungState.WARNED
@@ -128,11 +143,14 @@ def _encryption(climb: Climb) -> Answer:
 
 
 def _log_in(climb: Climb) -> Answer:
-    answer = try_log_in(climb.target, climb.host)
-    error = login_error(climb.target, climb.host, answer)
-    if error is not None:
-        raise error
-    how = {"scram": "SCRAM-SHA-256", "none": "its client certificate"}.get(answer.method, answer.method)
+    method = ""
+    for host in climb.hosts:
+        answer = try_log_in(climb.target, host)
+        error = login_error(climb.target, host, answer)
+        if error is not None:
+            raise error
+        method = method or answer.method
+    how = {"scram": "SCRAM-SHA-256", "none": "its client certificate"}.get(method, method)
     return Answer(f"“{climb.target.username}” is let into “{climb.target.database_name}” by {how}.")
 
 
@@ -141,8 +159,10 @@ def _server(climb: Climb) -> Answer:
     with admin_session(climb.given, Budget(BUDGET_SECONDS)) as session:
         climb.version = session.server_version
         climb.row = session.ask(READ_ABILITIES)[0]
+        host = session.conn.info.host
     role = "standby" if climb.row["in_recovery"] else "primary"
-    detail = f"PostgreSQL {climb.row['version']}, {role}."
+    chosen = f": {host} of the list" if len(hosts_of(climb.target)) > 1 else ""
+    detail = f"PostgreSQL {climb.row['version']}, {role}{chosen}."
     if climb.version < OLDEST_VERSION:
         return Answer(detail, f"The portal is made for PostgreSQL {OLDEST_VERSION} and later.", RungState.WARNED)
     return Answer(detail)
@@ -160,12 +180,13 @@ def _primary(climb: Climb) -> Answer:
             RungState.FAILED,
         )
     if linked is None:
-        return Answer(
-            "This server is a standby, and the resource links no primary: no role can be made.",
-            "Link the resource of its primary (on the standby: SELECT sender_host, sender_port FROM"
-            " pg_stat_wal_receiver;).",
-            RungState.FAILED,
-        )
+        climb.given = with_primary(climb.given)
+        linked = climb.given.primary
+        if linked is None:
+            raise TargetUnavailable(f"“{climb.given.name}” was promoted a moment ago.", todo="Test it again.")
+        found = f"found by itself: {linked.host} port {linked.port}"
+    else:
+        found = f"“{linked.name}”"
     with admin_session(linked, Budget(BUDGET_SECONDS)) as session:
         row = session.ask(READ_ABILITIES)[0]
     if row["in_recovery"]:
@@ -177,7 +198,7 @@ def _primary(climb: Climb) -> Answer:
             RungState.FAILED,
         )
     climb.row = {**row, "connections": climb.row["connections"], "most_connections": climb.row["most_connections"]}
-    return Answer(f"“{linked.name}” is reached, and is the primary of this standby.")
+    return Answer(f"Its primary, {found}, is reached, and is the same cluster.")
 
 
 def _rights(climb: Climb) -> Answer:
@@ -187,19 +208,11 @@ def _rights(climb: Climb) -> Answer:
             f"{row['acting_as']} is a superuser: enough, and more than is needed.",
             f"Better is a login that only steps into {ADMIN_ROLE}.",
         )
-    if not row["may_create_roles"]:
-        fix = f"ALTER ROLE {_quoted(row['acting_as'])} CREATEROLE;"
-        if row["has_admin_role"] and row["acting_as"] != ADMIN_ROLE:
-            option = " WITH INHERIT FALSE, SET TRUE" if climb.version >= 16 else ""
-            fix = f"GRANT {ADMIN_ROLE} TO {_quoted(row['logged_in_as'])}{option};"
-        return Answer(f"{row['acting_as']} may not create roles.", fix, RungState.FAILED)
-    if not row["may_signal"]:
-        return Answer(
-            f"{row['acting_as']} may create roles, but not end the sessions of others.",
-            f"GRANT pg_signal_backend TO {_quoted(row['acting_as'])};",
-            RungState.FAILED,
-        )
-    return Answer(f"As {row['acting_as']}: creates roles, ends sessions.")
+    with admin_session(climb.given.primary or climb.given, Budget(BUDGET_SECONDS)) as session:
+        missing = read_missing(session)
+    if missing:
+        return Answer(as_sentence(missing), as_sql(missing), RungState.FAILED)
+    return Answer(f"As {row['acting_as']}: creates roles, ends sessions, passes CONNECT on.")
 
 
 def _owners(climb: Climb) -> Answer:
@@ -232,7 +245,3 @@ def _connections(climb: Climb) -> Answer:
     if used >= most * MUCH_USED:
         return Answer(detail, "Raise max_connections, or let clients share connections.", RungState.WARNED)
     return Answer(detail)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

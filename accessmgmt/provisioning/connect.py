@@ -9,15 +9,25 @@ from typing import Any
 
 import psycopg
 
-from accessmgmt.domain.errors import TargetRefused
+from accessmgmt.domain.errors import TargetError, TargetRefused
 from accessmgmt.domain.targets import SslMode, Target
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.credentials import forget_secret, resolve_target
-from accessmgmt.provisioning.diagnosis import diagnose
+from accessmgmt.provisioning.diagnosis import diagnose, pooler_found
 from accessmgmt.provisioning.execute import Interrupted, Session
 from accessmgmt.provisioning.pool import LARGEST, Pool, Registry
 from accessmgmt.provisioning.statements import setup_session
+from accessmgmt.provisioning.statements_topology import READ_BACKEND_PID
 from accessmgmt.provisioning.tls import NOWHERE, libpq_tls
+from accessmgmt.provisioning.topology import (
+    forget_host,
+    has_several_hosts,
+    hosts_in_order,
+    is_standby,
+    none_takes_changes,
+    remember_host,
+    wants_primary,
+)
 
 APPLICATION_NAME = "access-portal"
 CONNECT_SECONDS = 5
@@ -40,6 +50,7 @@ KEEPALIVE: dict[str, Any] = {
     "tcp_user_timeout": 15_000,
 }
 REFUSED_LOG_IN = frozenset({"28P01", "28000"})
+READ_ONLY = "25006"
 
 _registry = Registry()
 
@@ -60,12 +71,22 @@ def admin_connection(target: Target, *, timeout_seconds: float = 10.0) -> Iterat
 
 @contextmanager
 def admin_session(target: Target, budget: Budget, *, server: str = "") -> Iterator[Session]:
-    """Lend an admin connection as a session with a deadline."""
+    """Lend an admin connection as a session with a deadline.
+
+    With a list of hosts, a server that turns out to take no changes is left: Interrupted asks to begin anew.
+    """
     name = f"{target.name} ({server})" if server else target.name
     with admin_connection(target, timeout_seconds=budget.check()) as conn:
         session = Session(conn, target_name=name, budget=budget)
-        with session.open():
-            yield session
+        try:
+            with session.open():
+                yield session
+        except TargetError as error:
+            if error.sqlstate != READ_ONLY or not wants_primary(target):
+                raise
+            conn.close()
+            forget_connections(target)
+            raise Interrupted(error.what, why=error.why, todo="It is tried again.", sqlstate=READ_ONLY) from None
 
 
 @contextmanager
@@ -94,9 +115,11 @@ def connect_login(target: Target, *, role: str, password: str, timeout_seconds: 
 def connect_admin(target: Target, timeout_seconds: float) -> psycopg.Connection:
     """Open an admin connection outside of the pool and step into the admin role where possible."""
     conn = _connect_resolved(target, timeout_seconds)
+    conn_host = conn.info.host
     try:
         setup = setup_session(conn.info.server_version // 10_000)
         conn.execute(setup.query.as_bytes(conn), prepare=False)
+        (pid,) = conn.execute(READ_BACKEND_PID.query.as_bytes(conn)).fetchall()[0]
     except psycopg.Error as error:
         conn.close()
         raise Interrupted(
@@ -105,12 +128,16 @@ def connect_admin(target: Target, timeout_seconds: float) -> psycopg.Connection:
             todo="It is tried again by itself.",
             sqlstate=error.sqlstate or "",
         ) from None
+    if pid != conn.info.backend_pid:
+        conn.close()
+        raise pooler_found(conn_host, target.port)
     return conn
 
 
 def forget_connections(target: Target) -> None:
-    """Close the target's idle connections: one of them was found dead."""
+    """Close the target's idle connections: one of them was found dead. A list of hosts is tried from its start."""
     _pool_of(target).drop_idle()
+    forget_host(target)
 
 
 def close_pools() -> None:
@@ -119,11 +146,10 @@ def close_pools() -> None:
 
 
 def _pool_of(target: Target) -> Pool:
-    key = replace(target, primary=None)
     largest = max(1, min(target.max_connections or LARGEST, LARGEST))
     smallest = min(target.min_connections or 0, largest)
     return _registry.pool_of(
-        key, lambda: Pool(lambda seconds: connect_admin(key, seconds), smallest=smallest, largest=largest)
+        target, lambda: Pool(lambda seconds: connect_admin(target, seconds), smallest=smallest, largest=largest)
     )
 
 
@@ -142,28 +168,51 @@ def _connect_resolved(target: Target, timeout_seconds: float) -> psycopg.Connect
 
 
 def _connect(target: Target, timeout_seconds: float, *, application_name: str = APPLICATION_NAME) -> psycopg.Connection:
-    try:
-        with libpq_tls(target) as tls:
-            return psycopg.connect(
-                host=target.host,
-                port=target.port,
-                dbname=target.database_name,
-                user=target.username,
-                password=target.password or None,
-                passfile=NOWHERE,
-                connect_timeout=max(2, min(CONNECT_SECONDS, int(timeout_seconds))),
-                application_name=application_name,
-                client_encoding="UTF8",
-                options=" ".join(f"-c {name}={value}" for name, value in SETTINGS.items()),
-                target_session_attrs="any",
-                autocommit=True,
-                prepare_threshold=None,
-                **KEEPALIVE,
-                **_authentication(target),
-                **tls,
-            )
-    except (psycopg.Error, UnicodeError):
-        raise diagnose(target) from None
+    """Connect to the one host, or to the first of a list that will do; tell in words why none does."""
+    if not has_several_hosts(target):
+        try:
+            return _connect_host(target, target.host, timeout_seconds, application_name)
+        except (psycopg.Error, UnicodeError):
+            raise diagnose(target) from None
+    found: dict[str, str] = {}
+    hosts = hosts_in_order(target)
+    for host in hosts:
+        try:
+            conn = _connect_host(target, host, timeout_seconds / len(hosts), application_name)
+        except (psycopg.Error, UnicodeError):
+            found[host] = "no connection"
+            continue
+        if not (wants_primary(target) and is_standby(conn)):
+            remember_host(target, host)
+            return conn
+        found[host] = "a standby"
+        conn.close()
+    forget_host(target)
+    if "a standby" not in found.values():
+        raise diagnose(target)
+    raise none_takes_changes(target, found)
+
+
+def _connect_host(target: Target, host: str, timeout_seconds: float, application_name: str) -> psycopg.Connection:
+    with libpq_tls(target) as tls:
+        return psycopg.connect(
+            host=host,
+            port=target.port,
+            dbname=target.database_name,
+            user=target.username,
+            password=target.password or None,
+            passfile=NOWHERE,
+            connect_timeout=max(2, min(CONNECT_SECONDS, int(timeout_seconds))),
+            application_name=application_name,
+            client_encoding="UTF8",
+            options=" ".join(f"-c {name}={value}" for name, value in SETTINGS.items()),
+            target_session_attrs="any",
+            autocommit=True,
+            prepare_threshold=None,
+            **KEEPALIVE,
+            **_authentication(target),
+            **tls,
+        )
 
 
 def _authentication(target: Target) -> dict[str, Any]:

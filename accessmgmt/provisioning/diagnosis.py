@@ -59,16 +59,24 @@ def resolve_host(target: Target) -> dict[str, list[str]]:
 
 
 def reach_port(target: Target) -> str:
-    """Return the host whose port answers. Raises TargetUnavailable."""
+    """Return the first host whose port answers. Raises TargetUnavailable."""
+    return reach_ports(target)[0]
+
+
+def reach_ports(target: Target) -> list[str]:
+    """Return every host whose port answers. Raises TargetUnavailable when there is none."""
     failure: OSError | None = None
+    answering: list[str] = []
     for host in resolve_host(target):
         try:
             socket.create_connection((host, target.port), timeout=TIMEOUT_SECONDS).close()
         except OSError as error:
             failure = error
         else:
-            return host
-    raise _unreachable(target, failure)
+            answering.append(host)
+    if not answering:
+        raise _unreachable(target, failure)
+    return answering
 
 
 def _unreachable(target: Target, failure: OSError | None) -> TargetUnavailable:
@@ -238,9 +246,22 @@ def login_error(target: Target, host: str, answer: LoginAnswer) -> TargetError |
             why="Its pg_hba.conf says trust, so anybody may be anybody there.",
             todo="Write scram-sha-256 instead of trust in pg_hba.conf, then SELECT pg_reload_conf();",
         )
+    if not answer.sqlstate and answer.is_pooled:
+        return pooler_found(host, target.port)
     if not answer.sqlstate:
         return None
     return _refused_by_code(target, host, answer, user=user, quoted=quoted, database=database)
+
+
+def pooler_found(host: str, port: int) -> TargetRefused:
+    """Say that the portal cannot work through a pooler (postgres.md 5.4)."""
+    return TargetRefused(
+        f"A connection pooler (PgBouncer or the like) answers at {host} port {port}, not PostgreSQL itself.",
+        why="The session has another process id there than in the server. The portal steps into its admin role, bounds"
+        " its statements and takes locks for a session, and a pooler mixes sessions up.",
+        todo="Write the host and port of the server itself into the resource. People may use a pooler: the resource's"
+        " page has a pgbouncer.ini for them.",
+    )
 
 
 def _refused_by_code(

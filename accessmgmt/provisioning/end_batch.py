@@ -17,6 +17,7 @@ from accessmgmt.domain.names import is_login_role_name
 from accessmgmt.domain.targets import CutSession, EndReceipt, GrantOrder, Target
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import admin_session, forget_connections
+from accessmgmt.provisioning.discovery import with_primary
 from accessmgmt.provisioning.execute import Interrupted, Repeat, Session, wait_a_little
 from accessmgmt.provisioning.fence import LoginRole, fence, find_roles
 from accessmgmt.provisioning.leftovers import drop_logins, prepared_notes
@@ -85,6 +86,7 @@ def end_grants(target: Target, orders: Sequence[GrantOrder]) -> list[EndReceipt 
         try:
             _end_until_done(batch)
         except TargetError as error:
+            error.is_server_wide = True
             for ending in batch.live:
                 ending.error = error
     return [ending.error or _receipt(batch, ending) for ending in endings]
@@ -95,6 +97,7 @@ def _end_until_done(batch: Batch) -> None:
     while True:
         attempts += 1
         try:
+            batch.target = with_primary(batch.target, batch.budget.check())
             _end(batch)
         except Repeat:
             wait_a_little(attempts, batch.budget)
@@ -215,6 +218,7 @@ def _verify_standby(batch: Batch, lsn: str) -> None:
         with admin_session(batch.target, batch.budget, server="standby") as standby:
             _verify_absence(standby, batch)
     except TargetError as error:
+        error.is_server_wide = True
         for ending in batch.live:
             ending.error = error
     for ending in unproved:
@@ -225,12 +229,14 @@ def _verify_standby(batch: Batch, lsn: str) -> None:
 def _unproved(batch: Batch, ending: Ending, error: TargetError) -> TargetError:
     first = batch.standby_failure or error
     kind = TargetRefused if isinstance(error, TargetRefused) else TargetUnavailable
-    return kind(
+    unproved = kind(
         f"{ending.order.role_name} is gone from the primary, but “{batch.target.name}” could not be verified.",
         why=f"{first.what} {first.why}".strip(),
         todo=error.todo or "It is tried again by itself.",
         sqlstate=error.sqlstate,
     )
+    unproved.is_server_wide = error.is_server_wide
+    return unproved
 
 
 def _receipt(batch: Batch, ending: Ending) -> EndReceipt:

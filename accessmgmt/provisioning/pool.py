@@ -25,6 +25,8 @@ from accessmgmt.domain.targets import Target
 LARGEST = 4
 MOST_POOLS = 256
 IDLE_SECONDS = 300.0
+ASKED_AFTER_SECONDS = 10.0
+ANSWER_SECONDS = 1.0
 LIFETIME_SECONDS = 1_800.0
 
 
@@ -49,6 +51,28 @@ class Pooled:
             return False
         return not readable
 
+    def answers(self) -> bool:
+        """Say whether the server still answers, within a second. One that lost its power says no good-bye.
+
+        A connection that was used a moment ago is not asked: it costs a round trip.
+        """
+        if time.monotonic() - self.used_at < ASKED_AFTER_SECONDS:
+            return True
+        until = time.monotonic() + ANSWER_SECONDS
+        try:
+            wire = self.conn.pgconn
+            wire.send_query(b"")
+            while True:
+                readable, _, _ = select.select([wire.socket], [], [], max(until - time.monotonic(), 0))
+                if not readable:
+                    return False
+                wire.consume_input()
+                while not wire.is_busy():
+                    if wire.get_result() is None:
+                        return True
+        except (OSError, ValueError, psycopg.Error):
+            return False
+
 
 class Pool:
     """At most `largest` connections, of which `smallest` are kept when idle."""
@@ -71,7 +95,7 @@ class Pool:
         started = time.monotonic()
         try:
             while (pooled := self._pop()) is not None:
-                if pooled.is_fresh(None):
+                if pooled.is_fresh(None) and pooled.answers():
                     return pooled, False
                 _close(pooled)
             conn = self._connect(max(timeout_seconds - (time.monotonic() - started), 1.0))

@@ -33,12 +33,14 @@ class LoginAnswer:
     """How the server answered a log-in. `sqlstate` is "" when it let us in; `method` is what it asked for.
 
     `method` is one of "scram", "md5", "cleartext", "none", "other", or "" when it refused before asking.
+    `is_pooled` says that a pooler stands before the server: it gave us a process id that is not the backend's.
     """
 
     sqlstate: str
     message: str
     method: str
     mechanisms: tuple[str, ...] = ()
+    is_pooled: bool = False
 
 
 @contextmanager
@@ -85,14 +87,18 @@ def log_in(wire: socket.socket, *, user: str, database: str, password: str) -> L
     method = ""
     mechanisms: tuple[str, ...] = ()
     scram: ScramClient | None = None
+    pid = 0
     while True:
         kind, payload = _read_message(wire)
         if kind == b"E":
             sqlstate, message = _read_error(payload)
             return LoginAnswer(sqlstate, message, method, mechanisms)
+        if kind == b"K":
+            pid = int(struct.unpack("!i", payload[:4])[0])
         if kind == b"Z":
+            backend = _ask_pid(wire)
             wire.sendall(b"X" + struct.pack("!I", 4))
-            return LoginAnswer("", "", method or "none", mechanisms)
+            return LoginAnswer("", "", method or "none", mechanisms, backend not in {None, pid})
         if kind != b"R":
             continue
         code = struct.unpack("!I", payload[:4])[0]
@@ -107,6 +113,19 @@ def log_in(wire: socket.socket, *, user: str, database: str, password: str) -> L
         elif code not in {AUTHENTICATED, SASL_FINAL}:
             method = {CLEARTEXT: "cleartext", MD5: "md5"}.get(code, "other")
             return LoginAnswer("", "", method)
+
+
+def _ask_pid(wire: socket.socket) -> int | None:
+    """Ask for the backend's process id; None when it does not say."""
+    _send(wire, b"Q", b"SELECT pg_catalog.pg_backend_pid()\0")
+    found: int | None = None
+    while True:
+        kind, payload = _read_message(wire)
+        if kind == b"D":
+            text = payload[6:].decode(errors="replace")
+            found = int(text) if text.isdecimal() else None
+        elif kind in {b"E", b"Z"}:
+            return found
 
 
 def _send(wire: socket.socket, kind: bytes, body: bytes) -> None:

@@ -13,7 +13,7 @@ from accessmgmt.domain.targets import Rung, RungState, SslMode, Target
 from accessmgmt.provisioning import check
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
-from tests.provisioning.conftest import ADMIN_PASSWORD, Shop
+from tests.provisioning.conftest import Shop
 
 
 def climb(target: Target) -> dict[str, Rung]:
@@ -188,20 +188,6 @@ def test_log_ins_that_are_not_safe(
         rung = failure(replace(target, username=user))
         assert rung.name == "Log-in"
         assert word in rung.detail, (user, rung)
-
-
-def test_rights_that_are_missing(shop: Shop) -> None:
-    with shop.as_dba() as conn:
-        for role in ("weak_login", "half_login"):
-            verifier = conn.pgconn.encrypt_password(ADMIN_PASSWORD.encode(), role.encode(), b"scram-sha-256").decode()
-            conn.execute(
-                sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(verifier))
-            )
-        conn.execute("ALTER ROLE half_login CREATEROLE")
-    weak = failure(replace(shop.target, username="weak_login"))
-    assert (weak.name, weak.fix) == ("Rights", 'GRANT jit_portal TO "weak_login" WITH INHERIT FALSE, SET TRUE;')
-    half = failure(replace(shop.target, username="half_login"))
-    assert (half.name, half.fix) == ("Rights", 'GRANT pg_signal_backend TO "half_login";')
 
 
 def test_owners_that_are_not_held(new_shop: Callable[..., Shop]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from accessmgmt.domain.errors import TargetRefused, TargetUnavailable
 from accessmgmt.domain.targets import RungState, Target
@@ -16,6 +17,7 @@ from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.end import end_grant
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
+from devstack.stack import wait_for_replay
 from tests.provisioning.conftest import Shop, make_shop, new_order, permissions, target_of
 
 
@@ -103,13 +105,25 @@ def test_a_standby_that_lags(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Non
     end_grant(pair.target, late)
 
 
-def test_a_standby_without_its_primary(pair: Pair) -> None:
-    alone = replace(pair.target, primary=None)
+def test_a_standby_whose_primary_cannot_be_found(pair: Pair) -> None:
+    alone = mute(pair)
     order = new_order()
     for act in (apply_grant, end_grant):
         with pytest.raises(TargetRefused) as refusal:
             act(alone, order)
         assert refusal.value.sqlstate == "25006"
+        assert "Link the resource of its primary" in refusal.value.todo
+
+
+def mute(pair: Pair) -> Target:
+    """The pair's standby without a link, and a credential that may not read from where it streams."""
+    with pair.primary.as_dba() as conn:
+        row = conn.execute("SELECT 1 FROM pg_roles WHERE rolname = 'no_monitor'").fetchone()
+        if row is None:
+            conn.execute("CREATE ROLE no_monitor LOGIN CREATEROLE PASSWORD 'pa55-word'")
+            conn.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO no_monitor").format(sql.Identifier(conn.info.dbname)))
+    wait_for_replay(pair.primary.server, pair.standby)
+    return replace(pair.target, primary=None, username="no_monitor", password="pa55-word")
 
 
 def test_the_ladder_of_a_standby(pair: Pair, shop: Shop) -> None:
@@ -119,7 +133,8 @@ def test_the_ladder_of_a_standby(pair: Pair, shop: Shop) -> None:
 
     rungs = list(check.test_connection(pair.target))
     assert {r.state for r in rungs} == {RungState.PASSED}, rungs
-    assert primary_rung(replace(pair.target, primary=None))[0] is RungState.FAILED
+    assert "found by itself: localhost" in primary_rung(replace(pair.target, primary=None))[1]
+    assert primary_rung(mute(pair))[0] is RungState.FAILED
     assert "another cluster" in primary_rung(replace(pair.target, primary=shop.target))[1]
     assert "standby itself" in primary_rung(replace(pair.target, primary=replace(pair.target, primary=None)))[1]
     assert "no standby" in primary_rung(replace(shop.target, primary=pair.primary.target))[1]

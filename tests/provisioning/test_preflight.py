@@ -1,0 +1,226 @@
+"""What the admin credential may be, on every version: enough works; what is missing is named with its mending SQL."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from psycopg import sql
+
+from accessmgmt.domain.errors import TargetRefused
+from accessmgmt.domain.permissions import PermissionSet
+from accessmgmt.domain.targets import Rung, RungState, Target
+from accessmgmt.provisioning import check, preflight
+from accessmgmt.provisioning.apply import apply_grant
+from accessmgmt.provisioning.connect import close_pools
+from accessmgmt.provisioning.end import end_grant
+from devstack.certs import CertificateAuthority
+from devstack.postgres import VERSIONS, PostgresServer
+from devstack.recipe import ConnectBy, grant_with_option, prepare_target
+from tests.provisioning.conftest import ADMIN_PASSWORD, SHOP, Shop, make_shop, new_order, permissions, target_of
+
+
+def crud() -> PermissionSet:
+    """A permission set of its own: its capability role is nobody else's on the shared server."""
+    return permissions("SELECT,INSERT,UPDATE,DELETE", "app", f"orders,customers,none_{secrets.token_hex(3)}")
+
+
+def climb(target: Target) -> dict[str, Rung]:
+    close_pools()  # a session keeps the role it stepped into
+    return {rung.name: rung for rung in check.test_connection(target)}
+
+
+def works(shop: Shop, target: Target) -> None:
+    """Give access with this credential, use it, take it away, and look."""
+    order = new_order(crud())
+    receipt = apply_grant(target, order)
+    with shop.log_in(order) as user:
+        user.execute("INSERT INTO app.orders (item) VALUES ('cake')")
+    end_grant(target, replace(order, role_oid=receipt.role_oid))
+    assert shop.roles(order) == 0
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("is_superuser", [True, False])
+def test_a_superuser_and_the_recipe_are_enough(
+    shops: Callable[[int, bool], Shop], version: int, is_superuser: bool
+) -> None:
+    shop = shops(version, is_superuser)
+    rungs = climb(shop.target)
+    assert {r.state for r in rungs.values()} == {RungState.PASSED}, rungs
+    works(shop, shop.target)
+
+
+@dataclass
+class Bare:
+    """A server of its own where nothing is set up yet but a shop and a log-in."""
+
+    shop: Shop
+    owner: str
+    login: str
+    target: Target
+
+    def run(self, text: str) -> None:
+        with self.shop.as_dba() as conn:
+            conn.execute(text)  # type: ignore[arg-type]
+
+
+@pytest.fixture(params=VERSIONS)
+def bare(
+    request: pytest.FixtureRequest,
+    target_server: Callable[[int], PostgresServer],
+    certificate_authority: CertificateAuthority,
+) -> Bare:
+    """A shop whose owner nobody holds, on a server where jit_portal is as the recipe makes it, and a plain log-in."""
+    server = target_server(request.param)
+    made = make_shop(server, certificate_authority, is_superuser=True, tables=SHOP)
+    owner, login = f"{made.database}_owner", f"plain_{secrets.token_hex(4)}"
+    with made.as_dba() as conn:
+        verifier = conn.pgconn.encrypt_password(ADMIN_PASSWORD.encode(), login.encode(), b"scram-sha-256").decode()
+        conn.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(login), sql.Literal(verifier)))
+        conn.execute(sql.SQL("REVOKE {} FROM jit_portal").format(sql.Identifier(owner)))
+        conn.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(sql.Identifier(made.database)))
+    return Bare(made, owner, login, target_of(server, certificate_authority, made.database, login))
+
+
+def test_each_missing_piece_is_named_with_the_sql_that_mends_it(bare: Bare) -> None:
+    """From a bare log-in to a working set-up by nothing but the SQL that the ladder shows."""
+    rung = climb(bare.target)["Log-in"]
+    assert (rung.state, "may not connect to the database" in rung.detail) == (RungState.FAILED, True)
+    assert rung.fix.startswith("On the server: ")
+    bare.run(rung.fix.removeprefix("On the server: "))
+
+    version = bare.shop.server.version
+    rung = climb(bare.target)["Rights"]
+    assert rung.state is RungState.FAILED
+    option = " WITH INHERIT FALSE, SET TRUE" if version >= 16 else ""
+    assert f"GRANT jit_portal TO {bare.login}{option};" in rung.fix
+    assert f"GRANT CONNECT ON DATABASE {bare.shop.database} TO jit_portal WITH GRANT OPTION;" in rung.fix
+    bare.run(rung.fix)
+
+    rungs = climb(bare.target)
+    assert rungs["Rights"].state is RungState.PASSED, rungs["Rights"]
+    rung = rungs["Owners of tables"]
+    assert rung.state is RungState.FAILED
+    assert bare.owner in rung.detail
+    bare.run(rung.fix)
+
+    rungs = climb(bare.target)
+    assert {r.state for r in rungs.values()} == {RungState.PASSED}, rungs
+    works(bare.shop, bare.target)
+
+
+def test_a_log_in_that_does_the_work_itself(bare: Bare) -> None:
+    """No jit_portal is stepped into: the log-in has CREATEROLE itself, and lacks the rest, piece by piece."""
+    bare.run(f"ALTER ROLE {bare.login} CREATEROLE; GRANT CONNECT ON DATABASE {bare.shop.database} TO {bare.login}")
+    expected = {
+        "may not end the sessions of others": f"GRANT pg_signal_backend TO {bare.login};",
+        "may not pass on CONNECT": f"GRANT CONNECT ON DATABASE {bare.shop.database} TO {bare.login} WITH GRANT OPTION;",
+        "cannot hand objects over to jit_quarantine": f"GRANT jit_quarantine TO {bare.login}",
+    }
+    for words, fix in expected.items():
+        rung = climb(bare.target)["Rights"]
+        assert rung.state is RungState.FAILED
+        assert words in rung.detail
+        assert fix in rung.fix
+        bare.run(next(f"{part};" for part in rung.fix.split(";") if fix.rstrip(";") in part))
+        assert words not in climb(bare.target)["Rights"].detail
+    assert climb(bare.target)["Rights"].state is RungState.PASSED
+    bare.run(climb(bare.target)["Owners of tables"].fix)
+    works(bare.shop, bare.target)
+
+
+def test_grant_options_instead_of_membership_are_enough(
+    target_server: Callable[[int], PostgresServer], certificate_authority: CertificateAuthority, bare: Bare
+) -> None:
+    login = f"jit_login_{secrets.token_hex(3)}"
+    with bare.shop.as_dba() as conn:
+        prepare_target(
+            conn,
+            login=login,
+            password=ADMIN_PASSWORD,
+            databases=[bare.shop.database],
+            connect_by=ConnectBy.GRANT_OPTION,
+        )
+        conn.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(bare.owner)))
+        grant_with_option(conn, schemas=["app", "secret"])
+    target = replace(bare.target, username=login)
+    rungs = climb(target)
+    assert RungState.FAILED not in {r.state for r in rungs.values()}, rungs
+    works(bare.shop, target)
+
+
+@pytest.mark.parametrize("version", [16, 17, 18])
+def test_roles_from_before_an_upgrade_to_16(new_shop: Callable[..., Shop], version: int) -> None:
+    """Roles that an upgrade brought along have no ADMIN row for jit_portal: here a superuser made them."""
+    shop = new_shop(version)
+    superuser = replace(shop.target, username="postgres", password=shop.server.password)
+    old = new_order(crud())
+    receipt = apply_grant(superuser, old)
+    rung = climb(shop.target)["Rights"]
+    assert rung.state is RungState.FAILED
+    assert "has no ADMIN option on 2 roles" in rung.detail
+    assert old.role_name in rung.fix
+    with pytest.raises(TargetRefused):
+        end_grant(shop.target, replace(old, role_oid=receipt.role_oid))
+
+    with shop.as_dba() as conn:
+        conn.execute(rung.fix)  # type: ignore[arg-type]
+
+    assert climb(shop.target)["Rights"].state is RungState.PASSED
+    end_grant(shop.target, replace(old, role_oid=receipt.role_oid))
+    assert shop.roles(old) == 0
+    works(shop, shop.target)
+
+
+def test_many_old_roles_are_mended_by_one_block(new_shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = new_shop(18)
+    apply_grant(replace(shop.target, username="postgres", password=shop.server.password), new_order(crud()))
+    monkeypatch.setattr(preflight, "MOST_LISTED", 1)
+    rung = climb(shop.target)["Rights"]
+    assert rung.fix.startswith("DO $$")
+    with shop.as_dba() as conn:
+        conn.execute(rung.fix)  # type: ignore[arg-type]
+    assert climb(shop.target)["Rights"].state is RungState.PASSED
+
+
+def test_a_role_without_createrole() -> None:
+    """The recipe's jit_portal is shared by all tests of a server: what it lacks is decided on the row alone."""
+    row = {
+        "login": "jit_login_a",
+        "worker": "jit_portal",
+        "database": "shop",
+        "is_stepped_in": True,
+        "may_create_roles": False,
+        "may_signal": True,
+        "may_pass_connect": True,
+        "lacks_quarantine": None,
+        "not_administered": [],
+    }
+    assert preflight.as_sql(preflight.missing_in(row, 18)) == "ALTER ROLE jit_portal CREATEROLE;"
+    assert preflight.missing_in({**row, "may_create_roles": True}, 18) == []
+
+
+@pytest.mark.parametrize("version", [14, 18])
+def test_the_recipe_s_role_loses_its_rights(
+    servers_directory: Path, certificate_authority: CertificateAuthority, version: int
+) -> None:
+    """On a server of its own: CREATEROLE and pg_signal_backend are taken from jit_portal, and given back."""
+    server = PostgresServer(version, servers_directory / f"rights-{version}", tls=certificate_authority.server())
+    with server:
+        shop = make_shop(server, certificate_authority, is_superuser=False)
+        for taken, words in (
+            ("ALTER ROLE jit_portal NOCREATEROLE", "may not create roles"),
+            ("REVOKE pg_signal_backend FROM jit_portal", "may not end the sessions of others"),
+        ):
+            server.execute(taken)  # type: ignore[arg-type]
+            rung = climb(shop.target)["Rights"]
+            assert rung.state is RungState.FAILED
+            assert rung.detail == f"jit_portal {words}."[:1].upper() + f"jit_portal {words}."[1:]
+            server.execute(rung.fix)  # type: ignore[arg-type]
+            assert climb(shop.target)["Rights"].state is RungState.PASSED
+        works(shop, shop.target)
+        close_pools()
