@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 
 from celery import shared_task
+from django.conf import settings
 
-from accessmgmt.services import audit, drift, provision, requests
+from accessmgmt.services import audit, drift, endings, provision, requests
 
 logger = logging.getLogger(__name__)
 
@@ -17,10 +18,17 @@ def apply_grant(grant_id: str) -> None:
     logger.info("apply %s: %s", grant_id, provision.apply_grant(grant_id))
 
 
-@shared_task(name="accessmgmt.tasks.end_grant")
-def end_grant(grant_id: str) -> None:
-    """End one grant on its target."""
-    logger.info("end %s: %s", grant_id, provision.end_grant(grant_id))
+@shared_task(name="accessmgmt.tasks.end_grants_of")
+def end_grants_of(resource_id: str) -> None:
+    """End what waits for it on one resource."""
+    logger.info("end on %s: %d", resource_id, endings.end_grants_of(int(resource_id)))
+
+
+@shared_task(name="accessmgmt.tasks.help_end_grants_of")
+def help_end_grants_of(resource_id: str) -> None:
+    """Help the worker that ends many grants on one resource."""
+    ended = endings.end_grants_of(int(resource_id), most_claims=settings.PORTAL_ENDING_WORKERS_A_RESOURCE)
+    logger.info("helped to end on %s: %d", resource_id, ended)
 
 
 @shared_task(name="accessmgmt.tasks.sweep")

@@ -33,7 +33,8 @@ application.config_from_object(
         "task_default_queue": "default",
         "task_queues": [Queue("ending"), Queue("sweep"), Queue("applying"), Queue("default")],
         "task_routes": {
-            "accessmgmt.tasks.end_grant": {"queue": "ending"},
+            "accessmgmt.tasks.end_grants_of": {"queue": "ending"},
+            "accessmgmt.tasks.help_end_grants_of": {"queue": "ending"},
             "accessmgmt.tasks.apply_grant": {"queue": "applying"},
             "accessmgmt.tasks.sweep": {"queue": "sweep"},
         },

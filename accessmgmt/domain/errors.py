@@ -35,6 +35,12 @@ class ForbiddenError(AccessError):
     status_code = 403
 
 
+class TooManyError(AccessError):
+    """Too much of it in too short a time: wait (HTTP 429)."""
+
+    status_code = 429
+
+
 class InvalidError(AccessError):
     """The input has to be changed (HTTP 422). `fields` maps a field's name to its messages."""
 
@@ -59,6 +65,8 @@ class TargetError(AccessError):
     """
 
     status_code = 502
+    is_server_wide = False
+    """Whether the trouble is with the server as a whole, so that other work there would fail in the same way."""
 
     def __init__(self, what: str, *, why: str = "", todo: str = "", sqlstate: str = "") -> None:
         super().__init__(what, why=why, todo=todo)

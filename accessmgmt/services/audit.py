@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import connection, models, transaction
@@ -22,7 +23,18 @@ def record(actor: User | None, action: str, subject: models.Model, **details: An
 
     `details` must be JSON-able and free of secrets.
     """
-    return AuditEvent.objects.create(
+    event = _event(actor, action, subject, details)
+    event.save(force_insert=True)
+    return event
+
+
+def record_many(actor: User | None, action: str, subjects: Sequence[tuple[models.Model, dict[str, Any]]]) -> None:
+    """Add one event for each pair of subject and details, in one statement and in the caller's transaction."""
+    AuditEvent.objects.bulk_create(_event(actor, action, subject, details) for subject, details in subjects)
+
+
+def _event(actor: User | None, action: str, subject: models.Model, details: dict[str, Any]) -> AuditEvent:
+    return AuditEvent(
         at=timezone.now(),
         actor_id=actor.pk if actor else 0,
         actor_email=actor.email if actor else PORTAL,

@@ -62,6 +62,9 @@ def queue_grant(
 
     Intent before effect: the name is committed here, before any role exists (promise 2).
     """
+    # The lock orders this against a suspension: either it sees this grant and ends it, or this sees the suspension.
+    if not User.objects.select_for_update().get(pk=user.pk).is_active:
+        raise ForbiddenError(f"The account of {user.email} is suspended.", todo="Ask an admin.")
     try:
         with transaction.atomic():
             grant = Grant.objects.create(
@@ -132,7 +135,7 @@ def begin_end(*, actor: User | None, grant_id: uuid.UUID, reason: EndReason, act
     grant.attempts = 0
     grant.save(update_fields=["state", "end_reason", "end_requested_at", "ended_by", "next_attempt_at", "attempts"])
     audit.record(actor, action, grant, user=grant.user.email, role=grant.role_name, was=before)
-    outbox.wake(Task.END_GRANT, grant.pk)
+    outbox.wake(Task.END_GRANTS_OF, grant.resource_id)
     return grant
 
 

@@ -20,7 +20,7 @@ from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.models import AuditEvent, DriftCheck, Endpoint, Grant, Installation, User
 from accessmgmt.provisioning.connect import close_pools
 from accessmgmt.selectors.drift import findings_of
-from accessmgmt.services import drift, provision
+from accessmgmt.services import drift, endings, provision
 from devstack.postgres import PostgresServer
 from tests import factories
 from tests.targets import log_in, make_target
@@ -135,7 +135,7 @@ def test_a_grant_whose_role_vanished_is_ended_and_never_made_again(
     grant.refresh_from_db()
     assert (grant.state, grant.end_reason, grant.ended_by) == (GrantState.ENDING, EndReason.REVOKED, dave)
     assert AuditEvent.objects.filter(action="grant.role_vanished").exists()
-    assert provision.end_grant(grant.pk) == GrantState.ENDED
+    assert endings.end_grant(grant.pk) == GrantState.ENDED
     grant.refresh_from_db()
     assert grant.end_receipt["role_was_absent"] is True
 

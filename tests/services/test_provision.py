@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.models import AuditEvent, Endpoint, Grant
-from accessmgmt.services import provision
+from accessmgmt.services import endings, leases, provision
 from accessmgmt.services.grants import begin_end
 from devstack.postgres import PostgresServer
 from tests import factories
@@ -73,8 +73,8 @@ def test_a_grant_lives_and_ends_with_proof(
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             session.execute("UPDATE customers SET note = ''")
         begin_release(grant)
-        assert provision.end_grant(grant.pk) == GrantState.ENDED
-        assert provision.end_grant(grant.pk) == "nothing to do"
+        assert endings.end_grant(grant.pk) == GrantState.ENDED
+        assert endings.end_grant(grant.pk) == "nothing to do"
         with pytest.raises(psycopg.OperationalError):
             session.execute("SELECT 1")
     grant.refresh_from_db()
@@ -87,7 +87,7 @@ def test_a_grant_lives_and_ends_with_proof(
 
 def test_a_lease_keeps_others_away_until_it_is_over(endpoint: Endpoint) -> None:
     grant = queued(endpoint)
-    assert provision.claim(grant.pk, (GrantState.QUEUED,)) is not None
+    assert leases.claim(grant.pk, (GrantState.QUEUED,)) is not None
     assert provision.apply_grant(grant.pk) == "nothing to do"
     assert provision.sweep() == 0
     Grant.objects.filter(pk=grant.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
@@ -104,19 +104,19 @@ def test_released_while_it_is_applied_it_ends_after_the_worker_let_go(
     def apply_and_be_released_meanwhile(*args: Any, **kwargs: Any) -> Any:
         receipt = real_apply(*args, **kwargs)
         begin_release(grant)
-        assert provision.end_grant(grant.pk) == "nothing to do", "the ending must wait for the lease"
+        assert endings.end_grant(grant.pk) == "nothing to do", "the ending must wait for the lease"
         return receipt
 
     monkeypatch.setattr(provision.apply, "apply_grant", apply_and_be_released_meanwhile)
     assert provision.apply_grant(grant.pk) == GrantState.ENDING
     assert roles() == {grant.role_name}
-    assert provision.end_grant(grant.pk) == GrantState.ENDED
+    assert endings.end_grant(grant.pk) == GrantState.ENDED
     assert roles() == set()
 
 
 def test_a_worker_that_lost_its_lease_records_nothing(endpoint: Endpoint) -> None:
     grant = queued(endpoint)
-    claimed = provision.claim(grant.pk, (GrantState.QUEUED,))
+    claimed = leases.claim(grant.pk, (GrantState.QUEUED,))
     assert claimed is not None
     Grant.objects.filter(pk=grant.pk).update(lease_token=uuid.uuid4())
     receipt = provision.apply.apply_grant(endpoint.resource.as_target(), claimed.as_order(with_password=True))
@@ -124,7 +124,7 @@ def test_a_worker_that_lost_its_lease_records_nothing(endpoint: Endpoint) -> Non
     grant.refresh_from_db()
     assert grant.state == GrantState.APPLYING
     with pytest.raises(Exception, match="Another worker"):
-        provision.renew_lease(grant.pk, claimed.lease_token)
+        leases.renew_lease(grant.pk, claimed.lease_token)
 
 
 def test_what_matches_nothing_fails_and_is_cleaned(roles: Callable[[], set[str]], facts: dict[str, Any]) -> None:
@@ -150,7 +150,7 @@ def test_an_unreachable_target_is_tried_again_and_given_up_in_the_end(facts: dic
     Grant.objects.filter(pk=grant.pk).update(queued_at=late)
     assert provision.apply_grant(grant.pk) == GrantState.ENDING
     for _ in range(3):
-        assert provision.end_grant(grant.pk) == GrantState.ENDING, "an ending is never given up"
+        assert endings.end_grant(grant.pk) == GrantState.ENDING, "an ending is never given up"
     grant.refresh_from_db()
     assert grant.attempts >= 3
     Grant.objects.filter(pk=grant.pk).update(end_requested_at=late)
@@ -177,6 +177,6 @@ def test_a_role_that_somebody_dropped_still_ends(server: PostgresServer, endpoin
     with server.connect() as conn:
         conn.execute(f'DROP ROLE "{grant.role_name}"')
     begin_release(grant)
-    assert provision.end_grant(grant.pk) == GrantState.ENDED
+    assert endings.end_grant(grant.pk) == GrantState.ENDED
     grant.refresh_from_db()
     assert grant.end_receipt["role_was_absent"] is True

@@ -1,0 +1,131 @@
+"""Restore-safe mode: a portal that finds itself in another database than before only observes (promise 11)."""
+
+from __future__ import annotations
+
+import time
+
+from django.db import DatabaseError, connection, transaction
+from django.utils import timezone
+
+from accessmgmt.domain.errors import ConflictError, ForbiddenError, InvalidError
+from accessmgmt.domain.states import GrantState
+from accessmgmt.models import AuditEvent, DriftCheck, Grant, Installation, User
+from accessmgmt.services import audit
+
+CONFIRMATION = "resume"
+LOOK_FOR_ORPHANS_SECONDS = 15.0
+CONFIRMED = "installation.confirmed"
+IDENTITY = (
+    "SELECT system_identifier::text FROM pg_control_system()",
+    "SELECT oid::text FROM pg_database WHERE datname = current_database()",
+    # The timeline: a recovery to an earlier moment begins a new one. So does a failover.
+    "SELECT substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)",
+)
+_looked_at = [float("-inf")]
+
+
+def database_identity() -> str:
+    """Return which database this is: its cluster, its OID and its timeline, each "" where it cannot be read."""
+    return "/".join(_ask(question) for question in IDENTITY)
+
+
+def _ask(question: str) -> str:
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(question)
+            row = cursor.fetchone()
+    except DatabaseError:
+        return ""
+    return str(row[0]) if row else ""
+
+
+def is_observing() -> bool:
+    """Say whether the portal only observes: it applies, ends and repairs nothing until an admin confirms."""
+    return Installation.objects.filter(observing_since__isnull=False).exists()
+
+
+def check_identity() -> bool:
+    """Compare the database with the one that is remembered; say whether the portal only observes. For the sweep.
+
+    The first start remembers. Another database, or roles of ours on a target that nobody here knows, mean that the
+    state was taken back to an earlier moment.
+    """
+    found = database_identity()
+    row, _ = Installation.objects.get_or_create(id=1, defaults={"database_identity": found})
+    if row.observing_since is not None:
+        return True
+    if row.database_identity != found:
+        return _begin_observing(
+            "The portal's database is not the one it was: it was restored from a backup, moved, or has failed over."
+        )
+    now = time.monotonic()
+    if now - _looked_at[0] >= LOOK_FOR_ORPHANS_SECONDS:
+        _looked_at[0] = now
+        if orphans := sorted(unknown_roles() - _acknowledged()):
+            listed = ", ".join(orphans[:5]) + (" and more" if len(orphans) > 5 else "")
+            return _begin_observing(f"Servers hold roles of this portal that it does not know: {listed}.")
+    return False
+
+
+def unknown_roles() -> set[str]:
+    """Return the roles with our tag that the newest drift checks found and that no grant here knows."""
+    checks = DriftCheck.objects.filter(findings__contains=[{"kind": "orphan"}]).values_list("findings", flat=True)
+    return {finding["role"] for findings in checks for finding in findings if finding.get("kind") == "orphan"}
+
+
+def _acknowledged() -> set[str]:
+    """Return the unknown roles that an admin has been shown when the portal was last confirmed."""
+    event = AuditEvent.objects.filter(action=CONFIRMED).order_by("-id").first()
+    return set(event.details.get("unknown_roles", [])) if event else set()
+
+
+@transaction.atomic
+def _begin_observing(reason: str) -> bool:
+    row = Installation.objects.select_for_update().get(id=1)
+    if row.observing_since is None:
+        row.observing_since = timezone.now()
+        row.observing_reason = reason
+        row.save(update_fields=["observing_since", "observing_reason"])
+        audit.record(None, "installation.observing", row, reason=reason)
+    return True
+
+
+def what_will_happen() -> dict[str, int]:
+    """Count what the portal would do at once if it was confirmed now."""
+    return {
+        "to_end": Grant.objects.due().count() + Grant.objects.filter(state=GrantState.ENDING).count(),
+        "to_apply": Grant.objects.filter(state__in=[GrantState.QUEUED, GrantState.APPLYING]).count(),
+        "active": Grant.objects.active().count(),
+    }
+
+
+@transaction.atomic
+def confirm(*, actor: User, word: str) -> None:
+    """Let the portal act again in the database that it is in now; whoever confirms types CONFIRMATION.
+
+    Raises ForbiddenError, InvalidError (field `word`), or ConflictError when it does not only observe.
+    """
+    if not actor.is_admin:
+        raise ForbiddenError("Only an admin lets the portal act again.", todo="Ask an admin.")
+    if word.strip().lower() != CONFIRMATION:
+        text = f"Type “{CONFIRMATION}”."
+        raise InvalidError("The word is not the one that was asked for.", todo=text, fields={"word": [text]})
+    row = Installation.objects.select_for_update().filter(observing_since__isnull=False).first()
+    if row is None:
+        raise ConflictError("The portal is not only observing.", why="Somebody was faster.", todo="Reload.")
+    before, reason, since = row.database_identity, row.observing_reason, row.observing_since
+    row.database_identity = database_identity()
+    row.observing_since, row.observing_reason = None, ""
+    row.confirmed_at, row.confirmed_by = timezone.now(), actor
+    row.save(update_fields=["database_identity", "observing_since", "observing_reason", "confirmed_at", "confirmed_by"])
+    audit.record(
+        actor,
+        CONFIRMED,
+        row,
+        reason=reason,
+        since=since.isoformat() if since else None,
+        was=before,
+        now=row.database_identity,
+        unknown_roles=sorted(unknown_roles()),
+        **what_will_happen(),
+    )

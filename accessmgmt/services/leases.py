@@ -1,0 +1,90 @@
+"""Who works on a grant now: one UPDATE gives a lease, and only its holder records what came of the work."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from accessmgmt.domain.errors import TargetError
+from accessmgmt.domain.states import GrantState
+from accessmgmt.models import Grant
+
+LONGEST_BACKOFF_SECONDS = 60
+
+
+def claim(grant_id: uuid.UUID | str, states: tuple[GrantState, ...]) -> Grant | None:
+    """Take the lease of a row in one of the states, if no other worker holds it; None when there is nothing to do.
+
+    One UPDATE decides; a queued row becomes `applying` in it. The lease outlives the budget that the engine gets, so
+    that a worker that was paused cannot act after another one took over.
+    """
+    token = uuid.uuid4()
+    with transaction.atomic():
+        taken = (
+            Grant.objects.filter(pk=grant_id, state__in=states)
+            .unleased()
+            .update(lease_token=token, lease_until=lease_end(), attempts=F("attempts") + 1)
+        )
+        if not taken:
+            return None
+        grant = Grant.objects.select_related(
+            "user", "endpoint", "resource", "resource__primary", "resource__primary__primary"
+        ).get(pk=grant_id)
+        if grant.state == GrantState.QUEUED:
+            grant.state = GrantState.APPLYING
+            grant.applying_at = timezone.now()
+            grant.save(update_fields=["state", "applying_at"])
+    return grant
+
+
+def lease_end() -> Any:
+    """Return when a lease that begins now is over, by the database's clock."""
+    return Now() + timedelta(seconds=settings.PORTAL_LEASE_SECONDS)
+
+
+def renew_lease(grant_id: uuid.UUID, token: uuid.UUID | None) -> None:
+    """Keep the lease during long work. Raises TargetError when another worker holds it by now."""
+    renewed = Grant.objects.filter(pk=grant_id, lease_token=token).update(lease_until=lease_end())
+    if not renewed:
+        raise TargetError("Another worker has taken over this grant.")
+
+
+def locked(grant: Grant) -> Grant | None:
+    """Lock the row if this worker still holds its lease."""
+    return (
+        Grant.objects.select_for_update(of=("self",))
+        .select_related("endpoint")
+        .filter(pk=grant.pk, lease_token=grant.lease_token)
+        .first()
+    )
+
+
+def release_lease(row: Grant) -> list[str]:
+    """Give the lease back; return the fields to save."""
+    row.lease_token = None
+    row.lease_until = None
+    return ["lease_token", "lease_until"]
+
+
+def backoff_seconds(attempts: int) -> int:
+    """Return 1, 2, 4 ... at most 60 seconds. There is no last try (promise 5)."""
+    return int(min(2 ** min(max(attempts - 1, 0), 10), LONGEST_BACKOFF_SECONDS))
+
+
+def as_json(error: TargetError) -> dict[str, Any]:
+    """Return an error as a grant's row keeps it."""
+    return {
+        "what": error.what,
+        "why": error.why,
+        "todo": error.todo,
+        "sqlstate": error.sqlstate,
+        "at": timezone.now().isoformat(),
+        "is_server_wide": error.is_server_wide,
+    }
