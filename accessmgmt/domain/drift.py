@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -80,6 +81,18 @@ class DriftFinding:
     def key(self) -> str:
         """The identity of a difference: the same in two checks when nothing has changed."""
         return "\n".join((self.kind, self.role, self.object, self.what))
+
+    @property
+    def reference(self) -> str:
+        """A short form of the key, for a form field."""
+        return hashlib.sha256(self.key.encode()).hexdigest()[:20]
+
+    @property
+    def is_repairable(self) -> bool:
+        """Whether the portal may mend it when a person asks; some it does only then, and never by itself."""
+        if self.kind is DriftKind.PRIVILEGE:
+            return self.is_automatic
+        return self.is_automatic or (bool(self.sql) and self.kind not in {DriftKind.GRANTOR, DriftKind.FOREIGN})
 
     def as_json(self) -> dict[str, Any]:
         """Return a JSON-able form for the resource's row."""

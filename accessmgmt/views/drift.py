@@ -1,0 +1,75 @@
+"""What differs between a resource and what the portal gave there: look, check now, repair."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from accessmgmt.domain.errors import TargetError
+from accessmgmt.models import DriftCheck, Resource
+from accessmgmt.selectors.drift import findings_by_kind, findings_of
+from accessmgmt.services import drift
+from accessmgmt.views.permissions import UserRequest, admin_required, auditor_required
+
+
+@auditor_required
+@require_GET
+def detail(request: UserRequest, pk: int) -> HttpResponse:
+    """Show what the newest check found."""
+    return render(request, "drift/detail.html", _context(_get(pk)))
+
+
+@admin_required
+@require_POST
+def check(request: UserRequest, pk: int) -> HttpResponse:
+    """Check now, and show what was found."""
+    resource = _get(pk)
+    drift.check_now(actor=request.user, resource=resource)
+    if request.htmx:
+        return render(request, "drift/detail.html#drift", _context(resource))
+    return redirect("accessmgmt:resource-drift", pk=pk)
+
+
+@admin_required
+@require_POST
+def repair(request: UserRequest, pk: int) -> HttpResponse:
+    """List what would be done about the chosen differences; do it when that was confirmed."""
+    resource = _get(pk)
+    chosen = set(request.POST.getlist("finding"))
+    found = findings_of(DriftCheck.objects.filter(resource=resource).first())
+    findings = [finding for finding in found if finding.reference in chosen and finding.is_repairable]
+    if not findings:
+        messages.warning(request, "Nothing was chosen, or it is not there any more.")
+        return redirect("accessmgmt:resource-drift", pk=pk)
+    if request.POST.get("confirmed") != "yes":
+        return render(request, "drift/confirm.html", {"resource": resource, "findings": findings})
+    try:
+        report = drift.repair_now(actor=request.user, resource=resource, keys=[finding.key for finding in findings])
+    except TargetError as error:
+        messages.error(request, str(error))
+        return redirect("accessmgmt:resource-drift", pk=pk)
+    if report.mended:
+        messages.success(request, f"{len(report.mended)} of {len(findings)} differences are mended.")
+    for finding, words in report.refused[:5]:
+        messages.warning(request, f"{finding.object}: {words}")
+    if not report.mended and not report.refused:
+        messages.success(request, "Nothing was left to mend: somebody was faster.")
+    return redirect("accessmgmt:resource-drift", pk=pk)
+
+
+def _get(pk: int) -> Resource:
+    return get_object_or_404(Resource.objects.select_related("primary", "primary__primary"), pk=pk)
+
+
+def _context(resource: Resource) -> dict[str, object]:
+    found = DriftCheck.objects.filter(resource=resource).first()
+    groups = findings_by_kind(found)
+    return {
+        "resource": resource,
+        "check": found,
+        "groups": groups,
+        "count": sum(len(findings) for _, findings in groups),
+        "can_repair": any(finding.is_repairable for _, findings in groups for finding in findings),
+    }

@@ -1,0 +1,151 @@
+"""The drift page: who sees it, what it shows, that a repair asks first and does only what was chosen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from accessmgmt.domain.drift import DriftFinding, DriftKind, DriftReport, RepairReport, Severity
+from accessmgmt.domain.errors import TargetUnavailable
+from accessmgmt.models import DriftCheck, Resource
+from accessmgmt.services import drift
+from tests.factories import make_resource
+
+ALARM = DriftFinding(
+    DriftKind.ATTRIBUTE,
+    Severity.ALARM,
+    "jit_alice_0123456789",
+    "It is valid until for ever, later than its grant.",
+    sql="ALTER ROLE \"jit_alice_0123456789\" VALID UNTIL '2030-01-01';",
+    role="jit_alice_0123456789",
+    is_automatic=True,
+)
+ORPHAN = DriftFinding(
+    DriftKind.ORPHAN, Severity.WARNING, "jit_bob_0123456789", "<b>Nobody's</b>", sql="DROP ROLE x;", role="jit_bob"
+)
+FOREIGN = DriftFinding(DriftKind.FOREIGN, Severity.ALARM, "jit_eve_0123456789", "Not ours.")
+HTMX = {"HTTP_HX_REQUEST": "true"}
+
+
+def url_of(resource: Resource, act: str = "") -> str:
+    return reverse(f"accessmgmt:resource-drift{act}", args=[resource.pk])
+
+
+def make_check(*findings: DriftFinding, **fields: Any) -> DriftCheck:
+    values = {"checked_at": timezone.now(), "took_ms": 41.5, "findings": [f.as_json() for f in findings]}
+    return DriftCheck.objects.create(resource=fields.pop("resource", None) or make_resource(), **{**values, **fields})
+
+
+@pytest.fixture
+def repaired(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Replace the network edge; return what was repaired."""
+    seen: list[list[str]] = []
+
+    def repair(target: Any, wanted: Any, findings: Any) -> RepairReport:
+        seen.append([finding.key for finding in findings])
+        return RepairReport(mended=tuple(findings), refused=((ORPHAN, "PostgreSQL answers 42501."),))
+
+    def check(target: Any, installation_id: str, wanted: Any) -> DriftReport:
+        return DriftReport((FOREIGN,), relation_count=2, login_count=1, took_ms=12.0, checked_at=timezone.now())
+
+    monkeypatch.setattr(drift.drift, "repair", repair)
+    monkeypatch.setattr(drift.drift, "check_drift", check)
+    return seen
+
+
+def test_members_are_refused_auditors_read_admins_act(client_for, alice, dave, erin, repaired):
+    resource = make_check(ALARM).resource
+    assert client_for(alice).get(url_of(resource)).status_code == 403
+    page = client_for(erin).get(url_of(resource))
+    assert page.status_code == 200
+    assert b"Check now" not in page.content
+    assert b'type="checkbox"' not in page.content
+    for act in ("-check", "-repair"):
+        for person in (alice, erin):
+            assert client_for(person).post(url_of(resource, act)).status_code == 403
+        assert client_for(dave).get(url_of(resource, act)).status_code == 405
+    assert client_for(dave).get(reverse("accessmgmt:resource-drift", args=[0])).status_code == 404
+    assert repaired == []
+
+
+def test_the_page_shows_the_findings_by_kind_with_their_sql(client_for, dave):
+    resource = make_check(ALARM, ORPHAN, FOREIGN).resource
+    text = client_for(dave).get(url_of(resource)).content.decode()
+    for words in ("Attributes of logins", "Roles with the portal", "not provably", "42 ms", "VALID UNTIL"):
+        assert words in text
+    assert "&lt;b&gt;Nobody" in text
+    assert text.count('type="checkbox"') == 2, "what is not ours cannot be chosen"
+    assert text.count(" checked>") == 1, "an orphan is chosen by a person only"
+    assert f'data-copy="#sql-{ALARM.reference}"' in text
+
+
+def test_empty_states_and_a_target_out_of_reach(client_for, dave, erin):
+    assert "Not checked yet" in client_for(erin).get(url_of(make_resource())).content.decode()
+    check = make_check()
+    assert "Nothing differs" in client_for(erin).get(url_of(check.resource)).content.decode()
+    check.error = {"what": "Out of reach.", "why": "No route.", "todo": "Look.", "sqlstate": ""}
+    check.save()
+    assert "No route." in client_for(dave).get(url_of(check.resource)).content.decode()
+
+
+def test_check_now_shows_what_was_found(client_for, dave, repaired):
+    resource = make_check().resource
+    page = client_for(dave).post(url_of(resource, "-check"), **HTMX)
+    text = page.content.decode()
+    assert "Not ours." in text
+    assert "<html" not in text
+    assert client_for(dave).post(url_of(resource, "-check")).headers["Location"] == url_of(resource)
+
+
+def test_check_now_of_a_target_out_of_reach(client_for, dave, monkeypatch):
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise TargetUnavailable("The server does not answer.", why="Timeout.")
+
+    monkeypatch.setattr(drift.drift, "check_drift", fail)
+    page = client_for(dave).post(url_of(make_resource(), "-check"), **HTMX)
+    assert (page.status_code, "does not answer" in page.content.decode()) == (200, True)
+
+
+def test_a_repair_asks_first_and_does_only_what_was_chosen(client_for, dave, repaired):
+    resource = make_check(ALARM, ORPHAN, FOREIGN).resource
+    client = client_for(dave)
+    chosen = {"finding": [ALARM.reference, FOREIGN.reference]}
+    page = client.post(url_of(resource, "-repair"), chosen)
+    text = page.content.decode()
+    assert page.status_code == 200
+    assert "VALID UNTIL" in text
+    assert "DROP ROLE" not in text
+    assert FOREIGN.reference not in text, "what is not ours is not offered, whoever asks"
+    assert repaired == []
+    done = client.post(url_of(resource, "-repair"), {**chosen, "confirmed": "yes"}, follow=True)
+    assert repaired == [[ALARM.key]]
+    text = done.content.decode()
+    assert "1 of 1 differences are mended" in text
+    assert "42501" in text
+
+
+@pytest.mark.parametrize("chosen", [[], ["0" * 20], [FOREIGN.reference]])
+def test_nothing_chosen_does_nothing(client_for, dave, repaired, chosen):
+    resource = make_check(ALARM, FOREIGN).resource
+    page = client_for(dave).post(url_of(resource, "-repair"), {"finding": chosen, "confirmed": "yes"}, follow=True)
+    assert "Nothing was chosen" in page.content.decode()
+    assert repaired == []
+
+
+def test_the_page_asks_the_same_number_of_queries_for_many_findings(client_for, dave):
+    client = client_for(dave)
+    counts = []
+    for number in (1, 200):
+        many = [DriftFinding(DriftKind.PRIVILEGE, Severity.WARNING, f"t{n}", "It lacks.") for n in range(number)]
+        resource = make_check(*many).resource
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            assert client.get(url_of(resource)).status_code == 200
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
