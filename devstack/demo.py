@@ -63,7 +63,7 @@ def _start(stack: Stack, port: int) -> None:
     if not is_free(port):
         raise StackError(f"Port {port} is taken. Choose another one: make demo PORT={port + 1}")
     for text, start in (
-        ("PostgreSQL, its replica, the portal's own PostgreSQL, Redis", stack.start_servers),
+        ("PostgreSQL, its replica, AWS Secrets Manager, the portal's own PostgreSQL, Redis", stack.start_servers),
         ("the portal's tables", stack.migrate),
         ("people and connections", stack.seed),
         ("web server, workers, clock", stack.start_application),
@@ -95,6 +95,7 @@ def _welcome(stack: Stack, seconds: float) -> str:
 {people}
 
   Target `production`: localhost:{stack.primary.port}, replica localhost:{stack.standby.port} (TLS)
+  Its credentials are in AWS Secrets Manager, played by moto: {stack.secrets_manager.url}
   Logs: .demo/logs/        Start anew: remove .demo/        Ctrl-C stops everything
 """
 

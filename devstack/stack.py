@@ -14,7 +14,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Self
 
-from devstack.demo_data import DATABASE, create_demo_database
+from devstack import aws
+from devstack.demo_data import create_demo_database
+from devstack.demo_resources import (
+    PRIMARY_HBA,
+    PRIMARY_SECRET,
+    REPLICA_SECRET,
+    STANDBY_HBA,
+    facts_of,
+    secret_of,
+)
 from devstack.paths import ROOT
 from devstack.people import PEOPLE
 from devstack.portal_database import create_portal_database
@@ -29,13 +38,12 @@ from devstack.process import (
     processes_of,
     wait_until,
 )
-from devstack.recipe import LOGIN_ROLE
 from devstack.redis import RedisServer
 from devstack.stack_state import StackState, write_private
 from devstack.supervisor import Supervisor
 
 VERSION = 18
-SERVERS = ("postgres-portal", "postgres-primary", "postgres-standby", "redis")
+SERVERS = ("postgres-portal", "postgres-primary", "postgres-standby", "redis", "aws")
 APPLICATION = ("web", "worker-ending", "worker-applying", "beat")
 
 
@@ -100,12 +108,13 @@ class Stack:
         self.state = StackState.load(self._state_path)
 
     def start_servers(self) -> None:
-        """Start the portal's PostgreSQL and Redis, the target with its data, and the target's replica."""
+        """Start the portal's PostgreSQL and Redis, the target with its data and replica, and the Secrets Manager."""
         ports = {name: self._port(name) for name in SERVERS}
-        with ThreadPoolExecutor(1) as pool:
-            target = pool.submit(self._start_target, ports)
+        with ThreadPoolExecutor(2) as pool:
+            others = [pool.submit(self._start_target, ports), pool.submit(self._start_aws, ports)]
             self._start_portal_servers(ports)
-            target.result()
+            for other in others:
+                other.result()
         self.web_port = self._wanted_port or self._port("web")
         self.state.ports = {**ports, "web": self.web_port}
         self.state.save(self._state_path)
@@ -148,7 +157,7 @@ class Stack:
 
     def stop_all(self) -> None:
         """Stop all that was started, the portal first."""
-        for group in (APPLICATION, ("postgres-standby", "redis"), ("postgres-primary", "postgres-portal")):
+        for group in (APPLICATION, ("postgres-standby", "redis", "aws"), ("postgres-primary", "postgres-portal")):
             names = [name for name in group if name in self.supervisor]
             if names:
                 with ThreadPoolExecutor(len(names)) as pool:
@@ -225,6 +234,7 @@ class Stack:
             "PORTAL_ALLOWED_HOSTS": "127.0.0.1,localhost",
             "PORTAL_BASE_URL": self.base_url,
             "PORTAL_INSECURE_HTTP": "1",
+            "AWS_ENDPOINT_URL_SECRETS_MANAGER": self.secrets_manager.url,
             **self._extra_environment,
         }
 
@@ -240,7 +250,11 @@ class Stack:
             }
             for person in PEOPLE
         ]
-        return {"people": people, "primary": self._facts_of(self.primary), "replica": self._facts_of(self.standby)}
+        return {
+            "people": people,
+            "primary": facts_of(self.primary, PRIMARY_SECRET, self.state.ca_pem, self.state.client_certificate),
+            "replica": facts_of(self.standby, REPLICA_SECRET, self.state.ca_pem),
+        }
 
     def answers(self) -> bool:
         """Tell whether the web server says that it is ready."""
@@ -298,7 +312,7 @@ class Stack:
 
     def _start_target(self, ports: Mapping[str, int]) -> None:
         folder, tls = self.state_dir / "primary", self.state.primary_certificate
-        self.primary = PostgresServer(VERSION, folder, tls=tls, port=ports["postgres-primary"])
+        self.primary = PostgresServer(VERSION, folder, tls=tls, hba=PRIMARY_HBA, port=ports["postgres-primary"])
         self.supervisor.add("postgres-primary", self.primary)
         create_demo_database(self.primary, login_password=self.state.target_password)
         self._start_standby(ports["postgres-standby"])
@@ -306,10 +320,10 @@ class Stack:
     def _start_standby(self, port: int) -> None:
         folder, tls = self.state_dir / "standby", self.state.standby_certificate
         if (folder / "complete").exists():
-            self.standby = PostgresServer(VERSION, folder, tls=tls, port=port)
+            self.standby = PostgresServer(VERSION, folder, tls=tls, hba=STANDBY_HBA, port=port)
         else:
             self._drop_unused_slots()
-            self.standby = self.primary.create_standby(folder, tls=tls, port=port)
+            self.standby = self.primary.create_standby(folder, tls=tls, hba=STANDBY_HBA, port=port)
             (folder / "complete").touch()
         self.standby.follow(self.primary)
         self.supervisor.add("postgres-standby", self.standby)
@@ -319,18 +333,11 @@ class Stack:
         with self.primary.connect() as conn:
             conn.execute("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active")
 
-    def _facts_of(self, server: PostgresServer) -> dict[str, object]:
-        client = self.state.client_certificate
-        return {
-            "host": "localhost",
-            "port": server.port,
-            "database_name": DATABASE,
-            "username": LOGIN_ROLE,
-            "password": self.state.target_password,
-            "tls_root_cert": self.state.ca_pem,
-            "tls_cert_file": client.certificate_pem,
-            "tls_key_file": client.key_pem,
-        }
+    def _start_aws(self, ports: Mapping[str, int]) -> None:
+        servers = {PRIMARY_SECRET: ports["postgres-primary"], REPLICA_SECRET: ports["postgres-standby"]}
+        secrets = {name: secret_of(port, self.state.target_password) for name, port in servers.items()}
+        self.secrets_manager = aws.SecretsManager(self.state_dir / "aws", secrets=secrets, port=ports["aws"])
+        self.supervisor.add("aws", self.secrets_manager)
 
     def _commands(self) -> dict[str, Sequence[str]]:
         gunicorn = [

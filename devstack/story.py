@@ -12,6 +12,7 @@ import psycopg
 from psycopg import errors
 
 from devstack.browser import Person, StoryError
+from devstack.recipe import LOGIN_ROLE
 from devstack.stack import Stack
 
 Step = Callable[[str], AbstractContextManager[None]]
@@ -78,13 +79,21 @@ class Story:
         admin = self.admin
         with self.step("a resource, after a connection test that passes"):
             admin.open("/resources/new")
-            fields = {name: str(facts[name]) for name in ("host", "port", "database_name", "username", "password")}
-            fields["tls_root_cert"] = facts["tls_root_cert"]
+            names = ("host", "port", "database_name", "tls_root_cert", "tls_cert_file", "tls_key_file")
+            fields = {name: str(facts[name]) for name in names}
+            fields.update(username=LOGIN_ROLE, password=self.stack.state.target_password)
             admin.fill("form#resource-form", name="smoke-production", ssl_mode="verify-full", **fields)
             self.expect(admin.path, r"/resources/\d+$")
             text = admin.fill("form[action$='/test']")
             if "failed" in text.casefold():
                 raise StoryError(f"the connection test does not pass:\n{text}")
+        with self.step("the demo's resources, whose credentials are in AWS Secrets Manager, pass theirs"):
+            for name in ("postgres-production", "postgres-read-replica"):
+                admin.open("/resources/")
+                admin.open(self.resource_path(name))
+                text = admin.fill("form[action$='/test']")
+                if "failed" in text.casefold() or "Secrets Manager" not in text:
+                    raise StoryError(f"the connection test of {name} does not pass:\n{text}")
         with self.step("an authorization, an endpoint and one with a short time to live"):
             admin.open("/authorizations/new")
             admin.fill(
@@ -260,6 +269,13 @@ class Story:
             with server.connect() as conn:
                 if conn.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [access.user]).fetchone():
                     raise StoryError(f"{access.user} is still in pg_roles")
+
+    def resource_path(self, name: str) -> str:
+        """Return the path of a resource in the list that is open."""
+        for path in self.admin.links("a[href^='/resources/']"):
+            if re.fullmatch(r"/resources/\d+", path) and self.admin.has(f"a[href='{path}']:-soup-contains('{name}')"):
+                return path
+        raise StoryError(f"{name} is not in the list of resources:\n{self.admin.text}")
 
     def expect(self, path: str, pattern: str) -> str:
         """Return the path, which must have the form of the pattern."""

@@ -60,6 +60,9 @@ def test_servers_start_again_with_their_data_and_ports(tmp_path):
                 assert conn.execute("SELECT count(*) FROM public.orders").fetchone() == (2500,)
             facts = json.loads(json.dumps(stack.seed_facts()))
             assert facts["replica"]["port"] == stack.standby.port
+            assert facts["primary"]["aws_secret_name"] == "postgres-prod-credentials"
+            assert stack.state.target_password not in json.dumps(facts)
+            assert stack.environment()["AWS_ENDPOINT_URL_SECRETS_MANAGER"] == stack.secrets_manager.url
         finally:
             stack.stop()
         assert processes_of(tmp_path) == []

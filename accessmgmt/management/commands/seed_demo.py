@@ -56,6 +56,7 @@ GROUPS = (
 )
 CONNECTION_FIELDS = (
     "host", "port", "database_name", "username", "password", "tls_root_cert", "tls_cert_file", "tls_key_file",
+    "aws_region", "aws_secret_name", "aws_access_key_id", "aws_secret_access_key",
 )  # fmt: skip
 
 
@@ -96,6 +97,7 @@ class Command(BaseCommand):
         resource = Resource.objects.filter(name=name).first() or Resource(name=name, **fields)
         for field in CONNECTION_FIELDS:
             setattr(resource, field, facts.get(field, ""))
+        resource.use_aws_secrets = facts.get("use_aws_secrets", False)
         resource.full_clean(validate_unique=False, validate_constraints=False)
         return configuration.save_resource(actor=admin, resource=resource)
 
