@@ -32,7 +32,7 @@ smoke: install ## Run the product's story end to end on throw-away servers
 	@exec $(RUN) -m devstack.smoke
 
 test: ## Run every check and every test
-	@$(PYTHON) -m devstack.install --with-chromium
+	@$(PYTHON) -m devstack.install --with-chromium --with-pgbouncer
 	@$(MAKE) check
 	@$(RUN) -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_OPTIONS)
 
