@@ -128,6 +128,7 @@ def make_request(state: str = RequestState.PENDING, **fields: Any) -> AccessRequ
     values: dict[str, Any] = {
         "user": fields.pop("user", None) or make_user(),
         "endpoint": endpoint,
+        "resource": endpoint.resource,
         "reason": "Looking into ticket 4711",
         "duration": "1h",
         "duration_seconds": 3600,

@@ -7,8 +7,13 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
+from django.core.exceptions import ValidationError
 
+from accessmgmt.domain.errors import TooManyError
 from accessmgmt.models import User
+from accessmgmt.services.sign_in import sign_in
+
+TOO_MANY = "too_many"
 
 PLACES = (
     "Africa/",
@@ -39,6 +44,18 @@ class LogInForm(AuthenticationForm):
             attrs={"autocomplete": "username", "autocapitalize": "none", "maxlength": 254}
         )
         self.fields["password"].label = "Password"
+
+    def clean(self) -> dict[str, Any]:
+        """Let the service decide; it audits every try and slows down guessing."""
+        email, password = self.cleaned_data.get("username"), self.cleaned_data.get("password")
+        if email and password and self.request is not None:
+            try:
+                self.user_cache = sign_in(self.request, email=email, password=password)
+            except TooManyError as error:
+                raise ValidationError(str(error), code=TOO_MANY) from None
+            if self.user_cache is None:
+                raise self.get_invalid_login_error()
+        return self.cleaned_data
 
 
 class ProfileForm(forms.Form):

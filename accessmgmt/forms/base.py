@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 
-from accessmgmt.domain.errors import InvalidError
+from accessmgmt.domain.errors import ConflictError, InvalidError
+
+Saved = TypeVar("Saved", bound=Model)
 
 
 class SecretInput(forms.PasswordInput):
@@ -33,6 +35,15 @@ def add_invalid(form: forms.BaseForm, error: InvalidError, *, field: str | None 
         form.add_error(field, str(error))
     for name, texts in named.items():
         form.add_error(name, texts)
+
+
+def save_or_refuse(form: forms.BaseForm, save: Callable[[], Saved]) -> Saved | None:
+    """Return what `save` returns; None after a refusal, which then stands at the top of the form."""
+    try:
+        return save()
+    except (ConflictError, InvalidError) as error:
+        form.add_error(None, str(error))
+        return None
 
 
 def check_free_name(rows: type[Model], name: str, own_pk: int | None) -> str:

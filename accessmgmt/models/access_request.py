@@ -25,12 +25,13 @@ class AccessRequestQuerySet(models.QuerySet["AccessRequest"]):
 class AccessRequest(models.Model):
     """One row is one person's request for one endpoint. Only a pending one changes.
 
-    `permissions` and `permissions_digest` are what the endpoint allowed when the request was made: the approver attests
-    that digest and `approved_seconds`, and exactly that is granted.
+    `resource`, `permissions` and `permissions_digest` are what the endpoint gave at that time. The approver
+    attests that database, that digest and `approved_seconds`, and exactly that is granted.
     """
 
     user = models.ForeignKey("User", on_delete=models.PROTECT, related_name="access_requests")
     endpoint = models.ForeignKey("Endpoint", on_delete=models.PROTECT, related_name="access_requests")
+    resource = models.ForeignKey("Resource", on_delete=models.PROTECT, related_name="access_requests")
     reason = models.TextField()
     duration = models.CharField(max_length=20)
     duration_seconds = models.PositiveIntegerField()

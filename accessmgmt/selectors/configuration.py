@@ -14,6 +14,7 @@ from accessmgmt.domain.certificates import BLOCK, CertificateFacts, read_certifi
 from accessmgmt.domain.errors import InvalidError
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.states import LIVE_GRANT_STATES
+from accessmgmt.domain.targets import SslMode
 from accessmgmt.domain.ttl import ttl_in_words
 from accessmgmt.models import Authorization, Endpoint, Grant, Group, GroupEndpoint, GroupMember, Resource, User
 
@@ -79,7 +80,7 @@ def resources_for_list(*, search: str = "", ssl_mode: str = "", kind: str = "", 
             | Q(database_name__icontains=search)
             | Q(description__icontains=search)
         )
-    if ssl_mode:
+    if ssl_mode == "none" or ssl_mode in set(SslMode):
         rows = rows.filter(ssl_mode="" if ssl_mode == "none" else ssl_mode)
     if kind in {"primary", "standby"}:
         rows = rows.filter(primary__isnull=kind == "primary")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from django.db import IntegrityError, models, transaction
+from django.db.models import Q
 from django.db.models.deletion import ProtectedError, RestrictedError
 
 from accessmgmt.domain.emails import normalise_email
@@ -16,6 +17,7 @@ from accessmgmt.models import (
     Authorization,
     Endpoint,
     EndpointApprover,
+    Grant,
     Group,
     GroupEndpoint,
     GroupMember,
@@ -26,6 +28,7 @@ from accessmgmt.models.fields import EncryptedTextField
 from accessmgmt.services import audit
 
 UNIQUE_VIOLATION = "23505"
+SERVER_FIELDS = ("host", "port", "database_name", "primary_id", "use_aws_secrets", "aws_region", "aws_secret_name")
 Described = TypeVar("Described", Resource, Authorization, Endpoint, Group)
 
 
@@ -36,7 +39,22 @@ def _require_admin(actor: User) -> None:
 
 @transaction.atomic
 def save_resource(*, actor: User, resource: Resource) -> Resource:
-    """Store a new or changed resource. Its fields were checked by the caller (full_clean)."""
+    """Store a new or changed resource. Its fields were checked by the caller (full_clean).
+
+    Raises ConflictError when it would point to another server while logins live on the present one: their ending would
+    be looked for in the wrong place.
+    """
+    _require_admin(actor)
+    if resource.pk:
+        before = Resource.objects.select_for_update().get(pk=resource.pk)
+        moved = [field for field in SERVER_FIELDS if getattr(before, field) != getattr(resource, field)]
+        live = Grant.objects.live().filter(Q(resource=resource) | Q(resource__primary=resource)).count()
+        if moved and live:
+            raise ConflictError(
+                f"“{before.name}” cannot be moved to another server now.",
+                why=f"Live grants on the present one: {live}. What would change: {', '.join(moved)}.",
+                todo="End those grants first, or describe the other server as a resource of its own.",
+            )
     return _save(actor, resource)
 
 

@@ -39,6 +39,7 @@ def request_access(*, actor: User, endpoint: Endpoint, reason: str, duration: st
             request = AccessRequest.objects.create(
                 user=actor,
                 endpoint=endpoint,
+                resource=endpoint.resource,
                 reason=reason,
                 duration=duration.strip(),
                 duration_seconds=seconds,
@@ -71,6 +72,12 @@ def approve_request(*, actor: User, request: AccessRequest, duration: str = "", 
     for one's own request), ConflictError when it is decided already, InvalidError for the field `duration`.
     """
     row = _locked_for_decision(actor, request)
+    if row.resource_id != row.endpoint.resource_id:
+        raise ConflictError(
+            f"{row.endpoint.name} is on another database now than when this was asked for.",
+            why=f"It was asked for on {row.resource.name}.",
+            todo="Deny this request; it has to be made again.",
+        )
     seconds = row.duration_seconds
     if duration.strip():
         seconds = _checked_duration(duration, row.duration_seconds)
@@ -143,9 +150,11 @@ def _checked_duration(text: str, most_seconds: int) -> int:
 def _locked_pending(request: AccessRequest) -> AccessRequest:
     row = (
         AccessRequest.objects.select_for_update(of=("self",))
-        .select_related("endpoint", "endpoint__resource", "user", "decided_by")
+        .select_related("endpoint", "endpoint__resource", "resource", "user", "decided_by")
         .get(pk=request.pk)
     )
+    if row.state == RequestState.PENDING and row.lapses_at <= timezone.now():
+        raise ConflictError("This request has lapsed.", why="Nobody decided in time.", todo="It has to be made again.")
     if row.state != RequestState.PENDING:
         by = f" by {row.decided_by}" if row.decided_by and row.state != RequestState.CANCELLED else ""
         raise ConflictError(f"This request was already {row.state}{by}.", todo="Nothing is left to do here.")

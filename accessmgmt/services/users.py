@@ -49,7 +49,8 @@ def change_user(*, actor: User, user: User, name: str, role: str, is_active: boo
     row.save(update_fields=["name", "role", "is_active"])
     audit.record(actor, "user.updated", row, before=before, after={"name": name, "role": role, "is_active": is_active})
     if before["is_active"] and not is_active:
-        for grant_id in Grant.objects.held().filter(user=row).values_list("pk", flat=True):
+        # Locked first: the sweep may be ending some of them at this very moment.
+        for grant_id in Grant.objects.held().filter(user=row).select_for_update().values_list("pk", flat=True):
             begin_end(actor=actor, grant_id=grant_id, reason=EndReason.REVOKED, action="grant.revoked")
     return row
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import messages
 from django.contrib.auth import login, logout, update_session_auth_hash
 from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import NON_FIELD_ERRORS
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render, resolve_url
@@ -17,8 +18,9 @@ from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
 
 from accessmgmt.domain.errors import InvalidError
-from accessmgmt.forms.account import LogInForm, OwnPasswordForm, ProfileForm
+from accessmgmt.forms.account import TOO_MANY, LogInForm, OwnPasswordForm, ProfileForm
 from accessmgmt.forms.base import add_invalid
+from accessmgmt.models import User
 from accessmgmt.services import audit
 from accessmgmt.services.users import change_profile
 from accessmgmt.views.permissions import UserRequest
@@ -45,7 +47,7 @@ def log_in(request: VisitorRequest) -> HttpResponse:
     if form.is_valid():
         login(request, form.get_user())
         return redirect(after)
-    status = 422 if form.is_bound else 200
+    status = 429 if form.has_error(NON_FIELD_ERRORS, TOO_MANY) else 422 if form.is_bound else 200
     return render(request, "account/log_in.html", {"form": form, "next": after}, status=status)
 
 
@@ -68,6 +70,8 @@ def _safe_next(request: HttpRequest) -> str:
 @require_POST
 def log_out(request: HttpRequest) -> HttpResponse:
     """End the session."""
+    if isinstance(request.user, User):
+        audit.record(request.user, "user.logged_out", request.user)
     logout(request)
     return redirect("accessmgmt:login")
 

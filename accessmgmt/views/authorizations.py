@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from accessmgmt.domain.permissions import ALL, ELEVATED
 from accessmgmt.forms.authorizations import AuthorizationForm
+from accessmgmt.forms.base import save_or_refuse
 from accessmgmt.models import Authorization
 from accessmgmt.selectors.configuration import (
     affected_by_authorization,
@@ -66,9 +67,10 @@ def _edit(request: UserRequest, authorization: Authorization | None) -> HttpResp
     if request.method == "POST":
         form = AuthorizationForm(request.POST, instance=authorization)
         if form.is_valid():
-            saved = save_authorization(actor=request.user, authorization=form.instance)
-            messages.success(request, f"“{saved}” is saved.")
-            return redirect("accessmgmt:authorization-detail", pk=saved.pk)
+            saved = save_or_refuse(form, lambda: save_authorization(actor=request.user, authorization=form.instance))
+            if saved is not None:
+                messages.success(request, f"“{saved}” is saved.")
+                return redirect("accessmgmt:authorization-detail", pk=saved.pk)
         status = 422
     else:
         form = AuthorizationForm(instance=authorization)

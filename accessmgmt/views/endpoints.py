@@ -7,6 +7,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
+from accessmgmt.forms.base import save_or_refuse
 from accessmgmt.forms.endpoints import EndpointForm
 from accessmgmt.models import Authorization, Endpoint, Resource
 from accessmgmt.selectors.configuration import (
@@ -92,9 +93,13 @@ def _edit(request: UserRequest, endpoint: Endpoint | None) -> HttpResponse:
     if request.method == "POST":
         form = EndpointForm(request.POST, instance=endpoint)
         if form.is_valid():
-            saved = save_endpoint(actor=request.user, endpoint=form.instance, approvers=form.cleaned_data["approvers"])
-            messages.success(request, f"“{saved}” is saved.")
-            return redirect("accessmgmt:endpoint-detail", pk=saved.pk)
+            approvers = form.cleaned_data["approvers"]
+            saved = save_or_refuse(
+                form, lambda: save_endpoint(actor=request.user, endpoint=form.instance, approvers=approvers)
+            )
+            if saved is not None:
+                messages.success(request, f"“{saved}” is saved.")
+                return redirect("accessmgmt:endpoint-detail", pk=saved.pk)
         status = 422
     else:
         chosen = {name: request.GET[name] for name in ("resource", "authorization") if clean_pk(request.GET.get(name))}

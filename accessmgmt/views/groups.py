@@ -8,6 +8,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accessmgmt.domain.errors import InvalidError
+from accessmgmt.forms.base import save_or_refuse
 from accessmgmt.forms.groups import GroupForm, MembersForm, WireForm
 from accessmgmt.models import Endpoint, Group
 from accessmgmt.selectors.configuration import (
@@ -65,9 +66,10 @@ def _edit(request: UserRequest, group: Group | None) -> HttpResponse:
     form = GroupForm(request.POST or None, instance=group)
     if request.method == "POST":
         if form.is_valid():
-            saved = configuration.save_group(actor=request.user, group=form.instance)
-            messages.success(request, f"“{saved}” is saved.")
-            return redirect("accessmgmt:group-detail", pk=saved.pk)
+            saved = save_or_refuse(form, lambda: configuration.save_group(actor=request.user, group=form.instance))
+            if saved is not None:
+                messages.success(request, f"“{saved}” is saved.")
+                return redirect("accessmgmt:group-detail", pk=saved.pk)
         status = 422
     return render(request, "groups/form.html", {"form": form, "group": group, "name": name}, status=status)
 

@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accessmgmt.domain.targets import Rung
+from accessmgmt.forms.base import save_or_refuse
 from accessmgmt.forms.resources import CERTIFICATE_FIELDS, SSL_CHOICES, ResourceForm
 from accessmgmt.models import Resource
 from accessmgmt.selectors.configuration import (
@@ -84,10 +85,12 @@ def _edit(request: UserRequest, resource: Resource | None) -> HttpResponse:
             initial["use_aws_secrets"] = request.GET.get("use_aws_secrets", "")
         return _form_page(request, ResourceForm(instance=resource, initial=initial))
     form = ResourceForm(request.POST, request.FILES, instance=resource)
-    if not form.is_valid():
+    saved = None
+    if form.is_valid():
+        saved = save_or_refuse(form, lambda: configuration.save_resource(actor=request.user, resource=form.instance))
+    if saved is None:
         form.ask_secrets_again()
         return _form_page(request, form, status=422)
-    saved = configuration.save_resource(actor=request.user, resource=form.instance)
     messages.success(request, f"“{saved}” is saved.")
     return redirect("accessmgmt:resource-detail", pk=saved.pk)
 

@@ -103,3 +103,23 @@ def test_a_name_is_taken_whatever_its_case(dave: User) -> None:
     with pytest.raises(ConflictError, match="already"):
         configuration.save_group(actor=dave, group=Group(name="analysts"))
     assert [group.pk for group in Group.objects.all()] == [taken.pk]
+
+
+def test_a_resource_is_not_moved_while_logins_live_there(dave: User) -> None:
+    grant = factories.make_grant("active")
+    resource = grant.resource
+    resource.host = "elsewhere.example.invalid"
+    with pytest.raises(ConflictError, match="moved"):
+        configuration.save_resource(actor=dave, resource=resource)
+    resource.refresh_from_db()
+    resource.description = "still the same server"
+    configuration.save_resource(actor=dave, resource=resource)
+
+
+def test_suspending_survives_a_grant_that_ends_at_the_same_moment(dave: User) -> None:
+    ending = factories.make_grant("ending")
+    active = factories.make_grant("active", user=ending.user)
+    change_user(actor=dave, user=ending.user, name="", role="member", is_active=False)
+    active.refresh_from_db()
+    assert active.state == "ending"
+    assert not User.objects.get(pk=ending.user.pk).is_active

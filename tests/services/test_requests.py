@@ -126,3 +126,21 @@ def test_a_suspended_persons_request_is_not_approved(carol: User, bob: User, end
     User.objects.filter(pk=carol.pk).update(is_active=False)
     with pytest.raises(ConflictError):
         approve_request(actor=bob, request=request)
+
+
+@pytest.mark.django_db
+def test_an_endpoint_that_was_moved_is_not_approved(carol: User, bob: User, endpoint: Endpoint) -> None:
+    request = ask(carol, endpoint)
+    endpoint.resource = factories.make_resource()
+    endpoint.save(update_fields=["resource"])
+    with pytest.raises(ConflictError, match="another database"):
+        approve_request(actor=bob, request=request)
+    assert not Grant.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_request_lapses_even_before_the_sweep(carol: User, bob: User, endpoint: Endpoint) -> None:
+    request = ask(carol, endpoint)
+    AccessRequest.objects.filter(pk=request.pk).update(lapses_at=timezone.now() - timedelta(seconds=1))
+    with pytest.raises(ConflictError, match="lapsed"):
+        approve_request(actor=bob, request=request)
