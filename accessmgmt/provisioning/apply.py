@@ -16,6 +16,7 @@ from accessmgmt.provisioning.execute import MOST_ATTEMPTS, Interrupted, Repeat, 
 from accessmgmt.provisioning.inspect import Found, Scope, inspect_target, scope_of
 from accessmgmt.provisioning.login import Login, ensure_login
 from accessmgmt.provisioning.plan import CapabilityPlan
+from accessmgmt.provisioning.remembered import forget, recall, remember
 from accessmgmt.provisioning.standby import wait_for_replay
 from accessmgmt.provisioning.statements import READ_LSN
 from accessmgmt.provisioning.steps import Steps
@@ -34,7 +35,9 @@ def apply_grant(
     """Give one person's login role exactly what the order says, and verify it as that role.
 
     Every step reads before it writes: run it again from the top after any failure. A login role that exists keeps its
-    own end. `on_progress` is called between chunks of long work, and the budget starts anew there.
+    own end. A capability role that this process compared in full less than a minute ago, in a database whose catalog
+    has not changed since, is not compared again (see remembered.py); the login is always verified by itself.
+    `on_progress` is called between chunks of long work, and the budget starts anew there.
 
     Raises TargetUnavailable (try again) or TargetRefused (a person has to act; call end_grant to clean up).
     """
@@ -66,9 +69,12 @@ def _apply(target: Target, order: GrantOrder, budget: Budget) -> ApplyReceipt:
     with steps.measured("total"), admin_session(writable, budget) as session:
         scope = scope_of(order, session.server_version)
         with steps.measured("inspect"):
-            found = inspect_target(session, order, scope)
+            known = recall(session, order, scope)
+            found = known[0] if known else inspect_target(session, order, scope)
         with steps.measured("capability"):
-            found, plan = session.repeat(lambda: ensure_capability(session, order, scope, found))
+            found, plan = known or session.repeat(lambda: ensure_capability(session, order, scope, found))
+            if known is None:
+                remember(session, scope, found)
         with steps.measured("login"):
             login = session.repeat(
                 lambda: ensure_login(session, order, scope, found.facts, connection_limit=target.max_connections)
@@ -99,6 +105,7 @@ def _verify(
     seen = read_what_it_may(as_login, session, order, scope, found.scope, login.oid)
     if not _missing(seen, plan):
         return seen, found, plan
+    forget(session, scope)
     found, plan = ensure_capability(session, order, scope, inspect_target(session, order, scope))
     if target.primary is not None:
         _wait_on_standby(target, _position(session), session.budget)

@@ -12,7 +12,7 @@ from datetime import datetime
 from accessmgmt.domain.permissions import EVERYTHING, PermissionSet
 from accessmgmt.domain.targets import MOST_LISTED_TABLES, GrantOrder
 from accessmgmt.provisioning.execute import Row, Session
-from accessmgmt.provisioning.statements import DRIFT, FACTS, PRIVILEGE_LETTERS
+from accessmgmt.provisioning.statements import DRIFT, FACTS, FINGERPRINT, PRIVILEGE_LETTERS
 
 DRIFT_KINDS = frozenset({"relation", "sequence", "schema", "database", "default"})
 
@@ -71,12 +71,13 @@ class ScopeFound:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """All that apply needs to know before it decides."""
+    """All that apply needs to know before it decides. `fingerprint` is the catalog's, read before all the rest."""
 
     facts: Facts
     drift: tuple[Drift, ...]
     scope: ScopeFound
     unmatched: tuple[str, ...]
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +126,26 @@ def as_regex(name: str) -> str | None:
 
 def inspect_target(session: Session, order: GrantOrder, scope: Scope) -> Found:
     """Read everything in one round trip."""
-    facts_rows, drift_rows = session.ask_prepared(
+    fingerprint_rows, facts_rows, drift_rows = session.ask_prepared(
         [
+            (FINGERPRINT, {}),
             (FACTS, {"role": order.role_name, "capability": scope.capability}),
             (DRIFT, scope.values),
         ]
     )
-    return _found(facts_rows, drift_rows)
+    return _found(facts_rows, drift_rows, _fingerprint(fingerprint_rows[0]))
+
+
+def read_facts(session: Session, order: GrantOrder, scope: Scope) -> tuple[Facts, str]:
+    """Read the two roles and the catalog's fingerprint, which says whether a comparison would find anything new."""
+    fingerprint_rows, facts_rows = session.ask_prepared(
+        [(FINGERPRINT, {}), (FACTS, {"role": order.role_name, "capability": scope.capability})]
+    )
+    return _facts(facts_rows[0], time.monotonic()), _fingerprint(fingerprint_rows[0])
+
+
+def _fingerprint(row: Row) -> str:
+    return f"{row['relations']} {row['ages'] - row['relations'] * row['now']} {row['others']}"
 
 
 def inspect_sets(session: Session, scopes: Sequence[Scope]) -> list[Found]:
@@ -146,12 +160,13 @@ def inspect_sets(session: Session, scopes: Sequence[Scope]) -> list[Found]:
     return [_found(*answers[i : i + 2]) for i in range(0, len(answers), 2)]
 
 
-def _found(facts_rows: list[Row], drift_rows: list[Row]) -> Found:
+def _found(facts_rows: list[Row], drift_rows: list[Row], fingerprint: str = "") -> Found:
     return Found(
         facts=_facts(facts_rows[0], time.monotonic()),
         drift=tuple(_drift(row) for row in drift_rows if row["kind"] in DRIFT_KINDS),
         scope=_scope_found({row["kind"]: row for row in drift_rows}),
         unmatched=tuple(row["name"] for row in drift_rows if row["kind"] == "unmatched"),
+        fingerprint=fingerprint,
     )
 
 

@@ -92,15 +92,18 @@ class Prepared:
         numbered = self.text
         for number, parameter in enumerate(self.types, start=1):
             numbered = numbered.replace(f"%({parameter})s", f"${number}")
-        head = sql.SQL("PREPARE {} ({}) AS ").format(sql.Identifier(self.name), trusted(", ".join(self.types.values())))
+        types = f"({', '.join(self.types.values())})" if self.types else ""
+        head = sql.SQL("PREPARE {} {} AS ").format(sql.Identifier(self.name), trusted(types))
         return Statement(f"prepare to {self.description}", head + trusted(numbered))
 
     def execute(self, values: Mapping[str, object]) -> Statement:
         """Run it with these values."""
         listed = sql.SQL(", ").join(sql.Literal(values[parameter]) for parameter in self.types)
-        return Statement(self.description, sql.SQL("EXECUTE {} ({})").format(sql.Identifier(self.name), listed))
+        given = sql.SQL("({})").format(listed) if self.types else sql.SQL("")
+        return Statement(self.description, sql.SQL("EXECUTE {} {}").format(sql.Identifier(self.name), given))
 
 
+FINGERPRINT = Prepared("jit_fingerprint", "read the catalog's fingerprint", load_text("fingerprint"), {})
 FACTS = Prepared("jit_facts", "read the two roles", load_text("facts"), {"role": "text", "capability": "text"})
 DRIFT = Prepared(
     "jit_drift",
