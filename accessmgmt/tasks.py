@@ -42,7 +42,8 @@ def sweep() -> None:
 @shared_task(name="accessmgmt.tasks.seal_audit")
 def seal_audit() -> None:
     """Seal new audit events into the hash chain."""
-    audit.seal_events()
+    if audit.seal_events():
+        logger.info("audit head %d:%s", *audit.chain_head())
 
 
 @shared_task(name="accessmgmt.tasks.lapse_requests")

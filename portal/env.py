@@ -12,6 +12,7 @@ env = environ.Env()
 
 DEBUG: bool = env.bool("PORTAL_DEBUG", default=False)
 SECRET_KEY: str = env.str("PORTAL_SECRET_KEY")
+AUDIT_KEY: str = env.str("PORTAL_AUDIT_KEY", default=f"audit:{SECRET_KEY}")
 ENCRYPTION_KEYS: list[str] = env.list("PORTAL_ENCRYPTION_KEYS")
 INSTALLATION_ID: str = env.str("PORTAL_INSTALLATION_ID")
 ALLOWED_HOSTS: list[str] = env.list("PORTAL_ALLOWED_HOSTS", default=["localhost", "127.0.0.1"])

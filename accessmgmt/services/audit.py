@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
+import hmac
 import json
 from collections.abc import Sequence
 from typing import Any
 
+from django.conf import settings
 from django.db import connection, models, transaction
 from django.utils import timezone
 
@@ -52,7 +53,10 @@ def _object_name(subject: models.Model) -> str:
 
 
 def event_hash(event: AuditEvent, previous_hash: str) -> str:
-    """Return the sha256 that seals an event to the seal before it, 64 hexadecimal digits."""
+    """Return the HMAC-SHA256 that seals an event to the seal before it, 64 hexadecimal digits.
+
+    The key is not in the database: who can write there still cannot make a chain that holds.
+    """
     document = {
         "id": event.pk,
         "at": event.at.isoformat(),
@@ -65,7 +69,14 @@ def event_hash(event: AuditEvent, previous_hash: str) -> str:
         "details": event.details,
         "previous_hash": previous_hash,
     }
-    return hashlib.sha256(json.dumps(document, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    text = json.dumps(document, sort_keys=True, ensure_ascii=False)
+    return hmac.new(settings.PORTAL_AUDIT_KEY.encode(), text.encode(), "sha256").hexdigest()
+
+
+def chain_head() -> tuple[int, str]:
+    """Return the sequence number and hash of the newest seal: noted elsewhere, it proves that none was cut off."""
+    last = AuditSeal.objects.order_by("-sequence").first()
+    return (last.sequence, last.hash) if last else (0, GENESIS)
 
 
 @transaction.atomic
@@ -79,8 +90,7 @@ def seal_events() -> int:
         row = cursor.fetchone()
     if not row or not row[0]:
         return 0
-    last = AuditSeal.objects.order_by("-sequence").first()
-    sequence, previous = (last.sequence, last.hash) if last else (0, GENESIS)
+    sequence, previous = chain_head()
     seals = []
     for event in AuditEvent.objects.filter(seal__isnull=True).order_by("id")[:BATCH]:
         sequence += 1
