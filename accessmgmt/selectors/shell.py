@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from accessmgmt.models import Grant, User
+from typing import Any
+
+from accessmgmt.models import Grant, Installation, User
 from accessmgmt.selectors.access import requests_to_decide
 
 
-def shell_counts(user: User) -> dict[str, int]:
-    """Return what the navigation shows beside its entries: requests to decide, and overdue endings for admins."""
+def shell_counts(user: User) -> dict[str, Any]:
+    """Return what every page shows: requests to decide, overdue endings for auditors, whether the portal observes."""
     return {
         "requests_to_decide": requests_to_decide(user).count(),
+        "observing": Installation.objects.filter(observing_since__isnull=False).first(),
         "overdue": Grant.objects.overdue().count() if user.is_auditor else 0,
     }

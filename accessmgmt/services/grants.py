@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import uuid
 from datetime import timedelta
+from math import ceil
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -12,15 +13,16 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from accessmgmt import outbox
-from accessmgmt.domain.errors import ConflictError, ForbiddenError
+from accessmgmt.domain.errors import ConflictError, ForbiddenError, TooManyError
 from accessmgmt.domain.names import new_login_role_name
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.states import EndReason, GrantState
+from accessmgmt.domain.ttl import ttl_in_words
 from accessmgmt.models import AccessRequest, Endpoint, Grant, User
 from accessmgmt.models.grant import HELD_STATES
 from accessmgmt.outbox import Task
 from accessmgmt.selectors.access import may_activate
-from accessmgmt.services import audit
+from accessmgmt.services import audit, installation
 
 PASSWORD_BYTES = 24
 SWEEP_AFTER_SECONDS = 2
@@ -60,8 +62,16 @@ def queue_grant(
 ) -> Grant:
     """Store a queued grant with its role's name and password, inside the caller's transaction, and wake a worker.
 
-    Intent before effect: the name is committed here, before any role exists (promise 2).
+    Intent before effect: the name is committed here, before any role exists (promise 2). Raises ConflictError when a
+    grant is held already or the portal only observes, TooManyError when the person had too many there lately.
     """
+    if installation.is_observing():
+        raise ConflictError(
+            "The portal only observes at the moment, and gives no access.",
+            why="Its own database was restored or moved.",
+            todo="Ask an admin to confirm on the page “Installation”.",
+        )
+    _check_rate(user, endpoint)
     # The lock orders this against a suspension: either it sees this grant and ends it, or this sees the suspension.
     if not User.objects.select_for_update().get(pk=user.pk).is_active:
         raise ForbiddenError(f"The account of {user.email} is suspended.", todo="Ask an admin.")
@@ -97,6 +107,22 @@ def queue_grant(
     )
     outbox.wake(Task.APPLY_GRANT, grant.pk)
     return grant
+
+
+def _check_rate(user: User, endpoint: Endpoint) -> None:
+    """Raise TooManyError when the person was given this endpoint too often lately. The grants table is the counter."""
+    most, seconds = settings.PORTAL_GRANTS_A_PERSON_AND_ENDPOINT, settings.PORTAL_GRANTS_WINDOW_SECONDS
+    since = Now() - timedelta(seconds=seconds)
+    recent = Grant.objects.filter(user=user, endpoint=endpoint, queued_at__gt=since).order_by("-queued_at")
+    queued_at = list(recent.values_list("queued_at", flat=True)[:most])
+    if len(queued_at) < most:
+        return
+    wait = max(1, ceil((queued_at[-1] + timedelta(seconds=seconds) - timezone.now()).total_seconds()))
+    raise TooManyError(
+        f"{user.email} had access to {endpoint.name} {most} times within {ttl_in_words(seconds)}.",
+        why="More often than that is a script or a mistake; each time makes a login on the server.",
+        todo=f"Use the access that is active, or try again in {ttl_in_words(wait)}.",
+    )
 
 
 def release_grant(*, actor: User, grant: Grant) -> Grant:

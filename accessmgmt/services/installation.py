@@ -16,32 +16,32 @@ CONFIRMATION = "resume"
 LOOK_FOR_ORPHANS_SECONDS = 15.0
 CONFIRMED = "installation.confirmed"
 IDENTITY = (
-    "SELECT system_identifier::text FROM pg_control_system()",
-    "SELECT oid::text FROM pg_database WHERE datname = current_database()",
+    "(SELECT system_identifier::text FROM pg_control_system())",
+    "(SELECT oid::text FROM pg_database WHERE datname = current_database())",
     # The timeline: a recovery to an earlier moment begins a new one. So does a failover.
-    "SELECT substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)",
+    "substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)",
 )
 _looked_at = [float("-inf")]
 
 
 def database_identity() -> str:
     """Return which database this is: its cluster, its OID and its timeline, each "" where it cannot be read."""
-    return "/".join(_ask(question) for question in IDENTITY)
+    return "/".join(_ask(*IDENTITY) or [(_ask(question) or [""])[0] for question in IDENTITY])
 
 
-def _ask(question: str) -> str:
+def _ask(*questions: str) -> list[str]:
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(question)
-            row = cursor.fetchone()
+            cursor.execute("SELECT " + ", ".join(questions))
+            return [str(value) for value in cursor.fetchone() or ()]
     except DatabaseError:
-        return ""
-    return str(row[0]) if row else ""
+        return []
 
 
 def is_observing() -> bool:
     """Say whether the portal only observes: it applies, ends and repairs nothing until an admin confirms."""
-    return Installation.objects.filter(observing_since__isnull=False).exists()
+    row = Installation.objects.first()
+    return row is not None and (row.observing_since is not None or row.database_identity != database_identity())
 
 
 def check_identity() -> bool:

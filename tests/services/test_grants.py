@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
 from django.utils import timezone
 
-from accessmgmt.domain.errors import AccessError, ConflictError, ForbiddenError
+from accessmgmt.domain.errors import AccessError, ConflictError, ForbiddenError, TooManyError
 from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.models import AuditEvent, Endpoint, Grant, User
 from accessmgmt.services.grants import activate_endpoint, release_grant, reveal_password, revoke_grant
+from accessmgmt.services.requests import approve_request
 from tests import factories
 
 
@@ -139,3 +141,42 @@ def test_no_password_unless_active(alice: User, state: str) -> None:
     grant = factories.make_grant(state, user=alice)
     with pytest.raises(ConflictError):
         reveal_password(actor=alice, grant=grant)
+
+
+@pytest.mark.django_db
+def test_a_suspension_that_came_in_between_is_seen(alice: User, endpoint: Endpoint) -> None:
+    User.objects.filter(pk=alice.pk).update(is_active=False)
+    assert alice.is_active, "the request still holds the old copy"
+    with pytest.raises(ForbiddenError, match="suspended"):
+        activate_endpoint(actor=alice, endpoint=endpoint)
+
+
+@pytest.mark.django_db
+def test_one_person_gets_one_endpoint_ten_times_in_ten_minutes(alice: User, endpoint: Endpoint) -> None:
+    elsewhere = factories.make_endpoint()
+    factories.make_group(members=[alice], endpoints=[elsewhere])
+    for _ in range(10):
+        factories.make_grant("ended", user=alice, endpoint=endpoint)
+    with pytest.raises(TooManyError) as refusal:
+        activate_endpoint(actor=alice, endpoint=endpoint)
+    assert refusal.value.status_code == 429
+    assert "10 times within 10 minutes" in refusal.value.what
+    activate_endpoint(actor=alice, endpoint=elsewhere)
+    oldest = Grant.objects.filter(endpoint=endpoint).order_by("queued_at")[0]
+    Grant.objects.filter(pk=oldest.pk).update(queued_at=timezone.now() - timedelta(seconds=601))
+    activate_endpoint(actor=alice, endpoint=endpoint)
+
+
+@pytest.mark.django_db
+def test_the_limit_holds_for_approvals_and_is_a_setting(alice: User, bob: User, settings: Any) -> None:
+    endpoint = factories.make_endpoint(is_requestable=True, approvers=[bob.email])
+    settings.PORTAL_GRANTS_A_PERSON_AND_ENDPOINT = 2
+    for _ in range(2):
+        factories.make_grant("ended", user=alice, endpoint=endpoint)
+    request = factories.make_request(user=alice, endpoint=endpoint)
+    with pytest.raises(TooManyError):
+        approve_request(actor=bob, request=request)
+    request.refresh_from_db()
+    assert request.state == "pending"
+    settings.PORTAL_GRANTS_A_PERSON_AND_ENDPOINT = 3
+    assert approve_request(actor=bob, request=request).state == "approved"

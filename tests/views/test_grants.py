@@ -229,11 +229,11 @@ class TestList:
         client = client_for(dave)
         make_grant()
         client.get("/grants/")
-        with django_assert_num_queries(7):
+        with django_assert_num_queries(8):
             client.get("/grants/")
         for _ in range(55):
             make_grant()
-        with django_assert_num_queries(7):
+        with django_assert_num_queries(8):
             text = client.get("/grants/").content.decode()
         assert text.count("<tr id=") == 50
         assert "?page=2" in text
