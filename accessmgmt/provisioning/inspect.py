@@ -157,7 +157,7 @@ def inspect_sets(session: Session, scopes: Sequence[Scope]) -> list[Found]:
     ]
     # The first two plan the queries on a connection that does not know them yet.
     answers = [answer for part in (questions[:2], questions[2:]) if part for answer in session.ask_prepared(part)]
-    return [_found(*answers[i : i + 2]) for i in range(0, len(answers), 2)]
+    return [_found(answers[i], answers[i + 1]) for i in range(0, len(answers), 2)]
 
 
 def _found(facts_rows: list[Row], drift_rows: list[Row], fingerprint: str = "") -> Found:
