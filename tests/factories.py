@@ -155,7 +155,7 @@ APPLY_RECEIPT = {
     "table_count": 2,
     "unmatched": [],
     "public_extras": 0,
-    "steps_ms": {"inspect": 2.1, "login role": 6.4, "verify": 11.0},
+    "steps_ms": [["inspect", 2.1], ["login role", 6.4], ["verify", 11.0], ["total", 19.6]],
     "verified_at": "2030-01-01T00:00:00+00:00",
 }
 END_RECEIPT = {
@@ -165,6 +165,6 @@ END_RECEIPT = {
     "sessions": [{"server": "primary", "pid": 4711, "application_name": "psql", "started_at": None}],
     "reassigned": [],
     "notes": [],
-    "steps_ms": {"fence": 2.0, "terminate": 95.0, "drop": 1.5},
+    "steps_ms": [["fence", 2.0], ["terminate", 95.0], ["drop", 1.5]],
     "verified_at": "2030-01-01T00:00:00+00:00",
 }

@@ -115,7 +115,7 @@ class ApplyReceipt:
             "table_count": self.table_count,
             "unmatched": list(self.unmatched),
             "public_extras": self.public_extras,
-            "steps_ms": self.steps_ms,
+            "steps_ms": [[step, took] for step, took in self.steps_ms.items()],
             "verified_at": self.verified_at.isoformat(),
         }
 
@@ -168,7 +168,7 @@ class EndReceipt:
             ],
             "reassigned": list(self.reassigned),
             "notes": list(self.notes),
-            "steps_ms": self.steps_ms,
+            "steps_ms": [[step, took] for step, took in self.steps_ms.items()],
             "verified_at": self.verified_at.isoformat(),
         }
 

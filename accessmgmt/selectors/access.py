@@ -80,15 +80,15 @@ def requests_to_decide(user: User) -> QuerySet[AccessRequest]:
 
 
 def requests_decided(user: User) -> QuerySet[AccessRequest]:
-    """Requests that are over, that the person made or might decide, newest first."""
-    return _decidable(user).decided().order_by("-decided_at")
+    """Requests that are over, newest first: those the person made or might decide, all of them for auditors."""
+    return _decidable(user, reads_all=user.is_auditor).decided().order_by("-decided_at")
 
 
-def _decidable(user: User) -> AccessRequestQuerySet:
+def _decidable(user: User, *, reads_all: bool = False) -> AccessRequestQuerySet:
     rows: AccessRequestQuerySet = AccessRequest.objects.select_related(
         "user", "endpoint", "endpoint__resource", "endpoint__authorization", "decided_by"
     )
-    if user.is_admin:
+    if user.is_admin or reads_all:
         return rows
     approver = EndpointApprover.objects.filter(endpoint=OuterRef("endpoint"), email=user.email)
     return rows.filter(Q(Exists(approver)) | Q(user=user))

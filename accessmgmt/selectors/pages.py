@@ -150,7 +150,7 @@ def _middle(grant: Grant) -> list[Moment]:
     receipt: dict[str, Any] = grant.apply_receipt or {}
     moments = []
     if grant.active_at:
-        took = sum(receipt.get("steps_ms", {}).values())
+        took = sum(took for step, took in receipt.get("steps_ms", []) if step != "total")
         moments.append(Moment("Login created", grant.active_at, f"in {took:.0f} ms", tone="green", icon="user-plus"))
     if receipt:
         moments.append(

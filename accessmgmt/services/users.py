@@ -67,6 +67,15 @@ def change_profile(*, actor: User, name: str, time_zone: str) -> User:
     return actor
 
 
+@transaction.atomic
+def change_password(*, actor: User, password: str) -> User:
+    """Change one's own password, which the form has checked; the portal's other sessions of the person end."""
+    actor.set_password(password)
+    actor.save(update_fields=["password"])
+    audit.record(actor, "user.password_changed", actor)
+    return actor
+
+
 def _require_admin(actor: User | None) -> None:
     if actor is not None and not actor.is_admin:
         raise ForbiddenError("Only an admin changes accounts.", todo="Ask an admin.")

@@ -6,7 +6,6 @@ from django.contrib import messages
 from django.contrib.auth import login, logout, update_session_auth_hash
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import NON_FIELD_ERRORS
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render, resolve_url
 from django.urls import reverse
@@ -22,7 +21,7 @@ from accessmgmt.forms.account import TOO_MANY, LogInForm, OwnPasswordForm, Profi
 from accessmgmt.forms.base import add_invalid
 from accessmgmt.models import User
 from accessmgmt.services import audit
-from accessmgmt.services.users import change_profile
+from accessmgmt.services.users import change_password, change_profile
 from accessmgmt.views.permissions import UserRequest
 
 
@@ -91,7 +90,8 @@ def profile(request: UserRequest) -> HttpResponse:
         messages.success(request, "Your profile is saved.")
         return redirect("accessmgmt:profile")
     if is_password and password_form.is_valid():
-        _save_password(request, password_form)
+        user = change_password(actor=user, password=password_form.cleaned_data["new_password1"])
+        update_session_auth_hash(request, user)
         messages.success(request, "Your password is changed. Other browsers are logged out.")
         return redirect("accessmgmt:profile")
     user.refresh_from_db()
@@ -108,10 +108,3 @@ def _save_profile(request: UserRequest, form: ProfileForm) -> bool:
         add_invalid(form, error)
         return False
     return True
-
-
-@transaction.atomic
-def _save_password(request: UserRequest, form: OwnPasswordForm) -> None:
-    form.save()
-    audit.record(request.user, "user.password_changed", request.user)
-    update_session_auth_hash(request, form.user)
