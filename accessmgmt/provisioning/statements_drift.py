@@ -95,6 +95,31 @@ def terminate_session(pid: int, oid: int) -> Statement:
     )
 
 
+def read_unused(installation_id: str) -> Statement:
+    """List capability roles that have no member."""
+    return Statement(
+        "look for capability roles without members",
+        load("unused_sets").format(prefix=_prefix(installation_id, "set:"), admin_role=sql.Literal(ADMIN_ROLE)),
+    )
+
+
+def read_held(oid: int) -> Statement:
+    """List what a role holds in the connected database."""
+    return Statement("read what the role holds here", load("held_here").format(oid=sql.Literal(oid)))
+
+
+def guard_no_member(role: str) -> Statement:
+    """Fail (22012) when somebody has become a member of the role."""
+    unused = (
+        "SELECT 1 / CASE WHEN EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid"
+        " WHERE r.rolname = {} AND pg_get_userbyid(m.member) NOT IN (current_user, session_user, {}))"
+        " THEN 0 ELSE 1 END"
+    )
+    return Statement(
+        "check that nobody is a member", sql.SQL(unused).format(sql.Literal(role), sql.Literal(ADMIN_ROLE))
+    )
+
+
 def as_text(statements: Sequence[Statement]) -> str:
     """Write statements as a DBA would paste them."""
     return "\n".join(f"{statement.query.as_string(None)};" for statement in statements)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
@@ -19,8 +20,14 @@ from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.models import DriftCheck, Grant, Installation, Resource, User
 from accessmgmt.models.grant import HELD_STATES
 from accessmgmt.outbox import Task
-from accessmgmt.provisioning import drift
-from accessmgmt.selectors.drift import drift_order, findings_of, resources_to_check, resources_to_resync
+from accessmgmt.provisioning import drift, retire
+from accessmgmt.selectors.drift import (
+    digests_to_keep,
+    drift_order,
+    findings_of,
+    resources_to_check,
+    resources_to_resync,
+)
 from accessmgmt.services import audit
 from accessmgmt.services.grants import begin_end
 
@@ -78,9 +85,23 @@ def check_resource(resource_id: int) -> str:
             if resource.is_drift_repaired and automatic and not _is_observing():
                 _repair(resource, automatic, actor=None)
                 check = _check(resource)
+            _retire_unused(resource)
         except TargetError as error:
             return _record_failure(resource, error)
     return f"{len(check.findings)} differences"
+
+
+def _retire_unused(resource: Resource) -> None:
+    """Drop capability roles whose last grant, on any resource, ended PORTAL_CAPABILITY_KEEP_DAYS ago."""
+    if _is_observing():
+        return
+    keep = digests_to_keep(timedelta(days=settings.PORTAL_CAPABILITY_KEEP_DAYS))
+    report = retire.retire_capabilities(resource.as_target(), settings.PORTAL_INSTALLATION_ID, keep)
+    if report.dropped:
+        with transaction.atomic():
+            audit.record(None, "resource.sets_retired", resource, roles=list(report.dropped))
+    for name, words in report.kept.items():
+        logger.warning("The capability role %s stays on resource %s: %s", name, resource.pk, words)
 
 
 def check_now(*, actor: User, resource: Resource) -> DriftCheck:

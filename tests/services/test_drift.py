@@ -21,6 +21,7 @@ from accessmgmt.models import AuditEvent, DriftCheck, Endpoint, Grant, Installat
 from accessmgmt.provisioning.connect import close_pools
 from accessmgmt.selectors.drift import findings_of
 from accessmgmt.services import drift, endings, provision
+from accessmgmt.services.grants import begin_end
 from devstack.postgres import PostgresServer
 from tests import factories
 from tests.targets import log_in, make_target
@@ -236,3 +237,25 @@ def test_a_portal_that_only_observes_changes_nothing(server: PostgresServer, end
     assert drift.check_resource(endpoint.resource.pk) == "1 differences"
     with pytest.raises(ConflictError):
         drift.repair_now(actor=dave, resource=endpoint.resource, keys=["x"])
+
+
+def test_capability_roles_are_dropped_days_after_their_last_grant(
+    server: PostgresServer, endpoint: Endpoint, woken: list[tuple[str, str]]
+) -> None:
+    grant = active(endpoint)
+    begin_end(actor=None, grant_id=grant.pk, reason=EndReason.REVOKED, action="grant.revoked")
+    assert endings.end_grant(grant.pk) == GrantState.ENDED
+    tag = f"access-portal:{settings.PORTAL_INSTALLATION_ID}:set:%"
+
+    def sets() -> int:
+        with server.connect() as conn:
+            query = "SELECT count(*) FROM pg_roles WHERE shobj_description(oid, 'pg_authid') LIKE %s"
+            return int(conn.execute(query, [tag]).fetchall()[0][0])
+
+    drift.check_resource(endpoint.resource.pk)
+    assert sets() == 1
+    days = settings.PORTAL_CAPABILITY_KEEP_DAYS
+    Grant.objects.filter(pk=grant.pk).update(ended_at=timezone.now() - timedelta(days=days, minutes=1))
+    drift.check_resource(endpoint.resource.pk)
+    assert sets() == 0
+    assert len(AuditEvent.objects.get(action="resource.sets_retired").details["roles"]) == 1

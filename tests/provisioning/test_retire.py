@@ -1,0 +1,134 @@
+"""Capability roles that nothing needs are dropped, in every database, with the application at work beside it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from psycopg import sql
+
+from accessmgmt.domain.permissions import PermissionSet
+from accessmgmt.domain.targets import GrantOrder
+from accessmgmt.provisioning import execute
+from accessmgmt.provisioning.apply import apply_grant
+from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.retire import retire_capabilities
+from devstack.recipe import prepare_database, prepare_target
+from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_order, permissions
+
+SERVERS = [(18, False), (18, True), (16, False), (14, False)]
+
+
+@pytest.fixture(params=SERVERS, ids=lambda p: f"{p[0]}-{'superuser' if p[1] else 'recipe'}")
+def shop(request: pytest.FixtureRequest, new_shop: Callable[..., Shop]) -> Shop:
+    version, is_superuser = request.param
+    return new_shop(version, is_superuser=is_superuser)
+
+
+@pytest.fixture
+def installation_id() -> str:
+    return f"inst-{secrets.token_hex(4)}"
+
+
+def an_order(installation_id: str, wanted: PermissionSet) -> GrantOrder:
+    return replace(new_order(wanted), installation_id=installation_id)
+
+
+def roles_of(shop: Shop, installation_id: str) -> set[str]:
+    with shop.as_dba() as conn:
+        rows = conn.execute(
+            "SELECT rolname FROM pg_roles WHERE starts_with(shobj_description(oid, 'pg_authid'), %s)",
+            [f"access-portal:{installation_id}:set:"],
+        ).fetchall()
+    return {name for (name,) in rows}
+
+
+def test_what_is_unused_is_dropped_in_every_database(shop: Shop, installation_id: str) -> None:
+    second = f"second_{secrets.token_hex(4)}"
+    owner = sql.Identifier(f"{shop.database}_owner")
+    with shop.as_dba() as conn:
+        conn.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(second), owner))
+        if shop.target.username != "postgres":
+            prepare_target(conn, login=shop.target.username, password=ADMIN_PASSWORD, databases=[second])
+    with shop.server.connect(second) as conn:
+        prepare_database(conn)
+        conn.execute(sql.SQL("SET ROLE {}").format(owner))
+        conn.execute("CREATE SCHEMA app; CREATE TABLE app.orders (id serial)")
+    unused, kept = permissions("SELECT,INSERT", "app", "*"), permissions("SELECT", "app", "orders")
+    used = permissions("UPDATE", "app", "orders")
+    for target in (shop.target, replace(shop.target, database_name=second)):
+        order = an_order(installation_id, unused)
+        apply_grant(target, order)
+        end_grant(target, order)
+    order, live = an_order(installation_id, kept), an_order(installation_id, used)
+    apply_grant(shop.target, order)
+    end_grant(shop.target, order)
+    apply_grant(shop.target, live)
+
+    report = retire_capabilities(shop.target, installation_id, {kept.digest})
+
+    assert report.kept == {}
+    assert report.dropped == (unused.capability_role_name(installation_id),)
+    left = {wanted.capability_role_name(installation_id) for wanted in (kept, used)}
+    assert roles_of(shop, installation_id) == left, "one has a member, one is to be kept"
+    assert retire_capabilities(shop.target, installation_id, {kept.digest}).dropped == ()
+    again = an_order(installation_id, unused)
+    assert apply_grant(shop.target, again).table_count == 10
+    end_grant(shop.target, again)
+    end_grant(shop.target, live)
+
+
+def test_a_role_with_policies_is_kept(shop: Shop, installation_id: str) -> None:
+    """postgres.md 2.8: DROP OWNED drops policies whose only role it is."""
+    wanted = permissions("SELECT", "app", "orders")
+    order = an_order(installation_id, wanted)
+    apply_grant(shop.target, order)
+    end_grant(shop.target, order)
+    name = wanted.capability_role_name(installation_id)
+    with shop.as_dba() as conn:
+        conn.execute(sql.SQL("CREATE POLICY mine ON app.orders TO {} USING (true)").format(sql.Identifier(name)))
+    report = retire_capabilities(shop.target, installation_id, set())
+    assert report.dropped == ()
+    assert "mine on app.orders" in report.kept[name]
+    again = an_order(installation_id, wanted)
+    assert apply_grant(shop.target, again).table_count == 1
+    with shop.as_dba() as conn:
+        assert conn.execute("SELECT count(*) FROM pg_policy WHERE polname = 'mine'").fetchall() == [(1,)]
+    end_grant(shop.target, again)
+
+
+def test_a_member_that_comes_meanwhile_stops_it(new_shop: Callable[..., Shop], installation_id: str) -> None:
+    shop = new_shop()
+    wanted = permissions("SELECT", "app", "*")
+    first, second = an_order(installation_id, wanted), an_order(installation_id, wanted)
+    apply_grant(shop.target, first)
+    end_grant(shop.target, first)
+    is_done = False
+
+    def activate(description: str) -> None:
+        nonlocal is_done
+        if description == "check that nobody is a member" and not is_done:
+            is_done = True
+            apply_grant(shop.target, second)
+
+    execute.before_statement = activate
+    try:
+        report = retire_capabilities(shop.target, installation_id, set())
+    finally:
+        execute.before_statement = None
+    assert is_done
+    assert (report.dropped, set(report.kept.values())) == ((), {"It is used again."})
+    with shop.log_in(second) as user:
+        user.execute("SELECT * FROM app.orders")
+    end_grant(shop.target, second)
+
+
+def test_roles_of_another_installation_stay(new_shop: Callable[..., Shop], installation_id: str) -> None:
+    shop = new_shop()
+    order = an_order(installation_id, permissions("SELECT", "app", "orders"))
+    apply_grant(shop.target, order)
+    end_grant(shop.target, order)
+    assert retire_capabilities(shop.target, installation_id[:-1], set()).dropped == ()
+    assert len(roles_of(shop, installation_id)) == 1
