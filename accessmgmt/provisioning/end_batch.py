@@ -19,7 +19,7 @@ from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import admin_session, forget_connections
 from accessmgmt.provisioning.discovery import with_primary
 from accessmgmt.provisioning.execute import Interrupted, Repeat, Session, wait_a_little
-from accessmgmt.provisioning.fence import LoginRole, fence, find_roles
+from accessmgmt.provisioning.fence import Fenced, LoginRole, fence, find_roles
 from accessmgmt.provisioning.leftovers import drop_logins, prepared_notes
 from accessmgmt.provisioning.sessions import EMPTY_POLLS, end_sessions
 from accessmgmt.provisioning.standby import wait_for_replay
@@ -133,15 +133,16 @@ def _take_away(session: Session, batch: Batch) -> None:
     """Fence, end the sessions, drop. A standby that cannot be swept is asked again afterwards."""
     steps = batch.steps
     with steps.measured("fence"):
-        lsn = _fence(session, batch)
+        fenced = _fence(session, batch)
     with steps.measured("sessions"):
         _cut(session, batch, server="primary")
     if batch.target.primary is not None:
         with steps.measured("standby"):
             try:
-                _end_on_standby(batch, lsn)
+                _end_on_standby(batch, fenced.lsn)
             except TargetError as error:
                 batch.standby_failure = error
+    batch.fail(fenced.failures)  # only now: whatever kept a door open, its sessions are cut
     with steps.measured("drop"):
         roles = [role for ending in batch.live for role in ending.roles]
         notes = prepared_notes(session, [role.name for role in roles])  # their owner has no name once it is dropped
@@ -153,8 +154,8 @@ def _take_away(session: Session, batch: Batch) -> None:
         batch.fail(dropped.failures)
 
 
-def _fence(session: Session, batch: Batch) -> str:
-    """Find the roles and shut their doors; return the log position behind it, "" when there was nothing to shut."""
+def _fence(session: Session, batch: Batch) -> Fenced:
+    """Find the roles and shut their doors; return what came of it."""
     live = batch.live
     for ending, found in zip(live, find_roles(session, [ending.order for ending in live]), strict=True):
         if isinstance(found, TargetRefused):
@@ -164,8 +165,10 @@ def _fence(session: Session, batch: Batch) -> str:
         ending.was_absent = ending.was_absent and not found
         ending.oids = list(dict.fromkeys([*ending.oids, *(role.oid for role in found)]))
     fenced = fence(session, [role for ending in batch.live for role in ending.roles])
-    batch.fail(fenced.failures)
-    return fenced.lsn
+    for ending in batch.live:
+        for oid in ending.oids:
+            ending.sessions += fenced.sessions.get(oid, [])
+    return fenced
 
 
 def _cut(session: Session, batch: Batch, *, server: str, empty_polls: int = EMPTY_POLLS) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -10,11 +10,11 @@ import psycopg
 
 from accessmgmt.domain.errors import TargetError, TargetRefused
 from accessmgmt.domain.names import RoleTag, parse_tag
-from accessmgmt.domain.targets import GrantOrder
-from accessmgmt.provisioning.execute import Repeat, Row, Session
+from accessmgmt.domain.targets import CutSession, GrantOrder
+from accessmgmt.provisioning.execute import MOST_ATTEMPTS, Repeat, Row, Session
 from accessmgmt.provisioning.failures import is_lost, is_worth_repeating
-from accessmgmt.provisioning.statements import BEGIN, COMMIT, READ_LSN, Statement, fence_login, revoke_membership
-from accessmgmt.provisioning.statements_end import READ_ROLES
+from accessmgmt.provisioning.statements import BEGIN, COMMIT, READ_LSN, Statement, fence_login
+from accessmgmt.provisioning.statements_end import READ_ROLES, SHORT_LOCK_TIMEOUT, revoke_memberships, terminate
 
 GONE = "42704"
 
@@ -31,10 +31,14 @@ class LoginRole:
 
 @dataclass(slots=True)
 class Fenced:
-    """What came of closing the doors: the log position behind it, and why some of them (by OID) are still open."""
+    """What came of closing the doors: the log position behind it, and why some of them (by OID) are still open.
+
+    `sessions` are those that had to be cut before the doors could be closed.
+    """
 
     lsn: str = ""
     failures: dict[int, TargetError] = field(default_factory=dict)
+    sessions: dict[int, list[CutSession]] = field(default_factory=dict)
 
 
 def find_roles(session: Session, orders: Sequence[GrantOrder]) -> list[list[LoginRole] | TargetRefused]:
@@ -79,55 +83,76 @@ def _login_role(row: Row) -> LoginRole:
 
 
 def fence(session: Session, roles: Sequence[LoginRole]) -> Fenced:
-    """Let nobody log in any more and take the memberships away, all in one transaction.
+    """Take the memberships away, then let nobody log in any more; each is committed by itself.
 
-    Committed alone: before anything else the doors are shut. When the server refuses one of them, each half is tried
-    by itself, so that one role never keeps the others' doors open. Raises Repeat when a role has gone meanwhile.
+    In this order, because a person cannot hold up the first, but can hold up the second: an open transaction with
+    ALTER ROLE CURRENT_USER PASSWORD locks the role's row. Such a session is cut, and the door closed in the same
+    message. When the server refuses one role, each half is tried by itself, so that one never keeps the others' doors
+    open. Raises Repeat when a role has gone meanwhile.
     """
     fenced = Fenced()
     # In one order everywhere: on 16 and later each REVOKE locks the granted role until the commit.
-    _fence(session, sorted(roles, key=lambda role: (role.memberships, role.name)), fenced)
+    ordered = sorted(roles, key=lambda role: (role.memberships, role.name))
+    _by_halves(session, ordered, partial(_revoke, session), {})  # DROP ROLE takes along what cannot be revoked
+    _by_halves(session, ordered, partial(_close_doors, session, fenced=fenced), fenced.failures)
     return fenced
 
 
-def _fence(session: Session, roles: Sequence[LoginRole], fenced: Fenced) -> None:
+def _by_halves(
+    session: Session,
+    roles: Sequence[LoginRole],
+    work: Callable[[Sequence[LoginRole]], None],
+    failures: dict[int, TargetError],
+) -> None:
     if not roles:
         return
     try:
-        fenced.lsn = session.repeat(partial(_close_doors, session, roles))
+        work(roles)
     except psycopg.Error as error:
         if is_lost(error):
             raise
         session.roll_back()
+        if error.sqlstate == GONE:
+            raise Repeat from None
         if len(roles) == 1:
-            fenced.failures[roles[0].oid] = session.explained(error)
+            failures[roles[0].oid] = session.explained(error)
             return
         half = len(roles) // 2
-        _fence(session, roles[:half], fenced)
-        _fence(session, roles[half:], fenced)
+        _by_halves(session, roles[:half], work, failures)
+        _by_halves(session, roles[half:], work, failures)
 
 
-def _close_doors(session: Session, roles: Sequence[LoginRole]) -> str:
-    doors = [fence_login(role.name) for role in roles]
-    revokes = [statement for role in roles for statement in _revokes(session, role)]
-    try:
-        results = session.send([BEGIN, *doors, *revokes, COMMIT, READ_LSN])
-    except psycopg.Error as error:
-        if error.sqlstate == GONE:
+def _revoke(session: Session, roles: Sequence[LoginRole]) -> None:
+    if revokes := _revokes(session, roles):
+        session.repeat(partial(session.send, [BEGIN, *revokes, COMMIT]))
+
+
+def _close_doors(session: Session, roles: Sequence[LoginRole], *, fenced: Fenced) -> None:
+    doors = [BEGIN, SHORT_LOCK_TIMEOUT, *(fence_login(role.name) for role in roles), COMMIT, READ_LSN]
+    oids = [role.oid for role in roles]
+    for attempt in range(1, MOST_ATTEMPTS + 1):
+        # From the second attempt on: cut whoever holds the row, and be next in line for it before anybody is back.
+        cut = [terminate(oids)] if attempt > 1 else []
+        try:
+            results = session.send([*cut, *doors])
+        except psycopg.Error as error:
+            if is_lost(error) or not is_worth_repeating(error) or error.sqlstate == GONE or attempt == MOST_ATTEMPTS:
+                raise
             session.roll_back()
-            raise Repeat from None
-        if len(roles) > 1 or is_lost(error) or is_worth_repeating(error) or not revokes:
-            raise
-        # Where a membership cannot be revoked, the door is shut all the same; DROP ROLE takes the membership along.
-        session.roll_back()
-        results = session.send([BEGIN, *doors, COMMIT, READ_LSN])
-    return str(results[-1][0]["lsn"])
+            continue
+        for row in results[0] if cut else []:
+            found = CutSession("primary", row["pid"], row["application_name"], row["started_at"])
+            fenced.sessions.setdefault(row["oid"], []).append(found)
+        fenced.lsn = str(results[-1][0]["lsn"])
+        return
 
 
-def _revokes(session: Session, role: LoginRole) -> list[Statement]:
-    return [
-        revoke_membership(granted, role.name, _grantor(session, role, grantor)) for granted, grantor in role.memberships
-    ]
+def _revokes(session: Session, roles: Sequence[LoginRole]) -> list[Statement]:
+    members: dict[tuple[str, str | None], list[str]] = {}
+    for role in roles:
+        for granted, grantor in role.memberships:
+            members.setdefault((granted, _grantor(session, role, grantor)), []).append(role.name)
+    return [revoke_memberships(granted, names, grantor) for (granted, grantor), names in members.items()]
 
 
 def _grantor(session: Session, role: LoginRole, grantor: str) -> str | None:

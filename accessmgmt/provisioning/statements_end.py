@@ -10,11 +10,37 @@ from accessmgmt.provisioning.statements import Statement, load, trusted
 
 READ_ROLES = Statement("look for the login role", load("roles_of_grants"))
 TERMINATE = Statement("terminate its sessions", load("terminate"))
+SHORT_LOCK_TIMEOUT = Statement("wait half a second at most", sql.SQL("SET LOCAL lock_timeout = '500ms'"))
 READ_DEPENDENCIES = Statement("look for what depends on the role", load("dependencies"))
 READ_OWNED_SCHEMAS = Statement("look where the role owns objects", load("owned_schemas"))
 READ_ABSENCE = Statement("verify that nothing is left", load("absence_of_grants"))
 READ_PREPARED = Statement("look for prepared transactions", load("prepared"))
 READ_FOREIGN = Statement("look for what others than the owners gave to it", load("foreign_privileges"))
+
+
+def terminate(oids: Sequence[int]) -> Statement:
+    """The same as TERMINATE, with the role OIDs in its text, for a message of several statements."""
+    listed = sql.SQL(", ").join(map(sql.Literal, oids))
+    text = sql.SQL(
+        "SELECT pid, usesysid::bigint AS oid, coalesce(application_name, '') AS application_name,"
+        " backend_start AS started_at, pg_terminate_backend(pid) AS was_signalled"
+        " FROM pg_stat_activity WHERE usesysid = ANY (ARRAY[{}]::oid[])"
+    )
+    return Statement("cut sessions that hold the door", text.format(listed))
+
+
+def revoke_memberships(granted: str, roles: Sequence[str], granted_by: str | None) -> Statement:
+    """Take a role away from many. On 16 and later only its own grantor's word counts (postgres.md 5.6).
+
+    One statement: for each one the server reads the list of all members of `granted` anew.
+    """
+    by = sql.SQL(" GRANTED BY {}").format(sql.Identifier(granted_by)) if granted_by else sql.SQL("")
+    return Statement(
+        "revoke a membership",
+        sql.SQL("REVOKE {} FROM {}{}").format(
+            sql.Identifier(granted), sql.SQL(", ").join(map(sql.Identifier, roles)), by
+        ),
+    )
 
 
 def step_into(role: str, server_version: int, *, with_set: bool = False) -> Statement:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning.apply import apply_grant
@@ -104,3 +105,44 @@ def test_nobody_slips_through_while_a_grant_ends(shop: Shop) -> None:
             with pytest.raises(psycopg.OperationalError):
                 connection.execute("SELECT 1")
     assert survivors == 0
+
+
+@pytest.mark.parametrize("version", [18, 15, 14])
+@pytest.mark.parametrize("is_reconnecting", [False, True], ids=["one session", "sessions that come back"])
+def test_nobody_keeps_a_door_open_by_changing_their_own_password(
+    new_shop: Callable[..., Shop], version: int, is_reconnecting: bool
+) -> None:
+    """An open ALTER ROLE of oneself locks the role's row: without force, fence and drop would wait for its end."""
+    shop = new_shop(version)
+    order = new_order(permissions("SELECT", "app", "orders"))
+    apply_grant(shop.target, order)
+    is_over, holding = threading.Event(), threading.Event()
+    change = sql.SQL("ALTER ROLE CURRENT_USER PASSWORD {}").format(sql.Literal(order.password))
+
+    def hold_the_row() -> None:
+        while not is_over.is_set():
+            try:
+                with shop.log_in(order, connect_timeout="5") as conn:
+                    conn.execute("BEGIN")
+                    conn.execute(change)
+                    holding.set()
+                    while not is_over.wait(0.01):
+                        conn.execute("SELECT 1")
+            except psycopg.Error:
+                if not is_reconnecting:
+                    return
+
+    attackers = [threading.Thread(target=hold_the_row) for _ in range(3 if is_reconnecting else 1)]
+    for attacker in attackers:
+        attacker.start()
+    try:
+        assert holding.wait(10)
+        receipt = end_grant(shop.target, order)
+    finally:
+        is_over.set()
+        for attacker in attackers:
+            attacker.join(30)
+    assert receipt.sessions
+    assert shop.roles(order) == 0
+    with pytest.raises(psycopg.OperationalError):
+        shop.log_in(order)
