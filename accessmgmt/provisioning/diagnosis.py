@@ -142,11 +142,33 @@ def shake_hands(target: Target, host: str) -> TlsFacts:
     except ssl.SSLCertVerificationError as error:
         raise _not_verified(target, host, error.verify_code) from None
     except ssl.SSLError as error:
-        raise TargetRefused(
-            f"The TLS handshake with {host} failed.",
-            why=f"OpenSSL says {error.reason or type(error).__name__}.",
-            todo="Look at the client certificate and key of the resource, and at the server's log.",
-        ) from None
+        raise _client_refused(target, host, error) from None
+
+
+def _client_refused(target: Target, host: str, error: OSError) -> TargetRefused:
+    """Say why the server broke the handshake off: its alert is about the certificate that we showed."""
+    is_cut = isinstance(error, (ssl.SSLEOFError, ConnectionError))
+    reason = (error.reason if isinstance(error, ssl.SSLError) else "") or type(error).__name__
+    facts = read_certificate(target.tls_cert_file) if target.tls_cert_file else None
+    why = f"OpenSSL says {reason}."
+    if facts is not None and facts.not_after < datetime.now(UTC):
+        return TargetRefused(
+            f"The client certificate of “{target.name}” has expired.",
+            why=f"It ended on {facts.not_after:%Y-%m-%d %H:%M} UTC.",
+            todo="Renew it, and paste the new one with its key.",
+        )
+    if facts is not None and (is_cut or "UNKNOWN_CA" in reason):
+        return TargetRefused(
+            f"{host} does not trust the client certificate of “{target.name}”.",
+            why=f"It was signed by {facts.issuer}, and the server ended the connection when it was shown.",
+            todo="Have it signed by an authority in the server's ssl_ca_file, or add this one there, then SELECT"
+            " pg_reload_conf();",
+        )
+    return TargetRefused(
+        f"The TLS handshake with {host} failed.",
+        why=why,
+        todo="Look at the client certificate and key of the resource, and at the server's log.",
+    )
 
 
 def _described(encrypted: ssl.SSLSocket) -> CertificateFacts | None:
@@ -216,8 +238,15 @@ def try_log_in(target: Target, host: str) -> LoginAnswer:
             if target.ssl_mode is None:  # the server ended that wire with its "no"
                 wire.settimeout(TIMEOUT_SECONDS)
             return _ask(wire, target)
-        with verifying_context(target) as context, context.wrap_socket(wire, server_hostname=host) as encrypted:
-            return _ask(encrypted, target)
+        try:
+            with verifying_context(target) as context, context.wrap_socket(wire, server_hostname=host) as encrypted:
+                return _ask(encrypted, target)
+        except (ssl.SSLError, ConnectionError) as error:
+            # With TLS 1.3 the server looks at our certificate after the handshake. Its alert may be lost when it
+            # closes the connection while we write: then we only see that it is closed.
+            if not (target.tls_cert_file or isinstance(error, ssl.SSLError)):
+                raise
+            raise _client_refused(target, host, error) from None
 
 
 def _ask(wire: socket.socket, target: Target) -> LoginAnswer:
@@ -268,6 +297,13 @@ def _refused_by_code(
     target: Target, host: str, answer: LoginAnswer, *, user: str, quoted: str, database: str
 ) -> TargetError:
     code, why = answer.sqlstate, f"PostgreSQL answers {answer.sqlstate}: {answer.message}."
+    if code == "28P01" and answer.is_password_right:
+        return TargetRefused(
+            f"The password of “{user}” is right, and its client certificate is not for this user.",
+            why=f"pg_hba.conf of {host} says clientcert=verify-full: the common name has to be the user's.",
+            todo=f"Give the resource a client certificate of the common name {user}.",
+            sqlstate=code,
+        )
     if code == "28P01":
         return TargetRefused(
             f"{host} does not accept the password of “{user}”.",
@@ -281,6 +317,14 @@ def _refused_by_code(
             f"{host} does not let “{user}” log in.",
             why=why,
             todo=f"On the server: ALTER ROLE {quoted} LOGIN;",
+            sqlstate=code,
+        )
+    if code == "28000" and target.ssl_mode is not SslMode.DISABLE and not target.tls_cert_file:
+        return TargetRefused(
+            f"{host} does not let “{user}” in without a client certificate, or has no line for it in pg_hba.conf.",
+            why=why,
+            todo="Paste the client certificate and its key (tls_cert_file, tls_key_file) where the server wants one; or"
+            f" add a line to pg_hba.conf: hostssl {database} {user} <the portal's address>/32 scram-sha-256",
             sqlstate=code,
         )
     if code == "28000":

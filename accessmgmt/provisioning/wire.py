@@ -13,7 +13,9 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
+from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.targets import SslMode, Target
 from accessmgmt.provisioning.scram import MECHANISM, ScramClient
 from accessmgmt.provisioning.tls import NOWHERE, libpq_tls
@@ -34,6 +36,7 @@ class LoginAnswer:
 
     `method` is one of "scram", "md5", "cleartext", "none", "other", or "" when it refused before asking.
     `is_pooled` says that a pooler stands before the server: it gave us a process id that is not the backend's.
+    `is_password_right` says that SCRAM came to its end: what was refused then was something else.
     """
 
     sqlstate: str
@@ -41,6 +44,7 @@ class LoginAnswer:
     method: str
     mechanisms: tuple[str, ...] = ()
     is_pooled: bool = False
+    is_password_right: bool = False
 
 
 @contextmanager
@@ -54,8 +58,22 @@ def verifying_context(target: Target) -> Iterator[ssl.SSLContext]:
         if has_authority:
             context.load_verify_locations(cafile=settings["sslrootcert"])
         if settings["sslcert"] != NOWHERE:
-            context.load_cert_chain(settings["sslcert"], settings["sslkey"], password="")
+            _load_client(context, target, settings)
         yield context
+
+
+def _load_client(context: ssl.SSLContext, target: Target, settings: dict[str, Any]) -> None:
+    try:
+        context.load_cert_chain(settings["sslcert"], settings["sslkey"], password="")
+    except (OSError, ValueError) as error:
+        does_not_fit = isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH"
+        raise TargetRefused(
+            f"The client key of “{target.name}” does not fit its client certificate."
+            if does_not_fit
+            else f"The client certificate or key of “{target.name}” cannot be read.",
+            why=f"OpenSSL says {error.reason}." if isinstance(error, ssl.SSLError) else "A part of it is missing.",
+            todo="Paste the certificate and the key that belong together, as PEM, the key without a passphrase.",
+        ) from None
 
 
 def trusting_context() -> ssl.SSLContext:
@@ -87,12 +105,12 @@ def log_in(wire: socket.socket, *, user: str, database: str, password: str) -> L
     method = ""
     mechanisms: tuple[str, ...] = ()
     scram: ScramClient | None = None
-    pid = 0
+    pid, is_right = 0, False
     while True:
         kind, payload = _read_message(wire)
         if kind == b"E":
             sqlstate, message = _read_error(payload)
-            return LoginAnswer(sqlstate, message, method, mechanisms)
+            return LoginAnswer(sqlstate, message, method, mechanisms, is_password_right=is_right)
         if kind == b"K":
             pid = int(struct.unpack("!i", payload[:4])[0])
         if kind == b"Z":
@@ -110,7 +128,9 @@ def log_in(wire: socket.socket, *, user: str, database: str, password: str) -> L
             _send(wire, b"p", MECHANISM.encode() + b"\0" + struct.pack("!I", len(first)) + first)
         elif code == SASL_CONTINUE and scram is not None:
             _send(wire, b"p", scram.answer(payload[4:].decode()).encode())
-        elif code not in {AUTHENTICATED, SASL_FINAL}:
+        elif code == SASL_FINAL:
+            is_right = True
+        elif code != AUTHENTICATED:
             method = {CLEARTEXT: "cleartext", MD5: "md5"}.get(code, "other")
             return LoginAnswer("", "", method)
 
