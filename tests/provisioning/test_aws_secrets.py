@@ -1,0 +1,227 @@
+"""Each way a secret cannot be had, against a Secrets Manager over HTTP: moto's server, and one that answers as told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import psycopg
+import pytest
+
+from accessmgmt.domain.errors import TargetRefused, TargetUnavailable
+from accessmgmt.domain.targets import AwsSecret, RungState, Target
+from accessmgmt.provisioning import check, credentials
+from accessmgmt.provisioning.apply import apply_grant
+from accessmgmt.provisioning.connect import admin_connection, close_pools
+from accessmgmt.provisioning.end import end_grant
+from devstack.aws import REGION, SecretsManager
+from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_order, permissions
+
+NAME = "postgres-credentials"
+SECRET = AwsSecret(REGION, NAME, "test-key", "test-secret-key")
+
+
+def target_without_fields() -> Target:
+    return Target(9, "from-aws", "", 0, "", "", aws_secret=SECRET)
+
+
+@pytest.fixture(scope="module")
+def manager(servers_directory: Path) -> Iterator[SecretsManager]:
+    server = SecretsManager(servers_directory / "secrets-manager", secrets={})
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def aws(manager: SecretsManager, monkeypatch: pytest.MonkeyPatch) -> Iterator[SecretsManager]:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", manager.url)
+    credentials._kept.clear()
+    yield manager
+    credentials._kept.clear()
+
+
+def value_of(shop: Shop, **changes: str) -> dict[str, str | int]:
+    """Return a secret in the guide's format."""
+    return {
+        "username": shop.target.username,
+        "password": ADMIN_PASSWORD,
+        "engine": "postgres",
+        "host": shop.target.host,
+        "port": shop.target.port,
+        "dbname": shop.database,
+        **changes,
+    }
+
+
+def test_the_guide_s_secret_is_all_that_is_needed(shop: Shop, aws: SecretsManager) -> None:
+    aws.put(NAME, value_of(shop))
+    target = replace(shop.target, host="", port=0, database_name="", username="", password="", aws_secret=SECRET)
+    order = new_order(permissions("SELECT", "app", "orders"))
+    receipt = apply_grant(target, order)
+    with shop.log_in(order) as user:
+        user.execute("SELECT * FROM app.orders")
+    end_grant(target, replace(order, role_oid=receipt.role_oid))
+    assert {rung.state for rung in check.test_connection(target)} == {RungState.PASSED}
+
+
+def test_the_resource_s_own_fields_win(shop: Shop, aws: SecretsManager) -> None:
+    aws.put(NAME, value_of(shop, username="other", password="other", host="other.invalid", dbname="other"))
+    found = credentials.resolve_target(replace(shop.target, aws_secret=SECRET))
+    assert replace(found, aws_secret=None) == shop.target
+    assert credentials.resolve_target(replace(shop.target, aws_secret=SECRET, username="")).username == "other"
+
+
+def test_a_rotated_password_is_fetched_once_when_the_server_refuses(shop: Shop, aws: SecretsManager) -> None:
+    target = replace(shop.target, username="", password="", aws_secret=SECRET)
+    aws.put(NAME, value_of(shop))
+    with admin_connection(target):
+        pass
+    with shop.as_dba() as conn:
+        verifier = conn.pgconn.encrypt_password(b"rotated-1", shop.target.username.encode(), b"scram-sha-256")
+        before = conn.execute("SELECT rolpassword FROM pg_authid WHERE rolname = %s", [shop.target.username]).fetchone()
+        assert before is not None
+        set_verifier(conn, shop.target.username, verifier.decode())
+        try:
+            aws.put(NAME, value_of(shop, password="rotated-1"))
+            close_pools()
+            with admin_connection(target) as admin:  # the kept value is older: read anew after the refusal
+                admin.execute("SELECT 1")
+        finally:
+            set_verifier(conn, shop.target.username, before[0])
+    close_pools()
+    with pytest.raises(TargetRefused, match="does not accept the password"), admin_connection(target):
+        pass
+
+
+def set_verifier(conn: psycopg.Connection, role: str, verifier: str) -> None:
+    conn.execute(f"ALTER ROLE {role} PASSWORD '{verifier}'")  # type: ignore[arg-type]
+
+
+class Told:
+    """An HTTP server that answers every request with one status and one JSON body, and counts."""
+
+    def __init__(self) -> None:
+        self.status, self.body, self.count = 200, b"{}", 0
+        told = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                told.count += 1
+                self.rfile.read(int(self.headers["Content-Length"]))
+                self.send_response(told.status)
+                self.send_header("Content-Type", "application/x-amz-json-1.1")
+                self.send_header("Content-Length", str(len(told.body)))
+                self.end_headers()
+                self.wfile.write(told.body)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+    def refuse(self, code: str, status: int = 400) -> None:
+        self.status, self.body = status, json.dumps({"__type": code, "message": "no"}).encode()
+
+    def give(self, text: str) -> None:
+        self.status, self.body = 200, json.dumps({"Name": NAME, "SecretString": text}).encode()
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
+    made = Told()
+    Thread(target=made.server.serve_forever, args=(0.01,), daemon=True).start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", f"http://127.0.0.1:{made.server.server_port}")
+    credentials._kept.clear()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+    credentials._kept.clear()
+
+
+@pytest.mark.parametrize(
+    ("code", "todo"),
+    [
+        ("ResourceNotFoundException", "no secret of this name in this region"),
+        ("AccessDeniedException", "secretsmanager:GetSecretValue"),
+        ("DecryptionFailure", "kms:Decrypt"),
+        ("UnrecognizedClientException", "not known to AWS"),
+        ("InvalidSignatureException", "secret access key is wrong"),
+        ("ExpiredTokenException", "session is over"),
+    ],
+)
+def test_each_refusal_has_its_own_advice(told: Told, code: str, todo: str) -> None:
+    told.refuse(code)
+    with pytest.raises(TargetRefused) as refusal:
+        credentials.resolve_target(target_without_fields())
+    assert code in refusal.value.why
+    assert todo in refusal.value.todo
+    assert SECRET.secret_access_key not in str(refusal.value)
+    rungs = list(check.test_connection(target_without_fields()))
+    assert (rungs[0].name, rungs[0].state) == ("Credential", RungState.FAILED)
+
+
+@pytest.mark.parametrize(("code", "status"), [("InternalServiceError", 500), ("ThrottlingException", 400)])
+def test_what_passes_is_tried_again(told: Told, code: str, status: int) -> None:
+    told.refuse(code, status)
+    with pytest.raises(TargetUnavailable, match="cannot be read"):
+        credentials.resolve_target(target_without_fields())
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("not json", "It is not JSON"),
+        ("[]", "not a JSON object"),
+        ('{"username": "a", "password": "b", "host": "c"}', "It holds no dbname"),
+        ('{"host": "c", "dbname": "d"}', "It holds no username, password"),
+        ('{"username": "a", "password": "b", "host": "c", "dbname": "d", "port": "x"}', "port is not a number"),
+    ],
+)
+def test_a_secret_that_is_not_as_the_guide_has_it(told: Told, text: str, words: str) -> None:
+    told.give(text)
+    with pytest.raises(TargetRefused, match=words) as refusal:
+        credentials.resolve_target(target_without_fields())
+    assert '"dbname"' in refusal.value.todo
+
+
+def test_a_secret_is_kept_for_minutes(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    told.give('{"username": "a", "password": "b", "host": "c", "dbname": "d"}')
+    for _ in range(5):
+        assert credentials.resolve_target(target_without_fields()).port == 5432
+    assert told.count == 1
+    monkeypatch.setattr(credentials, "KEPT_SECONDS", 0.0)
+    credentials.resolve_target(target_without_fields())
+    assert told.count == 2
+
+
+def test_a_secrets_manager_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://127.0.0.1:9")
+    with pytest.raises(TargetUnavailable, match="cannot be reached"):
+        credentials.resolve_target(target_without_fields())
+
+
+def test_without_keys_the_default_chain_gives_them(
+    shop: Shop, aws: SecretsManager, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    aws.put(NAME, value_of(shop))
+    keyless = replace(target_without_fields(), aws_secret=AwsSecret(REGION, NAME))
+    alone(monkeypatch, tmp_path)
+    with pytest.raises(TargetRefused, match="no AWS credentials"):
+        credentials.resolve_target(keyless)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "from-the-environment")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "from-the-environment")
+    assert credentials.resolve_target(keyless).username == shop.target.username
+
+
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Take away whatever this machine knows of AWS."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
