@@ -12,6 +12,7 @@ import unicodedata
 ROUNDS = 4_096
 MOST_ROUNDS = 1_000_000
 MECHANISM = "SCRAM-SHA-256"
+BOUND_MECHANISM = "SCRAM-SHA-256-PLUS"
 
 
 def make_verifier(password: str) -> str:
@@ -30,12 +31,15 @@ def make_verifier(password: str) -> str:
 
 
 class ScramClient:
-    """One log-in without channel binding."""
+    """One log-in, bound to the TLS channel when `binding` (RFC 5929, tls-server-end-point) is given."""
 
-    def __init__(self, password: str) -> None:
+    def __init__(self, password: str, binding: bytes | None = None) -> None:
         self._password = unicodedata.normalize("NFKC", password).encode()
         self._bare = "n=,r=" + secrets.token_urlsafe(18)
-        self.first = "n,," + self._bare
+        header = "n,," if binding is None else "p=tls-server-end-point,,"
+        self._channel = header.encode() + (binding or b"")
+        self.mechanism = MECHANISM if binding is None else BOUND_MECHANISM
+        self.first = header + self._bare
 
     def answer(self, challenge: str) -> str:
         """Return the proof for the server's challenge. Raises ValueError when the challenge makes no sense."""
@@ -45,7 +49,7 @@ class ScramClient:
             raise ValueError("unreasonable number of rounds")
         salted = hashlib.pbkdf2_hmac("sha256", self._password, base64.b64decode(parts["s"]), rounds)
         client_key = hmac.digest(salted, b"Client Key", "sha256")
-        final = f"c=biws,r={parts['r']}"
+        final = f"c={_text(self._channel)},r={parts['r']}"
         signed = hmac.digest(
             hashlib.sha256(client_key).digest(), f"{self._bare},{challenge},{final}".encode(), "sha256"
         )

@@ -7,6 +7,7 @@ Protocol: https://www.postgresql.org/docs/current/protocol-message-formats.html
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import ssl
 import struct
@@ -15,9 +16,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from cryptography import x509
+
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.targets import SslMode, Target
-from accessmgmt.provisioning.scram import MECHANISM, ScramClient
+from accessmgmt.provisioning.scram import BOUND_MECHANISM, ScramClient
 from accessmgmt.provisioning.tls import NOWHERE, libpq_tls
 
 SSL_REQUEST = struct.pack("!II", 8, 80877103)
@@ -95,8 +98,24 @@ def ask_for_tls(wire: socket.socket) -> bool:
     raise NotPostgres
 
 
-def log_in(wire: socket.socket, *, user: str, database: str, password: str) -> LoginAnswer:
-    """Log in and leave again. Sends the password in no other way than SCRAM. Raises NotPostgres and OSError."""
+def channel_binding(wire: socket.socket) -> bytes | None:
+    """Return what binds a log-in to this TLS connection (RFC 5929, tls-server-end-point); None without one."""
+    der = wire.getpeercert(binary_form=True) if isinstance(wire, ssl.SSLSocket) else None
+    if der is None:
+        return None
+    algorithm = x509.load_der_x509_certificate(der).signature_hash_algorithm
+    if algorithm is None:
+        return None
+    name = "sha256" if algorithm.name in {"md5", "sha1"} else algorithm.name
+    return hashlib.new(name, der).digest()
+
+
+def log_in(wire: socket.socket, *, user: str, database: str, password: str, must_bind: bool = False) -> LoginAnswer:
+    """Log in and leave again. Sends the password in no other way than SCRAM. Raises NotPostgres and OSError.
+
+    The proof is bound to the TLS connection where the server offers it. With `must_bind` no proof is sent otherwise:
+    somebody in between could use it.
+    """
     fields = b"".join(
         item.encode() + b"\0" for item in ("user", user, "database", database, "application_name", "access-portal")
     )
@@ -123,9 +142,12 @@ def log_in(wire: socket.socket, *, user: str, database: str, password: str) -> L
         if code == SASL:
             mechanisms = tuple(name.decode() for name in payload[4:].split(b"\0") if name)
             method = "scram"
-            scram = ScramClient(password)
+            binding = channel_binding(wire) if BOUND_MECHANISM in mechanisms else None
+            if must_bind and binding is None:
+                return LoginAnswer("", "", method, mechanisms)
+            scram = ScramClient(password, binding)
             first = scram.first.encode()
-            _send(wire, b"p", MECHANISM.encode() + b"\0" + struct.pack("!I", len(first)) + first)
+            _send(wire, b"p", scram.mechanism.encode() + b"\0" + struct.pack("!I", len(first)) + first)
         elif code == SASL_CONTINUE and scram is not None:
             _send(wire, b"p", scram.answer(payload[4:].decode()).encode())
         elif code == SASL_FINAL:
