@@ -1,0 +1,214 @@
+"""Many endings of one resource together, and one resource that hangs beside one that works."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from accessmgmt.domain.states import EndReason, GrantState
+from accessmgmt.models import AuditEvent, Endpoint, Grant
+from accessmgmt.services import endings, provision
+from devstack.postgres import PostgresServer
+from tests import factories
+from tests.targets import log_in, make_target
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def facts(target_server: Callable[[int], PostgresServer]) -> dict[str, Any]:
+    """The connection fields of a database of its own."""
+    return make_target(target_server(18))
+
+
+@pytest.fixture
+def endpoint(facts: dict[str, Any]) -> Endpoint:
+    """SELECT on public of that database."""
+    return factories.make_endpoint(resource=factories.make_resource(**facts))
+
+
+@pytest.fixture
+def black_hole() -> Iterator[int]:
+    """A port on which somebody takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        yield listener.getsockname()[1]
+
+
+def due(endpoint: Endpoint, count: int) -> list[Grant]:
+    """Store grants that are ending and that nobody has tried to end yet."""
+    fields = {"endpoint": endpoint, "next_attempt_at": timezone.now(), "role_oid": None}
+    return [factories.make_grant("ending", **fields) for _ in range(count)]
+
+
+def claim(endpoint: Endpoint, *, most_claims: int = 1, size: int = 10) -> list[Grant]:
+    return endings.claim_batch(endpoint.resource_id, most_claims=most_claims, besides=(), size=size)
+
+
+def state_of(grant: Grant) -> str:
+    return Grant.objects.values_list("state", flat=True).get(pk=grant.pk)
+
+
+def test_all_that_is_due_ends_in_batches_each_with_its_proof(facts: dict[str, Any], endpoint: Endpoint) -> None:
+    grants = [factories.make_grant("queued", endpoint=endpoint) for _ in range(5)]
+    for grant in grants:
+        assert provision.apply_grant(grant.pk) == GrantState.ACTIVE
+        grant.refresh_from_db()
+    sessions = [log_in(facts, grant.role_name, grant.password) for grant in grants[:3]]
+    vanished = due(endpoint, 60)
+    Grant.objects.active().update(expires_at=timezone.now() - timedelta(seconds=1))
+    assert provision.sweep() == 65
+
+    assert endings.end_grants_of(endpoint.resource_id) == 65
+    assert endings.end_grants_of(endpoint.resource_id) == 0
+
+    for session in sessions:
+        with pytest.raises(psycopg.OperationalError):
+            session.execute("SELECT 1")
+    cut = [len(Grant.objects.get(pk=grant.pk).end_receipt["sessions"]) for grant in grants]
+    assert cut == [1, 1, 1, 0, 0]
+    assert Grant.objects.get(pk=vanished[0].pk).end_receipt["role_was_absent"] is True
+    assert not Grant.objects.exclude(password="").exists()
+    assert not Grant.objects.filter(lease_token__isnull=False).exists()
+    ended = AuditEvent.objects.filter(action="grant.ended")
+    assert set(ended.values_list("object_id", flat=True)) == {
+        str(pk) for pk in Grant.objects.values_list("pk", flat=True)
+    }
+    assert ended.count() == 65
+    assert AuditEvent.objects.filter(action="grant.expired").count() == 5
+
+
+def test_one_that_is_refused_waits_alone(endpoint: Endpoint, target_server: Callable[[int], PostgresServer]) -> None:
+    good, bad = due(endpoint, 2)
+    with target_server(18).connect() as conn:
+        conn.execute(f'CREATE ROLE "{bad.role_name}"')
+    assert endings.end_grants_of(endpoint.resource_id) == 1
+    bad.refresh_from_db()
+    assert (state_of(good), bad.state, bad.attempts, bad.lease_token) == (GrantState.ENDED, GrantState.ENDING, 1, None)
+    assert "not this grant" in bad.last_error["what"]
+    assert bad.next_attempt_at > timezone.now()
+    more = due(endpoint, 1)
+    assert endings.end_grants_of(endpoint.resource_id) == 1, "a refusal of one role is no silence of the server"
+    assert state_of(more[0]) == GrantState.ENDED
+    with target_server(18).connect() as conn:
+        conn.execute(f'DROP ROLE "{bad.role_name}"')
+    assert endings.end_grants_of(endpoint.resource_id) == 1
+    assert state_of(bad) == GrantState.ENDED
+
+
+def test_claims_take_different_rows_and_are_counted(endpoint: Endpoint) -> None:
+    due(endpoint, 25)
+    first = claim(endpoint)
+    assert (len(first), {grant.attempts for grant in first}) == (10, {1})
+    assert len({grant.lease_token for grant in first}) == 1
+    assert claim(endpoint) == [], "one worker is enough unless more are asked for"
+    second = claim(endpoint, most_claims=2)
+    assert len(second) == 10
+    assert not {grant.pk for grant in first} & {grant.pk for grant in second}
+    assert claim(endpoint, most_claims=2) == []
+    Grant.objects.filter(pk__in=[grant.pk for grant in first]).update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert len(claim(endpoint, most_claims=2)) == 10, "what a killed worker held is taken over"
+
+
+def test_a_grant_that_is_still_being_applied_does_not_count_as_a_claim(endpoint: Endpoint) -> None:
+    lease = {"lease_token": uuid.uuid4(), "lease_until": timezone.now() + timedelta(seconds=20)}
+    applying = factories.make_grant("ending", endpoint=endpoint, end_reason=EndReason.RELEASED, **lease)
+    waiting = due(endpoint, 1)
+    claimed = claim(endpoint)
+    assert [grant.pk for grant in claimed] == [waiting[0].pk]
+    assert state_of(applying) == GrantState.ENDING
+
+
+def test_many_workers_at_once_end_each_grant_once(endpoint: Endpoint) -> None:
+    due(endpoint, 120)
+    counts: list[int] = []
+
+    def work() -> None:
+        try:
+            counts.append(endings.end_grants_of(endpoint.resource_id, most_claims=4))
+        finally:
+            connection.close()
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert sum(counts) == 120
+    assert AuditEvent.objects.filter(action="grant.ended").count() == 120
+
+
+def test_a_resource_that_never_answers_delays_no_other(endpoint: Endpoint, black_hole: int) -> None:
+    """Two workers, as a small installation has: one hangs at the black hole, the other ends what can be ended."""
+    silent = factories.make_endpoint(resource=factories.make_resource(host="127.0.0.1", port=black_hole))
+    stuck, fine = due(silent, 30), due(endpoint, 30)
+    lags: list[float] = []
+    began = time.monotonic()
+    queue = [silent.resource_id, silent.resource_id, silent.resource_id, endpoint.resource_id]
+    lock = threading.Lock()
+
+    def work() -> None:
+        try:
+            while True:
+                with lock:
+                    if not queue:
+                        return
+                    resource_id = queue.pop(0)
+                if endings.end_grants_of(resource_id):
+                    lags.append(time.monotonic() - began)
+        finally:
+            connection.close()
+
+    workers = [threading.Thread(target=work) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(90)
+    hung = time.monotonic() - began
+    assert {state_of(grant) for grant in fine} == {GrantState.ENDED}
+    assert lags[0] < min(hung, 4)
+    assert {state_of(grant) for grant in stuck} == {GrantState.ENDING}
+    tried = Grant.objects.filter(endpoint=silent)
+    assert set(tried.values_list("attempts", flat=True)) == {1}, "its other tasks found nothing to do"
+    assert hung < settings.PORTAL_LEASE_SECONDS
+
+
+def test_a_silent_resource_waits_longer_each_time_and_one_worker_tries_it(endpoint: Endpoint) -> None:
+    grants = due(endpoint, 3)
+    retry_at = timezone.now() + timedelta(seconds=30)
+    silence = {"what": "no answer", "is_server_wide": True, "retry_at": retry_at.isoformat()}
+    Grant.objects.filter(pk=grants[0].pk).update(last_error=silence, attempts=5)
+    assert claim(endpoint, most_claims=2) == [], "its back-off is not over"
+    silence["retry_at"] = (timezone.now() - timedelta(seconds=1)).isoformat()
+    Grant.objects.filter(pk=grants[0].pk).update(last_error=silence)
+    assert len(claim(endpoint, most_claims=2, size=2)) == 2
+    assert claim(endpoint, most_claims=2) == [], "one worker at a time"
+    other = factories.make_endpoint()
+    Grant.objects.filter(pk=due(other, 1)[0].pk).update(last_error=silence)
+    assert claim(other) == [], "one silent resource at a time"
+    Grant.objects.filter(endpoint=endpoint).update(lease_until=None, lease_token=None)
+    assert len(claim(other)) == 1
+
+
+def test_a_dead_server_puts_off_the_whole_resource(facts: dict[str, Any]) -> None:
+    facts["port"] = 1
+    endpoint = factories.make_endpoint(resource=factories.make_resource(**facts))
+    due(endpoint, 55)
+    assert endings.end_grants_of(endpoint.resource_id) == 0
+    assert Grant.objects.filter(attempts=1).count() == endings.FIRST_BATCH, "the rest is not tried one after the other"
+    first = Grant.objects.filter(attempts=1).first()
+    assert first is not None
+    assert first.last_error["is_server_wide"] is True
+    assert Grant.objects.filter(next_attempt_at__lt=first.next_attempt_at).count() == 0
+    for attempts, seconds in ((1, 1), (3, 4), (7, 60), (50, 60)):
+        assert endings.leases.backoff_seconds(attempts) == seconds
