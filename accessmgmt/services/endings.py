@@ -114,11 +114,19 @@ def _has_to_wait(resource_id: int, endings: GrantQuerySet, at_work: int) -> bool
 
 def end_claimed(grants: Sequence[Grant]) -> list[Outcome]:
     """End grants of one resource that this worker has claimed, and record what came of each."""
-    resource = Resource.objects.select_related("primary", "primary__primary").get(pk=grants[0].resource_id)
-    orders = [grant.as_order(with_password=False) for grant in grants]
-    outcomes = end_batch.end_grants(resource.as_target(), orders)
+    with leases.kept(grants):
+        outcomes = _end(grants)
     _record(grants, outcomes)
     return outcomes
+
+
+def _end(grants: Sequence[Grant]) -> list[Outcome]:
+    try:
+        resource = Resource.objects.select_related("primary", "primary__primary").get(pk=grants[0].resource_id)
+        orders = [grant.as_order(with_password=False) for grant in grants]
+        return end_batch.end_grants(resource.as_target(), orders)
+    except Exception as error:  # an ending that fails in a way nobody thought of is still shown and tried again
+        return [leases.unexpected(error)] * len(grants)
 
 
 @transaction.atomic

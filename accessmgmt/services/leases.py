@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from accessmgmt.domain.errors import TargetError
+from accessmgmt.domain.errors import TargetError, TargetUnavailable
 from accessmgmt.domain.states import GrantState
 from accessmgmt.models import Grant
 
+logger = logging.getLogger(__name__)
 LONGEST_BACKOFF_SECONDS = 60
 
 
@@ -54,6 +59,43 @@ def renew_lease(grant_id: uuid.UUID, token: uuid.UUID | None) -> None:
     renewed = Grant.objects.filter(pk=grant_id, lease_token=token).update(lease_until=lease_end())
     if not renewed:
         raise TargetError("Another worker has taken over this grant.")
+
+
+@contextmanager
+def kept(grants: Sequence[Grant]) -> Iterator[None]:
+    """Keep the leases of grants during work that may outlast them, from a thread of its own.
+
+    A killed worker keeps nothing, so its rows are free again after one lease; a hung one is cut by the engine's budget.
+    """
+    pks, token = [grant.pk for grant in grants], grants[0].lease_token
+    is_over = threading.Event()
+
+    def keep() -> None:
+        try:
+            while not is_over.wait(settings.PORTAL_LEASE_SECONDS / 4):
+                Grant.objects.filter(pk__in=pks, lease_token=token).update(lease_until=lease_end())
+        except DatabaseError:
+            logger.exception("the leases of %d grants could not be kept", len(pks))
+        finally:
+            connection.close()
+
+    keeper = threading.Thread(target=keep, name="lease-keeper", daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        keeper.join()
+
+
+def unexpected(error: Exception) -> TargetError:
+    """Wrap a fault of our own, so that it stands at the grant and is tried again; its words may hold secrets."""
+    logger.exception("unexpected %s", type(error).__name__)
+    return TargetUnavailable(
+        "The portal itself failed at this work.",
+        why=f"It was a {type(error).__name__}; the workers' log has the rest.",
+        todo="It is tried again by itself. If this stays so, ask whoever runs the portal.",
+    )
 
 
 def locked(grant: Grant) -> Grant | None:

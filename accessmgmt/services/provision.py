@@ -48,6 +48,8 @@ def apply_grant(grant_id: uuid.UUID | str) -> str:
         return _clean_refused(grant)
     except TargetError as error:
         return _record_apply_failure(grant, error)
+    except Exception as error:  # a fault of our own must stand at the grant as well, not only in a log
+        return _record_apply_failure(grant, leases.unexpected(error))
     return _record_active(grant, receipt)
 
 
@@ -58,7 +60,8 @@ def _record_active(grant: Grant, receipt: ApplyReceipt) -> str:
         return "lease lost"
     row.role_oid = receipt.role_oid
     row.apply_receipt = receipt.as_json()
-    row.expires_at = receipt.valid_until
+    # Two clocks: the log-in ends by the target's, the sessions are cut by ours. Whichever is first counts.
+    row.expires_at = min(receipt.valid_until, timezone.now() + timedelta(seconds=row.ttl_seconds))
     fields = ["role_oid", "apply_receipt", "expires_at", *leases.release_lease(row)]
     if row.state == GrantState.APPLYING:
         row.state = GrantState.ACTIVE
@@ -72,7 +75,7 @@ def _record_active(grant: Grant, receipt: ApplyReceipt) -> str:
             row,
             user=grant.user.email,
             role=row.role_name,
-            expires_at=receipt.valid_until.isoformat(),
+            expires_at=row.expires_at.isoformat(),
             tables=receipt.table_count,
         )
     else:
@@ -103,7 +106,8 @@ def _record_refusal(grant: Grant, error: TargetError) -> bool:
 def _clean_refused(grant: Grant) -> str:
     """Remove what a refused apply may have left on the target; the grant fails only after that was verified."""
     try:
-        receipt = end.end_grant(grant.resource.as_target(), grant.as_order(with_password=False))
+        with leases.kept([grant]):
+            receipt = end.end_grant(grant.resource.as_target(), grant.as_order(with_password=False))
     except TargetError as error:
         return _back_off(grant, error)
     with transaction.atomic():

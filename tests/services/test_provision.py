@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -180,3 +181,33 @@ def test_a_role_that_somebody_dropped_still_ends(server: PostgresServer, endpoin
     assert endings.end_grant(grant.pk) == GrantState.ENDED
     grant.refresh_from_db()
     assert grant.end_receipt["role_was_absent"] is True
+
+
+def test_a_fault_of_our_own_is_shown_and_tried_again(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OverflowError("the-secret-in-the-message")
+
+    monkeypatch.setattr(provision.apply, "apply_grant", fail)
+    grant = queued(endpoint)
+    assert provision.apply_grant(grant.pk) == GrantState.APPLYING
+    grant.refresh_from_db()
+    assert "OverflowError" in grant.last_error["why"]
+    assert "the-secret" not in str(grant.last_error)
+    assert grant.lease_token is None
+
+
+def test_a_target_whose_clock_is_ahead_does_not_lengthen_access(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_apply = provision.apply.apply_grant
+
+    def apply_an_hour_ahead(*args: Any, **kwargs: Any) -> Any:
+        receipt = real_apply(*args, **kwargs)
+        return replace(receipt, valid_until=receipt.valid_until + timedelta(hours=1))
+
+    monkeypatch.setattr(provision.apply, "apply_grant", apply_an_hour_ahead)
+    grant = queued(endpoint)
+    provision.apply_grant(grant.pk)
+    grant.refresh_from_db()
+    assert grant.expires_at is not None
+    assert (grant.expires_at - timezone.now()).total_seconds() <= grant.ttl_seconds
