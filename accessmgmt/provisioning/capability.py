@@ -12,6 +12,7 @@ from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning.execute import Repeat, Session
 from accessmgmt.provisioning.inspect import Drift, Found, Scope, inspect_target
 from accessmgmt.provisioning.plan import CapabilityPlan, ChunkRow, plan_capability, plan_chunk, sharing_fix
+from accessmgmt.provisioning.rehearsal import rehearse_set
 from accessmgmt.provisioning.statements import (
     BEGIN,
     COMMIT,
@@ -31,6 +32,9 @@ def ensure_capability(session: Session, order: GrantOrder, scope: Scope, found: 
     """
     check_scope(session, order, found)
     if found.facts.capability_oid is None:
+        if refused := plan_capability(found, scope).refused:
+            raise _may_not_share(session, refused, found)
+        session.repeat(partial(rehearse_set, session, scope, found))
         _create(session, order, scope)
         found = inspect_target(session, order, scope)
     _check_ours(session, order, scope, found)

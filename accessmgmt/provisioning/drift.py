@@ -22,6 +22,7 @@ from accessmgmt.provisioning import end
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.capability import ensure_capability
 from accessmgmt.provisioning.connect import admin_session
+from accessmgmt.provisioning.discovery import with_primary
 from accessmgmt.provisioning.drift_logins import (
     Difference,
     compare_direct,
@@ -57,6 +58,7 @@ def check_drift(
     """
     started = time.monotonic()
     wanted = replace(wanted, installation_id=installation_id)
+    target = with_primary(target, budget_seconds)
     with admin_session(target.primary or target, Budget(budget_seconds)) as session:
         differences, relation_count = _look(session, wanted)
     return DriftReport(
@@ -119,6 +121,7 @@ def resync_sets(
     TargetUnavailable when the server is out of reach.
     """
     refused: dict[str, str] = {}
+    target = with_primary(target, budget_seconds)
     with admin_session(target.primary or target, Budget(budget_seconds, on_progress)) as session:
         scopes = [
             scope_of(order_of(installation_id, permissions), session.server_version) for permissions in permission_sets
@@ -152,6 +155,7 @@ def repair(
     keys = {finding.key for finding in findings}
     mended: list[DriftFinding] = []
     refused: list[tuple[DriftFinding, str]] = []
+    target = with_primary(target, budget_seconds)
     with admin_session(target.primary or target, Budget(budget_seconds)) as session:
         differences, _ = _look(session, wanted)
         chosen = [difference for difference in differences if difference.finding.key in keys]

@@ -17,6 +17,7 @@ from accessmgmt.domain.names import parse_tag
 from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import admin_session, database_session
+from accessmgmt.provisioning.discovery import with_primary
 from accessmgmt.provisioning.execute import Row, Session
 from accessmgmt.provisioning.plan import CHUNK_SIZE, LOCKABLE
 from accessmgmt.provisioning.statements import (
@@ -54,6 +55,7 @@ def retire_capabilities(
     """
     dropped: list[str] = []
     kept: dict[str, str] = {}
+    target = with_primary(target, budget_seconds)
     writable = target.primary or target
     budget = Budget(budget_seconds)
     with admin_session(writable, budget) as session:

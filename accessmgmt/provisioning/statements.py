@@ -310,6 +310,30 @@ READ_ABILITIES = Statement(
 )
 
 
+READ_MAY_SIGNAL = Statement(
+    "read whether we may end sessions",
+    sql.SQL(
+        "SELECT current_user::text AS name, current_setting('is_superuser') = 'on'"
+        " OR pg_has_role(current_user, 'pg_signal_backend', 'USAGE') AS may_signal"
+    ),
+)
+
+
+def create_role(role: str) -> Statement:
+    """Make a role that cannot log in, for a rehearsal."""
+    return Statement("rehearse: create a role", sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
+
+
+def read_may_use(role: str, oid: int, wanted: Sequence[str]) -> Statement:
+    """Ask whether a role has every one of these privileges on a relation."""
+    each = [
+        sql.SQL("has_table_privilege({}, {}::oid, {})").format(*map(sql.Literal, (role, oid, name))) for name in wanted
+    ]
+    return Statement(
+        "rehearse: verify", sql.SQL("SELECT coalesce({}, false) AS may").format(sql.SQL(" AND ").join(each))
+    )
+
+
 def rehearse(role: str, capability: str, server_version: int) -> list[Statement]:
     """Make two roles, a grant and its end, in a transaction that is rolled back."""
     named = sql.Identifier(role)

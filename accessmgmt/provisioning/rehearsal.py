@@ -1,0 +1,91 @@
+"""Before a permission set's first use on a server: its whole life in one transaction that is rolled back.
+
+An ending that cannot work is found before anything is granted.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+from accessmgmt.domain.errors import TargetRefused
+from accessmgmt.provisioning.execute import Session
+from accessmgmt.provisioning.inspect import Drift, Found, Scope
+from accessmgmt.provisioning.plan import LOCKABLE, membership_fix
+from accessmgmt.provisioning.statements import (
+    BEGIN,
+    READ_MAY_SIGNAL,
+    ROLLBACK,
+    Statement,
+    create_role,
+    fence_login,
+    grant_membership,
+    grant_tables,
+    lock_relations,
+    read_may_use,
+    revoke_membership,
+    revoke_tables,
+)
+from accessmgmt.provisioning.statements_end import drop_owned, drop_roles, step_into
+
+
+def rehearse_set(session: Session, scope: Scope, found: Found) -> None:
+    """Create both roles, grant on one relation, verify, fence, revoke and drop; then roll all of it back.
+
+    Raises TargetRefused (or psycopg.Error, which the session explains) with what is missing. Nothing is left behind,
+    wherever it stops.
+    """
+    me = session.ask(READ_MAY_SIGNAL)[0]
+    if not me["may_signal"]:
+        raise TargetRefused(
+            f"The portal could not end sessions on “{session.target_name}”, so it grants nothing there.",
+            why=f"{me['name']} is not a member of pg_signal_backend.",
+            todo=f"A DBA runs: {membership_fix(['pg_signal_backend'], session.server_version, me['name'])}",
+            sqlstate="42501",
+        )
+    relation = next((d for d in found.drift if d.kind == "relation" and d.can_grant and d.lacking), None)
+    suffix = secrets.token_hex(6)
+    login, capability = f"jit_rehearsal_{suffix}", f"jitb_rehearsal_{suffix}"
+    try:
+        session.send(_beginning(session, scope, relation, login, capability))
+        if session.was_not_granted():
+            raise _without_effect(session, relation)
+        if relation is not None and not session.send([read_may_use(login, relation.oid, scope.wanted)])[0][0]["may"]:
+            raise _without_effect(session, relation)
+        session.send(_end(session, relation, login, capability))
+    finally:
+        session.roll_back()
+
+
+def _beginning(
+    session: Session, scope: Scope, relation: Drift | None, login: str, capability: str
+) -> Sequence[Statement]:
+    statements = [BEGIN, create_role(capability), create_role(login)]
+    if relation is not None:
+        if session.server_version <= 17 and relation.relkind in LOCKABLE:
+            statements.append(lock_relations([relation.name]))
+        statements.append(grant_tables(scope.wanted, [relation.name], capability))
+    return [*statements, grant_membership(capability, login, session.server_version)]
+
+
+def _end(session: Session, relation: Drift | None, login: str, capability: str) -> Sequence[Statement]:
+    is_superuser = session.conn.info.parameter_status("is_superuser") == "on"
+    return [
+        fence_login(login),
+        revoke_membership(capability, login, None),
+        *([revoke_tables([relation.name], capability)] if relation is not None else []),
+        *([] if is_superuser else [step_into(capability, session.server_version)]),
+        drop_owned(capability),
+        drop_roles([login, capability]),
+        ROLLBACK,
+    ]
+
+
+def _without_effect(session: Session, relation: Drift | None) -> TargetRefused:
+    name = relation.name if relation is not None else "a role"
+    return TargetRefused(
+        f"“{session.target_name}” took the GRANT on {name} and gave nothing.",
+        why="It was tried in a transaction that was rolled back: nothing was granted.",
+        todo="A DBA makes the admin role a member of the owners of the tables.",
+        sqlstate="01007",
+    )

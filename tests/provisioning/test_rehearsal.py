@@ -1,0 +1,83 @@
+"""Before a set's first use its whole life is tried and rolled back: what cannot be ended is not granted."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from psycopg import sql
+
+from accessmgmt.domain.errors import TargetRefused
+from accessmgmt.provisioning import execute
+from accessmgmt.provisioning.apply import apply_grant
+from accessmgmt.provisioning.connect import close_pools
+from accessmgmt.provisioning.end import end_grant
+from devstack.certs import CertificateAuthority
+from devstack.postgres import PostgresServer
+from tests.provisioning.conftest import Shop, make_shop, new_order, permissions
+
+
+@pytest.mark.parametrize(("version", "is_superuser"), [(18, False), (18, True), (16, False), (14, False)])
+def test_the_first_use_is_rehearsed_and_leaves_nothing(
+    new_shop: Callable[..., Shop], version: int, is_superuser: bool
+) -> None:
+    shop = new_shop(version, is_superuser=is_superuser)
+    alone = f"inst-{secrets.token_hex(4)}"
+    orders = [replace(new_order(permissions("ALL", "app", "*")), installation_id=alone) for _ in range(2)]
+    rehearsed = []
+    for order in orders:
+        sent: list[str] = []
+        execute.before_statement = sent.append
+        try:
+            apply_grant(shop.target, order)
+        finally:
+            execute.before_statement = None
+        rehearsed.append("rehearse: verify" in sent)
+    assert rehearsed == [True, False]
+    with shop.as_dba() as conn:
+        assert conn.execute("SELECT count(*) FROM pg_roles WHERE rolname LIKE '%rehearsal%'").fetchall() == [(0,)]
+    for order in orders:
+        end_grant(shop.target, order)
+
+
+@pytest.mark.parametrize("version", [18, 14])
+def test_nothing_is_granted_where_sessions_could_not_be_ended(
+    servers_directory: Path, certificate_authority: CertificateAuthority, version: int
+) -> None:
+    server = PostgresServer(version, servers_directory / f"rehearsal-{version}", tls=certificate_authority.server())
+    with server:
+        shop = make_shop(server, certificate_authority, is_superuser=False)
+        with server.connect() as conn:
+            conn.execute("REVOKE pg_signal_backend FROM jit_portal")
+        order = new_order(permissions("SELECT", "app", "orders"))
+        with pytest.raises(TargetRefused) as refusal:
+            apply_grant(shop.target, order)
+        assert "pg_signal_backend" in refusal.value.todo
+        with server.connect() as conn:
+            made = conn.execute("SELECT count(*) FROM pg_roles WHERE rolname ~ '^jitb?_(alice|[0-9a-f]{24})'")
+            assert made.fetchall() == [(0,)]
+            conn.execute(refusal.value.todo.partition(": ")[2])  # type: ignore[call-overload]
+        apply_grant(shop.target, order)
+        end_grant(shop.target, order)
+        close_pools()
+
+
+def test_no_role_is_made_for_what_cannot_be_shared(new_shop: Callable[..., Shop]) -> None:
+    """The admin role holds grant options on SELECT only: no role is made for SELECT and UPDATE."""
+    shop = new_shop(tables="CREATE SCHEMA app")
+    alone = f"inst-{secrets.token_hex(4)}"
+    other = f"other_{secrets.token_hex(3)}"
+    with shop.as_dba() as conn:
+        conn.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(other)))
+        conn.execute("CREATE TABLE app.theirs (id int); GRANT SELECT ON app.theirs TO jit_portal WITH GRANT OPTION")
+        conn.execute(sql.SQL("ALTER TABLE app.theirs OWNER TO {}").format(sql.Identifier(other)))
+    order = replace(new_order(permissions("SELECT,UPDATE", "app", "theirs")), installation_id=alone)
+    with pytest.raises(TargetRefused) as refusal:
+        apply_grant(shop.target, order)
+    assert refusal.value.sqlstate == "42501"
+    with shop.as_dba() as conn:
+        name = order.permissions.capability_role_name(alone)
+        assert conn.execute("SELECT count(*) FROM pg_roles WHERE rolname = %s", [name]).fetchall() == [(0,)]
