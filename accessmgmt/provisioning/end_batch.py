@@ -16,7 +16,7 @@ from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailab
 from accessmgmt.domain.names import is_login_role_name
 from accessmgmt.domain.targets import CutSession, EndReceipt, GrantOrder, Target
 from accessmgmt.provisioning.budget import Budget
-from accessmgmt.provisioning.connect import admin_session, forget_connections
+from accessmgmt.provisioning.connect import admin_connection, admin_session, forget_connections
 from accessmgmt.provisioning.discovery import with_primary
 from accessmgmt.provisioning.execute import Interrupted, Repeat, Session, wait_a_little
 from accessmgmt.provisioning.fence import Fenced, LoginRole, fence, find_roles
@@ -26,6 +26,7 @@ from accessmgmt.provisioning.standby import wait_for_replay
 from accessmgmt.provisioning.statements import READ_LSN
 from accessmgmt.provisioning.statements_end import READ_ABSENCE
 from accessmgmt.provisioning.steps import Steps
+from accessmgmt.provisioning.topology import is_standby, other_hosts
 
 BUDGET_SECONDS = 45.0
 
@@ -118,6 +119,7 @@ def _end(batch: Batch) -> None:
                 _take_away(session, batch)
                 _verify_primary(session, batch)
                 lsn = str(session.ask(READ_LSN)[0]["lsn"])
+                used = session.conn.info.host
         except TargetUnavailable:
             # The primary is out of reach: cut at least what the standby carries.
             if target.primary is not None:
@@ -127,6 +129,29 @@ def _end(batch: Batch) -> None:
         if target.primary is not None and batch.live:
             with batch.steps.measured("standby"):
                 _verify_standby(batch, lsn)
+        for other in other_hosts(target, used):
+            with batch.steps.measured("others"):
+                _sweep_other(batch, other, lsn)
+
+
+def _sweep_other(batch: Batch, other: Target, lsn: str) -> None:
+    """End the sessions on another host of the list. One that is gone for good must not keep grants ending for ever."""
+    try:
+        with admin_connection(other, timeout_seconds=batch.budget.check()) as conn:
+            is_replica = is_standby(conn)
+    except TargetError as error:
+        for ending in batch.live:
+            ending.notes.append(f"Sessions at {other.host} could not be looked for: {error.what}")
+        return
+    try:
+        with admin_session(other, batch.budget) as session:
+            _cut(session, batch, server="standby", empty_polls=1)
+            if is_replica:
+                wait_for_replay(session, lsn)
+                _cut(session, batch, server="standby")
+    except TargetError as error:
+        for ending in batch.live:
+            ending.error = error
 
 
 def _take_away(session: Session, batch: Batch) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 
 import psycopg
 
@@ -47,6 +48,16 @@ def has_several_hosts(target: Target) -> bool:
 def wants_primary(target: Target) -> bool:
     """Say whether only a server that takes changes will do: a list of hosts that is not a standby's."""
     return target.primary is None and has_several_hosts(target)
+
+
+def other_hosts(target: Target, used: str) -> list[Target]:
+    """Return, for a list of hosts, the servers beside the one that was `used`, each as a target of its own.
+
+    People may have sessions there too: a client that cannot reach the first host of the list takes the next.
+    """
+    if not wants_primary(target):
+        return []
+    return [replace(target, host=host, name=f"{target.name} at {host}") for host in hosts_of(target) if host != used]
 
 
 def is_standby(conn: psycopg.Connection) -> bool:

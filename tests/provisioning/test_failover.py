@@ -86,6 +86,27 @@ def test_a_grant_outlives_the_death_of_its_primary(cluster: Cluster) -> None:
     assert end_grant(cluster.target, replace(later, role_oid=receipt.role_oid)).role_was_absent is False
 
 
+def test_a_session_on_another_host_of_the_list_is_cut_too(cluster: Cluster) -> None:
+    order = new_order(ORDERS)
+    receipt = apply_grant(cluster.target, order)
+    wait_for_replay(cluster.first, cluster.second)
+    on_standby = cluster.second.connect(cluster.shop.database, order.role_name, order.password)
+    ended = end_grant(cluster.target, replace(order, role_oid=receipt.role_oid))
+    assert [cut.server for cut in ended.sessions] == ["standby"]
+    with pytest.raises(psycopg.OperationalError):
+        on_standby.execute("SELECT 1")
+    with pytest.raises(psycopg.OperationalError):
+        cluster.second.connect(cluster.shop.database, order.role_name, order.password)
+
+
+def test_a_host_that_is_gone_does_not_keep_grants_ending(cluster: Cluster) -> None:
+    order = new_order(ORDERS)
+    receipt = apply_grant(cluster.target, order)
+    cluster.second.kill()
+    ended = end_grant(cluster.target, replace(order, role_oid=receipt.role_oid))
+    assert any("at 127.0.0.2 could not be looked for" in note for note in ended.notes)
+
+
 def test_idle_connections_to_the_dead_primary_are_not_used(cluster: Cluster) -> None:
     with admin_connection(cluster.target) as one, admin_connection(cluster.target) as other:
         pids = {one.info.backend_pid, other.info.backend_pid}
