@@ -25,6 +25,7 @@ from accessmgmt.provisioning.statements_end import (
     READ_OWNED_SCHEMAS,
     READ_PREPARED,
     create_quarantine,
+    disarm_owned,
     drop_owned,
     drop_roles,
     guard_owns_nothing,
@@ -139,7 +140,7 @@ def _clean_here(session: Session, target: Target, role: LoginRole, *, owns: bool
     if hands_over:
         _ensure_owner(session, target, owner)
     own_rights = [] if _acts_as_superuser(session) else [step_into(role.name, session.server_version)]
-    first = [reassign_owned(role.name, owner)] if hands_over else [guard_owns_nothing(role.oid)]
+    first = [disarm_owned(role.oid), reassign_owned(role.name, owner)] if hands_over else [guard_owns_nothing(role.oid)]
     try:
         session.repeat(lambda: session.send([BEGIN, *own_rights, *first, drop_owned(role.name), COMMIT]))
     except psycopg.Error as error:
@@ -184,7 +185,15 @@ def _quoted(name: str) -> str:
 
 def _ensure_owner(session: Session, target: Target, owner: str) -> None:
     """Make sure that the new owner exists: ours is made, one that an admin chose has to be there."""
-    if session.ask(has_role(owner))[0]["found"]:
+    row = session.ask(has_role(owner))[0]
+    if row["is_superuser"]:
+        raise TargetRefused(
+            f"The role {owner}, which takes over what logins leave on “{target.name}”, is a superuser.",
+            why="What a person made must never run with a superuser's rights.",
+            todo="Choose a role without rights as the new owner of leftovers in the resource.",
+            sqlstate="42501",
+        )
+    if row["found"]:
         return
     version = session.server_version
     if target.leftover_owner not in {"", QUARANTINE_ROLE}:

@@ -56,13 +56,24 @@ def has_role(role: str) -> Statement:
     """Ask whether a role exists."""
     return Statement(
         "look for the new owner of leftovers",
-        sql.SQL("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = {}) AS found").format(sql.Literal(role)),
+        sql.SQL(
+            "SELECT count(*) > 0 AS found, coalesce(bool_or(rolsuper), false) AS is_superuser"
+            " FROM pg_roles WHERE rolname = {}"
+        ).format(sql.Literal(role)),
     )
 
 
 def create_quarantine(role: str) -> Statement:
     """Make the role that takes over what a login left behind, when the resource names no other."""
     return Statement("create the quarantine role", sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
+
+
+def disarm_owned(oid: int) -> Statement:
+    """Take the sting out of what the login owns here, before it gets another owner.
+
+    A SECURITY DEFINER routine, or a view that others may read, would run with the new owner's rights from then on.
+    """
+    return Statement("disarm its routines and views", load("disarm_owned").format(oid=sql.Literal(oid)))
 
 
 def reassign_owned(role: str, owner: str) -> Statement:

@@ -44,8 +44,8 @@ def second_database(shop: Shop) -> str:
 
 def applied(shop: Shop) -> GrantOrder:
     # A capability role that a superuser made is not the minimal admin's to grant, so they use different ones.
-    table = "orders" if shop.target.username == "postgres" else "customers"
-    order = new_order(permissions("SELECT", "app", table))
+    grants = "SELECT,TRUNCATE,REFERENCES" if shop.target.username == "postgres" else "SELECT"
+    order = new_order(permissions(grants, "app", "customers"))
     return replace(order, role_oid=apply_grant(shop.target, order).role_oid)
 
 
@@ -264,3 +264,44 @@ def test_many_end_together_and_one_that_is_refused_holds_up_none(new_shop: Calla
 
 def test_a_batch_of_nothing(shop: Shop) -> None:
     assert end_grants(shop.target, []) == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("is_superuser", [False, True], ids=["set-up role", "superuser"])
+def test_what_was_left_does_not_run_with_the_new_owners_rights(
+    new_shop: Callable[..., Shop], version: int, is_superuser: bool
+) -> None:
+    shop = new_shop(version, is_superuser=is_superuser)
+    open_playground(shop)
+    order = applied(shop)
+    with shop.log_in(order) as user:
+        user.execute("CREATE TABLE play.mine (id int)")
+        user.execute("CREATE VIEW play.window AS SELECT current_user AS me, * FROM play.mine")
+        user.execute("GRANT SELECT ON play.window, play.mine TO PUBLIC")
+        user.execute(
+            "CREATE FUNCTION play.peek() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS"
+            " $$SELECT count(*) FROM play.mine$$"
+        )
+        user.execute("CREATE PROCEDURE play.act(a int, OUT b text) LANGUAGE sql SECURITY DEFINER AS $$SELECT 'x'$$")
+    end_grant(shop.target, order)
+    outsider = f"outsider_{secrets.token_hex(4)}"
+    with shop.as_dba() as conn:
+        definers = "SELECT count(*) FROM pg_proc WHERE pronamespace = 'play'::regnamespace AND prosecdef"
+        assert conn.execute(definers).fetchone() == (0,)
+        conn.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(outsider)))
+        conn.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(outsider)))
+        for statement in ("SELECT play.peek()", "SELECT * FROM play.window", "SELECT * FROM play.mine"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                conn.execute(statement)  # type: ignore[call-overload]
+
+
+def test_a_superuser_takes_over_nothing(new_shop: Callable[..., Shop]) -> None:
+    shop = new_shop(is_superuser=True)
+    shop = replace(shop, target=replace(shop.target, leftover_owner="postgres"))
+    open_playground(shop)
+    order = applied(shop)
+    with shop.log_in(order) as user:
+        user.execute("CREATE TABLE play.mine (id int)")
+    with pytest.raises(TargetRefused, match="superuser"):
+        end_grant(shop.target, order)
+    end_grant(replace(shop.target, leftover_owner=""), order)
