@@ -24,6 +24,7 @@ from accessmgmt.services.endings import WAKE_AGAIN_SECONDS
 
 logger = logging.getLogger(__name__)
 SWEEP_BATCH = 2_000
+APPLIED_A_SECOND = 20
 
 
 def apply_grant(grant_id: uuid.UUID | str) -> str:
@@ -212,13 +213,16 @@ def _wake_waiting() -> int:
         .order_by("next_attempt_at")
         .only("pk", "state", "resource_id")[:SWEEP_BATCH]
     )
-    Grant.objects.filter(pk__in=[grant.pk for grant in waiting]).update(
-        next_attempt_at=Now() + timedelta(seconds=WAKE_AGAIN_SECONDS)
-    )
-    endings = [grant.resource_id for grant in waiting if grant.state == GrantState.ENDING]
-    for resource_id in dict.fromkeys(endings):
+    endings = [grant for grant in waiting if grant.state == GrantState.ENDING]
+    others = [grant for grant in waiting if grant.state != GrantState.ENDING]
+    # What stands in line is not woken again before its turn can have come: a message each costs as much as the work.
+    turn_seconds = WAKE_AGAIN_SECONDS + len(others) / APPLIED_A_SECOND
+    for rows, seconds in ((endings, WAKE_AGAIN_SECONDS), (others, turn_seconds)):
+        Grant.objects.filter(pk__in=[grant.pk for grant in rows]).update(
+            next_attempt_at=Now() + timedelta(seconds=seconds)
+        )
+    for resource_id in dict.fromkeys(grant.resource_id for grant in endings):
         outbox.wake(Task.END_GRANTS_OF, resource_id)
-    for grant in waiting:
-        if grant.state != GrantState.ENDING:
-            outbox.wake(Task.APPLY_GRANT, grant.pk)
+    for grant in others:
+        outbox.wake(Task.APPLY_GRANT, grant.pk)
     return len(waiting)

@@ -14,7 +14,7 @@ import django
 
 django.setup()
 
-from django.db import connection  # noqa: E402
+from django.db import connection, transaction  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from accessmgmt.domain.names import new_login_role_name  # noqa: E402
@@ -95,6 +95,7 @@ def queue_and_wait(count: int, latest_seconds: float) -> dict[str, float]:
     people = make_people(count)
     permissions = endpoint.authorization.permission_set
 
+    @transaction.atomic
     def queue(person: User) -> str:
         granted = queue_grant(
             actor=person,
