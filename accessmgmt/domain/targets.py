@@ -61,7 +61,8 @@ class Target:
 class GrantOrder:
     """What provisioning needs to know of one grant, to apply it or to end it.
 
-    `password` is empty when a grant is ended. `role_oid` is None until an apply has reported it.
+    `password` is empty when a grant is ended. `role_oid` is None, and `system_identifier` (of the cluster) is empty,
+    until an apply has reported them.
     """
 
     grant_id: str
@@ -71,6 +72,7 @@ class GrantOrder:
     ttl_seconds: int
     password: str = field(default="", repr=False)
     role_oid: int | None = None
+    system_identifier: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +103,13 @@ class ApplyReceipt:
     public_extras: int
     steps_ms: dict[str, float]
     verified_at: datetime
+    system_identifier: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return a JSON-able form for the grant's row."""
         return {
             "role_oid": self.role_oid,
+            "system_identifier": self.system_identifier,
             "valid_until": self.valid_until.isoformat(),
             "server_version": self.server_version,
             "tables": [

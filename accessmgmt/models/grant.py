@@ -76,6 +76,7 @@ class Grant(models.Model):
 
     role_name = models.CharField(max_length=63, unique=True)
     role_oid = models.BigIntegerField(null=True, blank=True)
+    system_identifier = models.CharField("cluster that it was applied on", max_length=20, blank=True)
     password = EncryptedTextField(blank=True)
 
     queued_at = models.DateTimeField(auto_now_add=True)
@@ -184,4 +185,5 @@ class Grant(models.Model):
             ttl_seconds=self.ttl_seconds,
             password=self.password if with_password else "",
             role_oid=self.role_oid,
+            system_identifier=self.system_identifier,
         )

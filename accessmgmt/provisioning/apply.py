@@ -155,4 +155,5 @@ def _receipt(
         public_extras=seen.public_extras,
         steps_ms=steps.milliseconds,
         verified_at=seen.verified_at,
+        system_identifier=found.facts.system_identifier,
     )

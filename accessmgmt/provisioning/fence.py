@@ -57,11 +57,23 @@ def find_roles(session: Session, orders: Sequence[GrantOrder]) -> list[list[Logi
         )
     by_name = {row["name"]: row for row in rows if row["oid"] is not None}
     by_oid = {row["oid"]: row for row in by_name.values()}
-    found = []
+    found: list[list[LoginRole] | TargetRefused] = []
     for order in orders:
         mine = {row["oid"]: row for row in (by_name.get(order.role_name), by_oid.get(order.role_oid)) if row}
-        found.append(_checked(session, order, list(mine.values())))
+        if not mine and order.system_identifier not in {"", rows[0]["system_identifier"]}:
+            found.append(_another_cluster(session))
+        else:
+            found.append(_checked(session, order, list(mine.values())))
     return found
+
+
+def _another_cluster(session: Session) -> TargetRefused:
+    """A role that is missing on another server than the one it was made on proves nothing."""
+    return TargetRefused(
+        f"“{session.target_name}” is another PostgreSQL server than the one this login was made on.",
+        why="Its system identifier differs, so that the login may still live elsewhere.",
+        todo="Let the resource's name or address lead to the old server until its logins are gone.",
+    )
 
 
 def _checked(session: Session, order: GrantOrder, rows: list[Row]) -> list[LoginRole] | TargetRefused:

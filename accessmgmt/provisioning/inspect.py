@@ -24,6 +24,7 @@ class Facts:
     server_now: datetime
     read_at: float
     in_recovery: bool
+    system_identifier: str
     acting_as: str
     login_oid: int | None
     login_valid_until: datetime | None
@@ -185,6 +186,7 @@ def _facts(row: Row, read_at: float) -> Facts:
         server_now=row["server_now"],
         read_at=read_at,
         in_recovery=row["in_recovery"],
+        system_identifier=row["system_identifier"],
         acting_as=row["acting_as"],
         login_oid=row["login_oid"],
         login_valid_until=row["login_valid_until"],

@@ -60,10 +60,11 @@ def _record_active(grant: Grant, receipt: ApplyReceipt) -> str:
     if row is None:
         return "lease lost"
     row.role_oid = receipt.role_oid
+    row.system_identifier = receipt.system_identifier
     row.apply_receipt = receipt.as_json()
     # Two clocks: the log-in ends by the target's, the sessions are cut by ours. Whichever is first counts.
     row.expires_at = min(receipt.valid_until, timezone.now() + timedelta(seconds=row.ttl_seconds))
-    fields = ["role_oid", "apply_receipt", "expires_at", *leases.release_lease(row)]
+    fields = ["role_oid", "system_identifier", "apply_receipt", "expires_at", *leases.release_lease(row)]
     if row.state == GrantState.APPLYING:
         row.state = GrantState.ACTIVE
         row.active_at = timezone.now()

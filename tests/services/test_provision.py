@@ -14,7 +14,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from accessmgmt.domain.states import EndReason, GrantState
-from accessmgmt.models import AuditEvent, Endpoint, Grant
+from accessmgmt.models import AuditEvent, Endpoint, Grant, Resource
 from accessmgmt.services import endings, leases, provision
 from accessmgmt.services.grants import begin_end
 from devstack.postgres import PostgresServer
@@ -211,3 +211,21 @@ def test_a_target_whose_clock_is_ahead_does_not_lengthen_access(
     grant.refresh_from_db()
     assert grant.expires_at is not None
     assert (grant.expires_at - timezone.now()).total_seconds() <= grant.ttl_seconds
+
+
+def test_a_role_that_is_missing_on_another_server_proves_nothing(
+    roles: Callable[[], set[str]], endpoint: Endpoint, target_server: Callable[[int], PostgresServer]
+) -> None:
+    grant = queued(endpoint)
+    provision.apply_grant(grant.pk)
+    begin_release(grant)
+    here = Resource.objects.get(pk=endpoint.resource.pk)
+    elsewhere = make_target(target_server(17))
+    Resource.objects.filter(pk=here.pk).update(port=elsewhere["port"], database_name=elsewhere["database_name"])
+    assert endings.end_grant(grant.pk) == GrantState.ENDING
+    grant.refresh_from_db()
+    assert "another PostgreSQL server" in grant.last_error["what"]
+    assert roles() == {grant.role_name}
+    Resource.objects.filter(pk=here.pk).update(port=here.port, database_name=here.database_name)
+    assert endings.end_grant(grant.pk) == GrantState.ENDED
+    assert roles() == set()

@@ -3,6 +3,7 @@ SELECT r.oid::bigint AS oid, r.rolname::text AS name, shobj_description(r.oid, '
        pg_is_in_recovery() AS in_recovery,
        coalesce((SELECT array_agg(pg_get_userbyid(m.roleid)::text || chr(10) || pg_get_userbyid(m.grantor)::text)
                  FROM pg_auth_members m WHERE m.member = r.oid), '{}') AS memberships,
-       current_user::text AS acting_as
+       current_user::text AS acting_as,
+       (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier
 FROM (SELECT 1) one
 LEFT JOIN pg_roles r ON r.rolname = ANY (%(names)s::name[]) OR r.oid = ANY (%(oids)s::oid[])
