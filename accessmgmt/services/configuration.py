@@ -28,7 +28,7 @@ from accessmgmt.models.fields import EncryptedTextField
 from accessmgmt.services import audit
 
 UNIQUE_VIOLATION = "23505"
-SERVER_FIELDS = ("host", "port", "database_name", "primary_id", "use_aws_secrets", "aws_region", "aws_secret_name")
+SERVER_FIELDS = ("host", "port", "database_name", "primary_id")
 Described = TypeVar("Described", Resource, Authorization, Endpoint, Group)
 
 
@@ -38,8 +38,10 @@ def _require_admin(actor: User) -> None:
 
 
 @transaction.atomic
-def save_resource(*, actor: User, resource: Resource) -> Resource:
+def save_resource(*, actor: User, resource: Resource, is_same_server: bool = False) -> Resource:
     """Store a new or changed resource. Its fields were checked by the caller (full_clean).
+
+    `is_same_server` says that a new address leads to the same server; an ending makes sure of it in any case.
 
     Raises ConflictError when it would point to another server while logins live on the present one: their ending would
     be looked for in the wrong place.
@@ -49,7 +51,7 @@ def save_resource(*, actor: User, resource: Resource) -> Resource:
         before = Resource.objects.select_for_update().get(pk=resource.pk)
         moved = [field for field in SERVER_FIELDS if getattr(before, field) != getattr(resource, field)]
         live = Grant.objects.live().filter(Q(resource=resource) | Q(resource__primary=resource)).count()
-        if moved and live:
+        if moved and live and not is_same_server:
             raise ConflictError(
                 f"“{before.name}” cannot be moved to another server now.",
                 why=f"Live grants on the present one: {live}. What would change: {', '.join(moved)}.",

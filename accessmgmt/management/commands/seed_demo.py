@@ -99,7 +99,7 @@ class Command(BaseCommand):
             setattr(resource, field, facts.get(field, ""))
         resource.use_aws_secrets = facts.get("use_aws_secrets", False)
         resource.full_clean(validate_unique=False, validate_constraints=False)
-        return configuration.save_resource(actor=admin, resource=resource)
+        return configuration.save_resource(actor=admin, resource=resource, is_same_server=True)
 
     def _set_up(self, admin: User) -> None:
         for name, description, grants, schemas, tables in AUTHORIZATIONS:
