@@ -7,14 +7,14 @@ import shutil
 import statistics
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import psycopg
 from psycopg import sql
 
 from accessmgmt.domain.names import new_login_role_name
-from accessmgmt.domain.permissions import parse_permissions
+from accessmgmt.domain.permissions import PermissionSet, parse_permissions
 from accessmgmt.domain.targets import GrantOrder, SslMode, Target
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import close_pools
@@ -48,31 +48,46 @@ def measure() -> dict[str, float]:
 
 
 @contextmanager
-def durable_target() -> Iterator[Target]:
-    """Run a PostgreSQL 18 with fsync on, TLS, the minimal admin role and two tables."""
-    directory = BENCH / "target"
+def durable_server(
+    folder: str, version: int = 18, settings: Mapping[str, str] | None = None
+) -> Iterator[PostgresServer]:
+    """Run a PostgreSQL with fsync on and TLS, in a folder that is removed afterwards."""
+    directory = BENCH / folder
     shutil.rmtree(directory, ignore_errors=True)
-    server = PostgresServer(18, directory, tls=CertificateAuthority("Bench authority").server())
+    tls = CertificateAuthority("Bench authority").server()
+    server = PostgresServer(version, directory, tls=tls, settings=settings)
     server.start()
     try:
-        fields = make_target(server)
-        (BENCH / "ca.pem").write_text(fields["tls_root_cert"])
-        yield Target(resource_id=1, name="bench", **{**fields, "ssl_mode": SslMode(fields["ssl_mode"])})
+        yield server
     finally:
         server.stop()
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def apply_by_engine(target: Target) -> float:
-    """Return the milliseconds of everything the engine does until a grant is active, its own log-in check included."""
-    order = GrantOrder(
+@contextmanager
+def durable_target() -> Iterator[Target]:
+    """Run a PostgreSQL 18 with fsync on, TLS, the minimal admin role and two tables."""
+    with durable_server("target") as server:
+        fields = make_target(server)
+        (BENCH / "ca.pem").write_text(fields["tls_root_cert"])
+        yield Target(resource_id=1, name="bench", **{**fields, "ssl_mode": SslMode(fields["ssl_mode"])})
+
+
+def new_order(permissions: PermissionSet = PERMISSIONS) -> GrantOrder:
+    """Return the order of one more grant."""
+    return GrantOrder(
         grant_id=str(uuid.uuid4()),
         installation_id=INSTALLATION,
         role_name=new_login_role_name("bench@company.com"),
-        permissions=PERMISSIONS,
+        permissions=permissions,
         ttl_seconds=3600,
         password=secrets.token_urlsafe(24),
     )
+
+
+def apply_by_engine(target: Target) -> float:
+    """Return the milliseconds of everything the engine does until a grant is active, its own log-in check included."""
+    order = new_order()
     began = time.perf_counter()
     apply_grant(target, order)
     elapsed = time.perf_counter() - began

@@ -7,7 +7,6 @@ them, by the engine and by hand, so that a busy machine is busy for every figure
 from __future__ import annotations
 
 import secrets
-import shutil
 import statistics
 import time
 from collections.abc import Iterator
@@ -23,9 +22,8 @@ from accessmgmt.domain.permissions import PermissionSet, parse_permissions
 from accessmgmt.domain.targets import SslMode, Target
 from accessmgmt.provisioning.connect import close_pools
 from accessmgmt.provisioning.drift import check_drift, resync_sets
-from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
-from tests.bench.engine import BENCH, INSTALLATION, apply_by_engine, apply_by_hand, by_hand
+from tests.bench.engine import BENCH, INSTALLATION, apply_by_engine, apply_by_hand, by_hand, durable_server
 from tests.targets import OWNER, make_target
 
 SIZES = (10, 1_000, 10_000)
@@ -73,15 +71,8 @@ def measure() -> dict[str, float]:
 @contextmanager
 def durable_targets() -> Iterator[dict[int, Target]]:
     """Run a PostgreSQL 18 with fsync on, TLS, the minimal admin role and a database of each size."""
-    directory = BENCH / "scale"
-    shutil.rmtree(directory, ignore_errors=True)
-    server = PostgresServer(18, directory, tls=CertificateAuthority("Bench authority").server())
-    server.start()
-    try:
+    with durable_server("scale") as server:
         yield {size: make_sized_target(server, size) for size in SIZES}
-    finally:
-        server.stop()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 def make_sized_target(server: PostgresServer, size: int) -> Target:
