@@ -218,7 +218,7 @@ class Story:
             person.open(path)
             if endpoint in person.text:
                 return path
-        raise StoryError(f"{person.email} has no grant on {endpoint}")
+        raise StoryError(f"{person.email} has no grant on {endpoint}:\n{person.text}")
 
     def open_access(self, person: Person, path: str) -> Access:
         """Wait until the grant is active and read from its page what a client needs."""
