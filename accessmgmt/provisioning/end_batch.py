@@ -188,6 +188,12 @@ def _fence(session: Session, batch: Batch) -> Fenced:
             continue
         ending.roles = found
         ending.was_absent = ending.was_absent and not found
+        ending.notes += [
+            f"The person had made {other} a member of the login. That is undone; a session that {other} has open may"
+            " still act with its rights: a DBA ends it."
+            for role in found
+            for other in role.passed_on_to
+        ]
         ending.oids = list(dict.fromkeys([*ending.oids, *(role.oid for role in found)]))
     fenced = fence(session, [role for ending in batch.live for role in ending.roles])
     for ending in batch.live:

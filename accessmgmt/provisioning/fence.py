@@ -21,12 +21,16 @@ GONE = "42704"
 
 @dataclass(frozen=True, slots=True)
 class LoginRole:
-    """A role that bears a grant's tag. `memberships` are pairs of granted role and grantor."""
+    """A role that bears a grant's tag. `memberships` are pairs of granted role and grantor.
+
+    `passed_on_to` are roles that the person made members of the login, which PostgreSQL 14 lets them do.
+    """
 
     name: str
     oid: int
     memberships: tuple[tuple[str, str], ...]
     acting_as: str
+    passed_on_to: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -91,7 +95,9 @@ def _checked(session: Session, order: GrantOrder, rows: list[Row]) -> list[Login
 
 def _login_role(row: Row) -> LoginRole:
     pairs = (text.split("\n", 1) for text in row["memberships"])
-    return LoginRole(row["name"], row["oid"], tuple((a, b) for a, b in pairs), row["acting_as"])
+    return LoginRole(
+        row["name"], row["oid"], tuple((a, b) for a, b in pairs), row["acting_as"], tuple(row["passed_on_to"])
+    )
 
 
 def fence(session: Session, roles: Sequence[LoginRole]) -> Fenced:
@@ -164,7 +170,8 @@ def _revokes(session: Session, roles: Sequence[LoginRole]) -> list[Statement]:
     for role in roles:
         for granted, grantor in role.memberships:
             members.setdefault((granted, _grantor(session, role, grantor)), []).append(role.name)
-    return [revoke_memberships(granted, names, grantor) for (granted, grantor), names in members.items()]
+    taken = [revoke_memberships(granted, names, grantor) for (granted, grantor), names in members.items()]
+    return taken + [revoke_memberships(role.name, list(role.passed_on_to), None) for role in roles if role.passed_on_to]
 
 
 def _grantor(session: Session, role: LoginRole, grantor: str) -> str | None:

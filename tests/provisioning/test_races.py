@@ -146,3 +146,20 @@ def test_nobody_keeps_a_door_open_by_changing_their_own_password(
     assert shop.roles(order) == 0
     with pytest.raises(psycopg.OperationalError):
         shop.log_in(order)
+
+
+def test_a_login_that_was_passed_on_is_taken_back(new_shop: Callable[..., Shop]) -> None:
+    """On PostgreSQL 14 a role may make others its members; later versions refuse."""
+    shop = new_shop(14)
+    order = new_order(permissions("SELECT", "app", "orders"))
+    apply_grant(shop.target, order)
+    friend = f"friend_{order.grant_id}"
+    with shop.as_dba() as dba:
+        dba.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(friend)))
+    with shop.log_in(order) as user:
+        user.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(order.role_name), sql.Identifier(friend)))
+    receipt = end_grant(shop.target, order)
+    assert [friend in note for note in receipt.notes] == [True]
+    with shop.as_dba() as dba:
+        query = "SELECT count(*) FROM pg_auth_members WHERE member = %s::regrole"
+        assert dba.execute(query, [friend]).fetchone() == (0,)
