@@ -7,7 +7,7 @@ import os
 import sys
 
 from devstack.paths import ROOT
-from tests.bench import activation, engine
+from tests.bench import activation, chaos, engine
 
 RESULT = ROOT / "build" / "bench.json"
 
@@ -16,7 +16,7 @@ def main() -> int:
     """Run every measurement; the file is one flat object of numbers."""
     load_before = os.getloadavg()[0]
     figures: dict[str, float] = {}
-    for measure in (engine.measure, activation.measure):
+    for measure in (engine.measure, activation.measure, chaos.measure):
         figures |= measure()
     figures = {name: round(value, 3) for name, value in figures.items()}
     RESULT.parent.mkdir(exist_ok=True)
