@@ -7,7 +7,7 @@ import os
 import sys
 
 from devstack.paths import ROOT
-from tests.bench import activation, chaos, engine
+from tests.bench import activation, application_ddl, chaos, engine, one_table, per_role, scale
 
 RESULT = ROOT / "build" / "bench.json"
 
@@ -16,7 +16,15 @@ def main() -> int:
     """Run every measurement; the file is one flat object of numbers."""
     load_before = os.getloadavg()[0]
     figures: dict[str, float] = {}
-    for measure in (engine.measure, activation.measure, chaos.measure):
+    for measure in (
+        engine.measure,
+        scale.measure,
+        per_role.measure,
+        one_table.measure,
+        application_ddl.measure,
+        activation.measure,
+        chaos.measure,
+    ):
         figures |= measure()
     figures = {name: round(value, 3) for name, value in figures.items()}
     RESULT.parent.mkdir(exist_ok=True)
