@@ -30,7 +30,7 @@ from accessmgmt.services.grants import activate_endpoint, release_grant, revoke_
 TTLS = ("3s", "5s", "8s", "12s", "20s", "30s", "10m", "1h")
 REPLICA_TTLS = ("6s", "25s", "1h")
 FATES = ("stays", "stays", "stays", "released", "revoked")
-RETRY_SECONDS, PATIENCE_SECONDS, LOGIN_TRIES = 0.5, 60.0, 8
+RETRY_SECONDS, PATIENCE_SECONDS, LOGIN_TRIES = 0.5, 60.0, 20
 
 
 @dataclass
