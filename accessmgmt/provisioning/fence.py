@@ -111,7 +111,8 @@ def fence(session: Session, roles: Sequence[LoginRole]) -> Fenced:
     fenced = Fenced()
     # In one order everywhere: on 16 and later each REVOKE locks the granted role until the commit.
     ordered = sorted(roles, key=lambda role: (role.memberships, role.name))
-    _by_halves(session, ordered, partial(_revoke, session), {})  # DROP ROLE takes along what cannot be revoked
+    # DROP ROLE takes along what cannot be revoked, such as a membership in a role that is gone (possible up to 15).
+    _by_halves(session, ordered, partial(_revoke, session), {}, repeats=False)
     _by_halves(session, ordered, partial(_close_doors, session, fenced=fenced), fenced.failures)
     return fenced
 
@@ -121,6 +122,8 @@ def _by_halves(
     roles: Sequence[LoginRole],
     work: Callable[[Sequence[LoginRole]], None],
     failures: dict[int, TargetError],
+    *,
+    repeats: bool = True,
 ) -> None:
     if not roles:
         return
@@ -130,14 +133,14 @@ def _by_halves(
         if is_lost(error):
             raise
         session.roll_back()
-        if error.sqlstate == GONE:
+        if error.sqlstate == GONE and repeats:
             raise Repeat from None
         if len(roles) == 1:
             failures[roles[0].oid] = session.explained(error)
             return
         half = len(roles) // 2
-        _by_halves(session, roles[:half], work, failures)
-        _by_halves(session, roles[half:], work, failures)
+        _by_halves(session, roles[:half], work, failures, repeats=repeats)
+        _by_halves(session, roles[half:], work, failures, repeats=repeats)
 
 
 def _revoke(session: Session, roles: Sequence[LoginRole]) -> None:

@@ -163,3 +163,16 @@ def test_a_login_that_was_passed_on_is_taken_back(new_shop: Callable[..., Shop])
     with shop.as_dba() as dba:
         query = "SELECT count(*) FROM pg_auth_members WHERE member = %s::regrole"
         assert dba.execute(query, [friend]).fetchone() == (0,)
+
+
+@pytest.mark.parametrize("version", [15, 14])
+def test_a_membership_in_a_role_that_is_gone_keeps_nobody_in(new_shop: Callable[..., Shop], version: int) -> None:
+    """Up to 15 a GRANT locks nothing: dropping the granted role at that moment leaves such a row behind."""
+    shop = new_shop(version)
+    order = new_order(permissions("SELECT", "app", "orders"))
+    oid = apply_grant(shop.target, order).role_oid
+    with shop.as_dba() as dba:
+        dba.execute("SET allow_system_table_mods = on")
+        dba.execute("INSERT INTO pg_auth_members VALUES (4000000000, %s, 10, false)", [oid])
+    assert end_grant(shop.target, order).verified_at
+    assert shop.roles(order) == 0
