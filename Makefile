@@ -59,8 +59,8 @@ format: install ## Format Python and templates
 	$(RUN) -m ruff format
 	@.venv/bin/djade --target-version 5.2 $(TEMPLATES) || true  # its status tells that it changed something
 
-bench: install ## Measure
-	@exec $(RUN) -m tests.bench
+bench: install ## Measure; ONLY="engine activation" measures those
+	@exec $(RUN) -m tests.bench $(ONLY)
 
 lock: ## Choose the newest packages that pyproject.toml and package.json allow
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \

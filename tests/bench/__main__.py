@@ -5,27 +5,42 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 
 from devstack.paths import ROOT
-from tests.bench import activation, application_ddl, chaos, engine, one_table, per_role, scale
+from tests.bench import (
+    activation,
+    application_ddl,
+    chaos,
+    endings,
+    engine,
+    one_table,
+    per_role,
+    scale,
+    throughput,
+)
 
 RESULT = ROOT / "build" / "bench.json"
+MEASURES = {
+    "engine": engine.measure,
+    "activation": activation.measure,
+    "scale": scale.measure,
+    "per_role": per_role.measure,
+    "one_table": one_table.measure,
+    "application_ddl": application_ddl.measure,
+    "endings": endings.measure,
+    "throughput": throughput.measure,
+    "chaos": chaos.measure,
+}
 
 
-def main() -> int:
-    """Run every measurement; the file is one flat object of numbers."""
+def main(names: Sequence[str]) -> int:
+    """Run every measurement, or those that are named; the file is one flat object of numbers."""
     load_before = os.getloadavg()[0]
     figures: dict[str, float] = {}
-    for measure in (
-        engine.measure,
-        scale.measure,
-        per_role.measure,
-        one_table.measure,
-        application_ddl.measure,
-        activation.measure,
-        chaos.measure,
-    ):
-        figures |= measure()
+    for name in names or MEASURES:
+        print(f"measuring {name} ...", file=sys.stderr, flush=True)
+        figures |= MEASURES[name]()
     figures = {name: round(value, 3) for name, value in figures.items()}
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n")
@@ -38,4 +53,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
