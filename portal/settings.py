@@ -158,5 +158,5 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["secrets"]}},
     "root": {"handlers": ["stderr"], "level": env.LOG_LEVEL},
-    "loggers": {"psycopg.pool": {"level": "WARNING"}, "botocore": {"level": "WARNING"}},
+    "loggers": {"botocore": {"level": "WARNING"}},
 }

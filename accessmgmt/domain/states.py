@@ -1,4 +1,4 @@
-"""The state machines of access requests and grants, as data."""
+"""The states of access requests and grants; docs/architecture.md draws how they follow each other."""
 
 from __future__ import annotations
 
@@ -36,29 +36,5 @@ class RequestState(StrEnum):
     LAPSED = "lapsed"
 
 
-GRANT_TRANSITIONS: dict[GrantState, frozenset[GrantState]] = {
-    GrantState.QUEUED: frozenset({GrantState.APPLYING, GrantState.ENDING}),
-    GrantState.APPLYING: frozenset({GrantState.ACTIVE, GrantState.ENDING, GrantState.FAILED}),
-    GrantState.ACTIVE: frozenset({GrantState.ENDING}),
-    GrantState.ENDING: frozenset({GrantState.ENDED}),
-    GrantState.ENDED: frozenset(),
-    GrantState.FAILED: frozenset(),
-}
-
 LIVE_GRANT_STATES = (GrantState.QUEUED, GrantState.APPLYING, GrantState.ACTIVE, GrantState.ENDING)
 """States in which a role may exist on the target."""
-
-REQUEST_TRANSITIONS: dict[RequestState, frozenset[RequestState]] = {
-    RequestState.PENDING: frozenset(
-        {RequestState.APPROVED, RequestState.DENIED, RequestState.CANCELLED, RequestState.LAPSED}
-    ),
-    RequestState.APPROVED: frozenset(),
-    RequestState.DENIED: frozenset(),
-    RequestState.CANCELLED: frozenset(),
-    RequestState.LAPSED: frozenset(),
-}
-
-
-def may_move(before: GrantState, after: GrantState) -> bool:
-    """Say whether a grant may go from one state to another."""
-    return after in GRANT_TRANSITIONS[before]

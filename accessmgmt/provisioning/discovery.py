@@ -49,12 +49,6 @@ def with_primary(target: Target, timeout_seconds: float = 10.0) -> Target:
     return replace(target, primary=primary)
 
 
-def forget_primary(target: Target) -> None:
-    """Look for the target's primary anew at the next use."""
-    with _lock:
-        _found.pop(target, None)
-
-
 def _prove(target: Target, cluster: str, upstream: tuple[str, int], timeout_seconds: float) -> Target:
     """Follow the stream up to a server that is the same cluster and takes changes."""
     for _ in range(LONGEST_CHAIN):

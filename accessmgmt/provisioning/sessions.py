@@ -14,7 +14,7 @@ from accessmgmt.provisioning.execute import Row, Session
 from accessmgmt.provisioning.failures import is_lost
 from accessmgmt.provisioning.plan import membership_fix
 from accessmgmt.provisioning.statements import ADMIN_ROLE
-from accessmgmt.provisioning.statements_end import TERMINATE
+from accessmgmt.provisioning.statements_end import terminate
 
 EMPTY_POLLS = 3
 PAUSE_SECONDS = 0.03
@@ -63,7 +63,7 @@ def _poll(session: Session, oids: list[int], server: str, empty_polls: int, cut:
     until = time.monotonic() + LONGEST_SECONDS
     empty = 0
     while oids:
-        rows = session.ask(TERMINATE, {"oids": oids})
+        rows = session.send([terminate(oids)])[0]
         for row in rows:
             if row["pid"] not in seen:
                 seen.add(row["pid"])

@@ -9,7 +9,6 @@ from psycopg import sql
 from accessmgmt.provisioning.statements import Statement, load, trusted
 
 READ_ROLES = Statement("look for the login role", load("roles_of_grants"))
-TERMINATE = Statement("terminate its sessions", load("terminate"))
 SHORT_LOCK_TIMEOUT = Statement("wait half a second at most", sql.SQL("SET LOCAL lock_timeout = '500ms'"))
 READ_DEPENDENCIES = Statement("look for what depends on the role", load("dependencies"))
 READ_OWNED_SCHEMAS = Statement("look where the role owns objects", load("owned_schemas"))
@@ -19,14 +18,8 @@ READ_FOREIGN = Statement("look for what others than the owners gave to it", load
 
 
 def terminate(oids: Sequence[int]) -> Statement:
-    """The same as TERMINATE, with the role OIDs in its text, for a message of several statements."""
-    listed = sql.SQL(", ").join(map(sql.Literal, oids))
-    text = sql.SQL(
-        "SELECT pid, usesysid::bigint AS oid, coalesce(application_name, '') AS application_name,"
-        " backend_start AS started_at, pg_terminate_backend(pid) AS was_signalled"
-        " FROM pg_stat_activity WHERE usesysid = ANY (ARRAY[{}]::oid[])"
-    )
-    return Statement("cut sessions that hold the door", text.format(listed))
+    """Terminate every session of these role OIDs and list them; without parameters, so that it fits any message."""
+    return Statement("terminate its sessions", load("terminate").format(oids=sql.Literal(list(oids))))
 
 
 def revoke_memberships(granted: str, roles: Sequence[str], granted_by: str | None) -> Statement:
