@@ -1,84 +1,190 @@
-"""Finds the primary of a standby whose resource links none (postgres.md 7)."""
+"""Finds the server on which a resource's roles are made: itself, the primary that it links, or another (postgres.md 7).
+
+A link is believed as long as it holds. After a failover the two servers that it names are asked what they are; both
+prove by their system identifier that they are one cluster.
+"""
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
-import psycopg
-
-from accessmgmt.domain.errors import TargetError, TargetRefused
+from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
 from accessmgmt.domain.targets import Target
-from accessmgmt.provisioning.connect import admin_connection
-from accessmgmt.provisioning.statements_topology import READ_UPSTREAM
-from accessmgmt.provisioning.topology import is_standby
+from accessmgmt.provisioning.budget import Budget
+from accessmgmt.provisioning.connect import admin_connection, admin_session, forget_connections
+from accessmgmt.provisioning.credentials import resolve_target
+from accessmgmt.provisioning.diagnosis import hosts_of
+from accessmgmt.provisioning.execute import Interrupted
+from accessmgmt.provisioning.statements_topology import READ_PLACE
+from accessmgmt.provisioning.topology import Former, Relinked, is_standby, relinked
 
 KEPT_SECONDS = 30.0
 LONGEST_CHAIN = 3
+KNOCK_SECONDS = 1.0
 
 _found: dict[Target, tuple[float, Target]] = {}
+_reached: dict[Target, tuple[float, bool]] = {}
 _lock = threading.Lock()
 
 
-def with_primary(target: Target, timeout_seconds: float = 10.0) -> Target:
-    """Return the target with its primary filled in when it is a standby that links none; otherwise as it is.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A server's place among others: its cluster, and from where it streams (("", 0) when it does not, or won't say).
 
-    The standby says from where it streams; that server is believed when the standby's own credential logs in there, it
-    is the same cluster and no standby itself. Costs nothing for a server that takes changes. The answer is kept for 30
-    seconds, and forgotten when the standby is promoted.
+    `cluster` is the system identifier, which a primary and its standbys share and no other server has.
+    """
 
+    cluster: str
+    is_standby: bool
+    upstream: tuple[str, int]
+
+
+def with_primary(target: Target, timeout_seconds: float = 10.0, *, for_ending: bool = False) -> Target:
+    """Return the target with the `primary` on which its roles are made now; None when that is itself.
+
+    A standby that links none says from where it streams; that server is believed when the standby's own credential logs
+    in there, it is the same cluster and no standby itself. The answer is kept for 30 seconds, and forgotten when the
+    standby is promoted. A link that does not hold any more gives a `Relinked`:
+
+    - the target takes changes, and what it links is a standby of the same cluster, or out of reach: roles are made on
+      the target itself;
+    - both take changes (the cluster has parted): nothing is given or mended; `for_ending` the target itself, and what
+      it links is ended on as well;
+    - both are standbys, or the target is one and what it links is out of reach: wherever the target streams from.
+
+    Nothing is guessed when the target does not answer: its link is believed, unless what it links is a standby.
     Raises TargetRefused (SQLSTATE 25006) when nothing can be proven: a person has to link the primary.
     """
     if target.primary is not None:
-        return target
+        return _with_linked(target, target.primary, timeout_seconds, for_ending=for_ending)
     with admin_connection(target, timeout_seconds=timeout_seconds) as conn:
-        if not is_standby(conn):
+        if not is_standby(conn):  # told at connect, and never wrong in this direction: it costs no question
             return target
-        # What it said when we connected may be old: a promotion is told with the answer to the next query.
-        cluster, upstream = _read_upstream(conn, target)
-        if not is_standby(conn):
-            return target
-        with _lock:
-            kept = _found.get(target)
-        if kept is not None and time.monotonic() - kept[0] < KEPT_SECONDS:
-            return replace(target, primary=kept[1])
-    primary = _prove(target, cluster, upstream, timeout_seconds)
-    with _lock:
-        _found[target] = (time.monotonic(), primary)
-    return replace(target, primary=primary)
-
-
-def _prove(target: Target, cluster: str, upstream: tuple[str, int], timeout_seconds: float) -> Target:
-    """Follow the stream up to a server that is the same cluster and takes changes."""
-    for _ in range(LONGEST_CHAIN):
-        host, port = upstream
-        candidate = replace(target, host=host, port=port, name=f"{target.name} (primary)")
-        try:
-            with admin_connection(candidate, timeout_seconds=timeout_seconds) as conn:
-                found, upstream = _read_upstream(conn, candidate)
-                if found != cluster:
-                    raise _link_it(target, f"{host} port {port} is another cluster: its system identifier differs.")
-                if not is_standby(conn):
-                    return candidate
-        except TargetError as error:
-            if error.sqlstate == "25006":
-                raise
-            raise _link_it(target, f"It streams from {host} port {port}: {error.what} {error.why}".strip()) from None
-    raise _link_it(target, f"It streams through more than {LONGEST_CHAIN} other standbys.")
-
-
-def _read_upstream(conn: psycopg.Connection, target: Target) -> tuple[str, tuple[str, int]]:
-    """Return the system identifier and where the server streams from; ("", 0) for one that takes changes."""
-    row = conn.execute(READ_UPSTREAM.query.as_bytes(conn)).fetchall()[0]
-    cluster, host, port = str(row[0]), row[1], row[2]
-    if is_standby(conn) and not host:
+    place = _place_of(target, timeout_seconds)
+    if not place.is_standby:
+        return target
+    if not place.upstream[0]:
         raise _link_it(
             target,
             "From where it streams is not to be read there: it does not stream now, or the admin role is no member of"
             " pg_monitor.",
         )
-    return cluster, (str(host or ""), int(port or 0))
+    with _lock:
+        kept = _found.get(target)
+    if kept is not None and time.monotonic() - kept[0] < KEPT_SECONDS:
+        return replace(target, primary=kept[1])
+    primary = _prove(target, place, timeout_seconds)
+    with _lock:
+        _found[target] = (time.monotonic(), primary)
+    return replace(target, primary=primary)
+
+
+def _with_linked(target: Target, linked: Target, timeout_seconds: float, *, for_ending: bool) -> Target:
+    alone = replace(target, primary=None)
+    here = _place_if_reached(alone, timeout_seconds)
+    there = _place_if_reached(linked, timeout_seconds)
+    if here is None:
+        # What it links may have become its standby: then only the target can take changes, as soon as it answers.
+        return replace(linked, primary=alone) if there is not None and there.is_standby else target
+    if there is not None and there.cluster != here.cluster:
+        if not for_ending:
+            raise _another_cluster(target, linked)
+        return target
+    if here.is_standby:
+        return target if there is not None and not there.is_standby else _elsewhere(target, alone, linked, there)
+    if there is None:
+        return relinked(alone, linked, Former.SILENT)
+    found = relinked(alone, linked, Former.STANDBY if there.is_standby else Former.PARTED)
+    if found.state is Former.PARTED and not for_ending:
+        raise found.explained()
+    return found
+
+
+def _elsewhere(target: Target, alone: Target, linked: Target, there: Place | None) -> Target:
+    """Follow the stream of a standby whose linked primary takes no changes: another server was promoted."""
+    try:
+        found = with_primary(alone)
+    except TargetError as error:
+        if there is None:
+            return target
+        raise TargetUnavailable(
+            f"Neither “{target.name}” nor “{linked.name}”, which it links as its primary, takes changes now.",
+            why=error.why,
+            todo="It is tried again, and goes on as soon as one of them is promoted. If another server was: correct the"
+            " link.",
+            sqlstate="25006",
+        ) from None
+    return relinked(found, linked, Former.SILENT if there is None else Former.STANDBY)
+
+
+def _place_if_reached(target: Target, timeout_seconds: float) -> Place | None:
+    """Look at one of two servers that a link names; None when it is out of reach.
+
+    A machine that lost its power answers nothing: it is knocked at for a second, and then left alone for 30, so that
+    the other one is not kept waiting.
+    """
+    with _lock:
+        at, has_answered = _reached.get(target, (float("-inf"), False))
+    is_known = time.monotonic() - at < KEPT_SECONDS
+    if is_known and not has_answered:
+        return None
+    place = None
+    with suppress(TargetError):
+        if (is_known and has_answered) or _knock(resolve_target(target)):
+            place = _place_of(target, timeout_seconds)
+    with _lock:
+        _reached[target] = (time.monotonic(), place is not None)
+    return place
+
+
+def _knock(target: Target) -> bool:
+    for host in hosts_of(target):
+        try:
+            socket.create_connection((host, target.port), timeout=KNOCK_SECONDS).close()
+        except (OSError, UnicodeError):
+            continue
+        return True
+    return False
+
+
+def _place_of(target: Target, timeout_seconds: float) -> Place:
+    try:
+        return _ask_place(target, timeout_seconds)
+    except Interrupted:  # a connection of the pool whose server has restarted, as a failover lets it
+        forget_connections(target)
+        return _ask_place(target, timeout_seconds)
+
+
+def _ask_place(target: Target, timeout_seconds: float) -> Place:
+    with admin_session(target, Budget(timeout_seconds)) as session:
+        row = session.ask(READ_PLACE)[0]
+        # What it said when we connected may be old: a promotion is told with the answer to the next query.
+        streams = is_standby(session.conn)
+    upstream = (str(row["sender_host"] or ""), int(row["sender_port"] or 0)) if streams else ("", 0)
+    return Place(str(row["system_identifier"]), streams, upstream)
+
+
+def _prove(target: Target, place: Place, timeout_seconds: float) -> Target:
+    """Follow the stream up to a server that is the same cluster and takes changes."""
+    host, port = place.upstream
+    for _ in range(LONGEST_CHAIN):
+        candidate = replace(target, host=host, port=port, name=f"{target.name} (primary)")
+        try:
+            found = _place_of(candidate, timeout_seconds)
+        except TargetError as error:
+            raise _link_it(target, f"It streams from {host} port {port}: {error.what} {error.why}".strip()) from None
+        if found.cluster != place.cluster:
+            raise _link_it(target, f"{host} port {port} is another cluster: its system identifier differs.")
+        if not found.is_standby:
+            return candidate
+        host, port = found.upstream
+        if not host:
+            raise _link_it(target, f"{candidate.host} port {candidate.port} is a standby that does not stream.")
+    raise _link_it(target, f"It streams through more than {LONGEST_CHAIN} other standbys.")
 
 
 def _link_it(target: Target, why: str) -> TargetRefused:
@@ -89,3 +195,20 @@ def _link_it(target: Target, why: str) -> TargetRefused:
         " sender_host, sender_port FROM pg_stat_wal_receiver;",
         sqlstate="25006",
     )
+
+
+def _another_cluster(target: Target, linked: Target) -> TargetRefused:
+    return TargetRefused(
+        f"“{target.name}” links “{linked.name}” as its primary, and that is another cluster.",
+        why="Their system identifiers differ: a role that is made on the one never comes to the other.",
+        todo=f"Link the primary that “{target.name}” streams from, or take the link out.",
+        sqlstate="25006",
+    )
+
+
+def link_trouble(target: Target, timeout_seconds: float = 10.0) -> TargetRefused | None:
+    """Return what is out of date about the target's link to a primary, if anything is. Raises TargetError."""
+    if target.primary is None:
+        return None
+    found = with_primary(target, timeout_seconds, for_ending=True)
+    return found.explained() if isinstance(found, Relinked) else None

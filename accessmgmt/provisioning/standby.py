@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from accessmgmt.domain.errors import TargetRefused, TargetUnavailable
-from accessmgmt.provisioning.execute import Session
+from accessmgmt.domain.errors import TargetUnavailable
+from accessmgmt.provisioning.execute import Interrupted, Session
 from accessmgmt.provisioning.statements import has_replayed
 
 LONGEST_WAIT_SECONDS = 8.0
@@ -13,16 +13,20 @@ PAUSE_SECONDS = 0.01
 
 
 def wait_for_replay(session: Session, lsn: str) -> None:
-    """Poll the standby until it has replayed `lsn`. Raises TargetUnavailable when it takes too long."""
+    """Poll the standby until it has replayed `lsn`. Raises TargetUnavailable when it takes too long.
+
+    Raises Interrupted (look again who is the primary) when the server is no standby.
+    """
     until = time.monotonic() + LONGEST_WAIT_SECONDS
     question = has_replayed(lsn)
     while True:
         row = session.ask(question)[0]
         if not row["in_recovery"]:
-            raise TargetRefused(
-                f"“{session.target_name}” is no standby (any more).",
-                why="The resource says that another server is its primary.",
-                todo="Take the link to a primary out of the resource, or correct it.",
+            # Who is the primary is looked at before the work: it was promoted meanwhile, or the link was never right.
+            raise Interrupted(
+                f"“{session.target_name}” takes changes itself: it is no standby of the server that it links.",
+                why="It was promoted a moment ago, or the link to a primary is wrong.",
+                todo="It is tried again. If this stays so, correct the resource's link to a primary, or take it out.",
             )
         if row["has_replayed"]:
             return

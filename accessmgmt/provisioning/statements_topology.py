@@ -6,10 +6,10 @@ from psycopg import sql
 
 from accessmgmt.provisioning.statements import ADMIN_ROLE, QUARANTINE_ROLE, Statement, load
 
-READ_UPSTREAM = Statement(
-    "read where the standby streams from",
+READ_PLACE = Statement(
+    "read the server's place among others",
     sql.SQL(
-        "SELECT s.system_identifier::text, w.sender_host, w.sender_port"
+        "SELECT s.system_identifier::text AS system_identifier, w.sender_host, w.sender_port"
         " FROM pg_control_system() s LEFT JOIN pg_stat_wal_receiver w ON true"
     ),
 )

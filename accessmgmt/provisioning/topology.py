@@ -1,4 +1,4 @@
-"""Which server of a list of hosts is asked: the one that took changes last, then the others, in the list's order.
+"""Which server of several is asked: the one that took changes last, then the others, in the list's order.
 
 A server says by itself whether it is a standby (`in_hot_standby`, reported at connect since PostgreSQL 14), so a list
 is followed through a failover without asking any question: https://www.postgresql.org/docs/current/protocol-flow.html
@@ -8,16 +8,65 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, fields
+from enum import StrEnum
 
 import psycopg
 
-from accessmgmt.domain.errors import TargetUnavailable
+from accessmgmt.domain.errors import TargetRefused, TargetUnavailable
 from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning.diagnosis import hosts_of
 
 _last: dict[tuple[int, str, int], str] = {}
 _lock = threading.Lock()
+
+
+class Former(StrEnum):
+    """What has become of the server that a resource links as its primary, in words."""
+
+    STANDBY = "is a standby now"
+    SILENT = "is out of reach"
+    PARTED = "takes changes, too"
+
+
+@dataclass(frozen=True, slots=True)
+class Relinked(Target):
+    """A target whose link to a primary is out of date: its `primary` is the true one, None when that is itself.
+
+    `former` is the server that the resource links. People may have sessions there.
+    """
+
+    former: Target | None = None
+    state: Former = Former.SILENT
+
+    def explained(self) -> TargetRefused:
+        """Say what is out of date, and what an admin does."""
+        former = f"“{self.former.name}”" if self.former else "its primary"
+        if self.state is Former.PARTED:
+            return TargetRefused(
+                f"“{self.name}” and {former}, which it links as its primary, both take changes.",
+                why="They are one cluster that has parted: what is given on one is not known on the other.",
+                todo="Endings shut both. Shut down the one that is not to go on; then correct the link to a primary in"
+                f" “{self.name}”, or take it out.",
+                sqlstate="25006",
+            )
+        itself = "it takes changes itself"
+        where = f"roles are made at {self.primary.host} port {self.primary.port}" if self.primary else itself
+        return TargetRefused(
+            f"“{self.name}” links {former} as its primary, and that is out of date.",
+            why=f"By now {where}, and {former} {self.state}. The portal goes on there.",
+            todo=f"Correct the link to a primary in “{self.name}”, or take it out.",
+        )
+
+
+def relinked(target: Target, former: Target, state: Former) -> Relinked:
+    """Return the target, whose `primary` is the true one, with the server that it links."""
+    return Relinked(**{field.name: getattr(target, field.name) for field in fields(Target)}, former=former, state=state)
+
+
+def link_notes(target: Target) -> list[str]:
+    """Return what a receipt says about the target's link to a primary: nothing while it holds."""
+    return [str(target.explained())] if isinstance(target, Relinked) else []
 
 
 def hosts_in_order(target: Target) -> list[str]:
@@ -51,13 +100,21 @@ def wants_primary(target: Target) -> bool:
 
 
 def other_hosts(target: Target, used: str) -> list[Target]:
-    """Return, for a list of hosts, the servers beside the one that was `used`, each as a target of its own.
+    """Return the servers beside the one that was `used`, each as a target of its own.
 
-    People may have sessions there too: a client that cannot reach the first host of the list takes the next.
+    Those are the other hosts of a list, and the server that an outdated link leads to. People may have sessions there
+    too: a client that cannot reach the first host of the list takes the next.
     """
-    if not wants_primary(target):
-        return []
-    return [replace(target, host=host, name=f"{target.name} at {host}") for host in hosts_of(target) if host != used]
+    others = [_one_host(target, host) for host in hosts_of(target) if host != used] if wants_primary(target) else []
+    if isinstance(target, Relinked) and target.former is not None:
+        others += [_one_host(target.former, host) for host in hosts_of(target.former)]
+    return others
+
+
+def _one_host(target: Target, host: str) -> Target:
+    name = f"{target.name} at {host}" if has_several_hosts(target) else target.name
+    facts = {field.name: getattr(target, field.name) for field in fields(Target)}
+    return Target(**{**facts, "host": host, "name": name, "primary": None})
 
 
 def is_standby(conn: psycopg.Connection) -> bool:
