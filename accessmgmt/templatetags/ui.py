@@ -42,6 +42,16 @@ STATES = {
     "lapsed": ("Lapsed", "grey", "clock-off"),
 }
 
+STEP_WORDS = {
+    "fence": "Membership revoked, log-in closed",
+    "sessions": "Sessions cut",
+    "standby": "Gone on the standby",
+    "others": "Sessions cut on the other hosts",
+    "drop": "Login dropped",
+    "verify": "Looked for it again",
+    "total": "Together",
+}
+
 
 @lru_cache(maxsize=512)
 def _icon_body(name: str, style: str) -> str:
@@ -202,9 +212,9 @@ def milliseconds(value: float | None) -> str:
 
 
 @register.filter
-def total(values: dict[str, float] | None) -> float:
-    """Add the values of a mapping, such as the milliseconds of a receipt's steps."""
-    return sum((values or {}).values())
+def step_words(step: str) -> str:
+    """Say what a step of an ending did; a step of an older receipt keeps its name."""
+    return STEP_WORDS.get(step, step.capitalize())
 
 
 @register.simple_tag

@@ -161,3 +161,8 @@ def test_templates_obey_the_content_security_policy(path: Path) -> None:
     assert not re.search(r"\sstyle=", text), "style attribute"
     assert not re.search(r"\son[a-z]+=|hx-on", text), "event attribute"
     assert "js:" not in text
+
+
+def test_the_steps_of_an_ending_are_said_in_words() -> None:
+    assert ui.step_words("fence") == "Membership revoked, log-in closed"
+    assert ui.step_words("a step of old") == "A step of old"

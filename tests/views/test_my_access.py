@@ -39,6 +39,22 @@ def test_empty_states_say_what_to_do(client_for: ClientFor, carol: User) -> None
     assert "No endpoint is wired to your groups yet" in text
 
 
+@pytest.mark.parametrize(("state", "times"), [("queued", 0), ("active", 2)])
+def test_there_is_something_to_connect_to_only_when_the_grant_is_active(
+    client_for: ClientFor, alice: User, state: str, times: int
+) -> None:
+    endpoint = make_endpoint()
+    make_group(members=[alice], endpoints=[endpoint])
+    make_grant(state, user=alice, endpoint=endpoint)
+    assert client_for(alice).get("/").content.decode().count("Connect</a>") == times
+
+
+def test_the_account_shows_the_first_letter_of_what_others_see(client_for: ClientFor, alice: User) -> None:
+    alice.name = "Zoë Alice"
+    alice.save(update_fields=["name"])
+    assert 'aria-hidden="true">Z</span>' in client_for(alice).get("/").content.decode()
+
+
 def test_search_works_with_and_without_htmx(client_for: ClientFor, alice: User) -> None:
     make_group(members=[alice], endpoints=[make_endpoint(name="orders"), make_endpoint(name="billing")])
     client = client_for(alice)
