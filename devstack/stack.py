@@ -44,7 +44,8 @@ from devstack.supervisor import Supervisor
 
 VERSION = 18
 SERVERS = ("postgres-portal", "postgres-primary", "postgres-standby", "redis", "aws")
-APPLICATION = ("web", "worker-ending", "worker-applying", "beat")
+WORKERS = ("worker-ending", "worker-applying", "worker-upkeep")
+APPLICATION = ("web", *WORKERS, "beat")
 
 
 class StackError(RuntimeError):
@@ -141,7 +142,7 @@ class Stack:
     def wait_ready(self, *, timeout: float = 60) -> None:
         """Wait until the web server and the workers answer; raise ProcessError with the log when one does not."""
         self._process("web").wait_ready(self.answers, timeout=timeout)
-        for name in ("worker-ending", "worker-applying"):
+        for name in WORKERS:
             self.wait_worker(name, timeout=timeout)
 
     def wait_worker(self, name: str, *, timeout: float = 60) -> None:
@@ -352,7 +353,9 @@ class Stack:
         return {
             "web": gunicorn,
             "worker-ending": [*worker, "-Q", "ending,sweep", "-n", "ending@%h", "-c", "2", "--prefetch-multiplier=1"],
-            "worker-applying": [*worker, "-Q", "applying,default", "-n", "applying@%h", "-c", "4"],
+            "worker-applying": [*worker, "-Q", "applying", "-n", "applying@%h", "-c", "4"],
+            # Threads: it waits for targets most of the time, and one process is enough for that.
+            "worker-upkeep": [*worker, "-Q", "default,drift", "-n", "upkeep@%h", "--pool=threads", "-c", "4"],
             "beat": [*beat, f"--pidfile={self.state_dir / 'beat.pid'}"],
         }
 

@@ -31,12 +31,19 @@ application.config_from_object(
         "worker_hijack_root_logger": False,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "task_default_queue": "default",
-        "task_queues": [Queue("ending"), Queue("sweep"), Queue("applying"), Queue("default")],
+        # Each task has a route, and each queue a worker (docs/operations.md): looking at targets waits for nobody here,
+        # and nobody waits for it.
+        "task_queues": [Queue(name) for name in ("ending", "sweep", "applying", "default", "drift")],
         "task_routes": {
             "accessmgmt.tasks.end_grants_of": {"queue": "ending"},
             "accessmgmt.tasks.help_end_grants_of": {"queue": "ending"},
-            "accessmgmt.tasks.apply_grant": {"queue": "applying"},
             "accessmgmt.tasks.sweep": {"queue": "sweep"},
+            "accessmgmt.tasks.apply_grant": {"queue": "applying"},
+            "accessmgmt.tasks.seal_audit": {"queue": "default"},
+            "accessmgmt.tasks.lapse_requests": {"queue": "default"},
+            "accessmgmt.tasks.resync": {"queue": "default"},
+            "accessmgmt.tasks.resync_resource": {"queue": "drift"},
+            "accessmgmt.tasks.check_drift": {"queue": "drift"},
         },
         "beat_schedule": {
             "sweep": {"task": "accessmgmt.tasks.sweep", "schedule": 1.0, "options": {"expires": 5}},
