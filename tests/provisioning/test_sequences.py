@@ -82,13 +82,13 @@ def test_a_column_that_comes_to_need_another_sequence(shop: Shop) -> None:
     end_grant(shop.target, order)
 
 
-@pytest.mark.parametrize("name", ["free_one", "by_serial_id_seq", "by_index", "a_type", "by_function"])
-def test_what_is_no_table_is_not_meant(shop: Shop, name: str) -> None:
+def test_what_is_no_table_is_not_meant(shop: Shop) -> None:
     """postgres.md 2.1: GRANT INSERT on a sequence, written like a table, says "GRANT" and gives nothing."""
     with shop.as_dba() as dba:
         dba.execute("CREATE INDEX by_index ON app.by_serial (id); CREATE TYPE app.a_type AS (id int)")
         dba.execute("CREATE FUNCTION app.by_function() RETURNS int LANGUAGE sql AS 'SELECT 1'")
-    order = new_order(permissions("SELECT", "app", name))
-    with pytest.raises(TargetRefused, match="matches this authorization"):
-        apply_grant(shop.target, order)
-    assert shop.roles(order) == 0
+    for name in ("free_one", "by_serial_id_seq", "by_index", "a_type", "by_function"):
+        order = new_order(permissions("SELECT", "app", name))
+        with pytest.raises(TargetRefused, match="matches this authorization"):
+            apply_grant(shop.target, order)
+        assert shop.roles(order) == 0

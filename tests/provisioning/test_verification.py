@@ -1,0 +1,131 @@
+"""The check as the login role: what changes in the last moment is seen, and the receipt says only what is true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from accessmgmt.domain.errors import TargetError, TargetRefused
+from accessmgmt.provisioning import execute
+from accessmgmt.provisioning.apply import apply_grant
+from accessmgmt.provisioning.end import end_grant
+from tests.provisioning.conftest import INSTALLATION, Shop, new_order, permissions
+
+LAST = "log in as the login role"
+# Of relations with one owner and one access list the check asks about the first: orders stands for customers.
+WRITING = permissions("SELECT,INSERT", "app", "orders,customers")
+
+
+@pytest.fixture(params=[18, 14])
+def shop(request: pytest.FixtureRequest, new_shop: Callable[..., Shop]) -> Shop:
+    """A shop of the test's own."""
+    return new_shop(request.param)
+
+
+@contextmanager
+def changing(shop: Shop, words: str, *, how_often: int = 1, before: str = LAST) -> Iterator[None]:
+    """Run SQL as the owner's DBA just before a statement of the engine, so many times."""
+    done = 0
+
+    def change(description: str) -> None:
+        nonlocal done
+        if description == before and done < how_often:
+            done += 1
+            with shop.as_dba() as dba:
+                role = sql.Identifier(WRITING.capability_role_name(INSTALLATION))
+                dba.execute(sql.SQL(words).format(role=role))  # type: ignore[arg-type]
+
+    execute.before_statement = change
+    try:
+        yield
+    finally:
+        execute.before_statement = None
+    assert done == how_often
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "REVOKE INSERT ON app.orders FROM {role}",
+        "REVOKE ALL ON app.orders FROM {role}",
+        "REVOKE USAGE ON SCHEMA app FROM {role}",
+    ],
+)
+def test_what_is_missing_in_the_end_is_given_again(shop: Shop, words: str) -> None:
+    """A comma list means "any of them" (postgres.md 11), and a schema without USAGE closes its tables (2.2)."""
+    order = new_order(WRITING)
+    with changing(shop, words):
+        receipt = apply_grant(shop.target, order)
+    assert {t.table: set(t.privileges) for t in receipt.tables} == {
+        "orders": {"SELECT", "INSERT"},
+        "customers": {"SELECT", "INSERT"},
+    }
+    with shop.log_in(order) as user:
+        user.execute("INSERT INTO app.orders (item) VALUES ('x'); INSERT INTO app.customers (name) VALUES ('x')")
+        user.execute("SELECT * FROM app.orders, app.customers")
+    end_grant(shop.target, order)
+
+
+@pytest.mark.parametrize("privilege", ["UPDATE", "TRUNCATE", "TRIGGER"])
+def test_what_is_too_much_in_the_end_is_refused(shop: Shop, privilege: str) -> None:
+    order = new_order(WRITING)
+    with (
+        changing(shop, f"GRANT {privilege} ON app.orders TO {{role}}"),
+        pytest.raises(TargetRefused, match="more than was approved") as refusal,
+    ):
+        apply_grant(shop.target, order)
+    assert f"{privilege} on app.orders" in refusal.value.why
+    end_grant(shop.target, order)
+    assert apply_grant(shop.target, order).table_count == 2, "the next one is in order again"
+    end_grant(shop.target, order)
+
+
+def test_a_login_that_is_closed_before_the_check_is_no_success(shop: Shop) -> None:
+    order = new_order(WRITING)
+    with (
+        changing(shop, sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(order.role_name)).as_string(None)),
+        pytest.raises(TargetError),
+    ):
+        apply_grant(shop.target, order)
+    end_grant(shop.target, order)
+    assert shop.roles(order) == 0
+
+
+def test_one_empty_look_proves_nothing(shop: Shop) -> None:
+    """postgres.md 5.2: a backend that has just authenticated is not listed yet; one look let 1 of 25 through."""
+    order = new_order(WRITING)
+    apply_grant(shop.target, order)
+    sent: list[str] = []
+    execute.before_statement = sent.append
+    try:
+        end_grant(shop.target, order)
+    finally:
+        execute.before_statement = None
+    looks = [n for n, text in enumerate(sent) if text == "terminate its sessions"]
+    fenced, dropped = sent.index("fence the login role"), sent.index("drop the login role")
+    assert sum(fenced < n < dropped for n in looks) >= 3
+    assert sum(n > dropped for n in looks) >= 1
+
+
+def test_doors_are_closed_in_a_transaction_of_their_own(shop: Shop) -> None:
+    """postgres.md 5.2: with fence, termination and DROP in one transaction 21 of 25 trials left a session."""
+    order = new_order(WRITING)
+    apply_grant(shop.target, order)
+    refused: list[bool] = []
+
+    def try_the_door(description: str) -> None:
+        if description == "drop the login role":
+            with pytest.raises(psycopg.OperationalError):
+                shop.log_in(order)
+            refused.append(True)
+
+    execute.before_statement = try_the_door
+    try:
+        end_grant(shop.target, order)
+    finally:
+        execute.before_statement = None
+    assert refused == [True]
