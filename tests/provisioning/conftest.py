@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -156,5 +157,34 @@ def new_shop(
 
     def make(version: int = 18, *, is_superuser: bool = False, tables: str = SHOP) -> Shop:
         return make_shop(target_server(version), certificate_authority, is_superuser=is_superuser, tables=tables)
+
+    return make
+
+
+@pytest.fixture
+def own_server(
+    servers_directory: Path, certificate_authority: CertificateAuthority
+) -> Iterator[Callable[..., PostgresServer]]:
+    """Return a function that starts a server of the test's own, with settings of its own, to be stopped and filled."""
+    made: list[PostgresServer] = []
+
+    def start(version: int = 18, **settings: str | int) -> PostgresServer:
+        folder = servers_directory / f"own-{secrets.token_hex(4)}"
+        tls = certificate_authority.server()
+        made.append(PostgresServer(version, folder, tls=tls, settings=settings, durable=False).start())
+        return made[-1]
+
+    yield start
+    close_pools()
+    for server in made:
+        server.destroy()
+
+
+@pytest.fixture
+def shop_on(certificate_authority: CertificateAuthority) -> Callable[..., Shop]:
+    """Return a function that makes a shop on a server."""
+
+    def make(server: PostgresServer, *, is_superuser: bool = False, tables: str = SHOP) -> Shop:
+        return make_shop(server, certificate_authority, is_superuser=is_superuser, tables=tables)
 
     return make

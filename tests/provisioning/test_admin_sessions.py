@@ -1,0 +1,294 @@
+"""The portal never blocks a target and is never blocked for long: limits on every session, full and frozen servers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from accessmgmt.domain.errors import TargetRefused, TargetUnavailable
+from accessmgmt.domain.targets import EndReceipt
+from accessmgmt.provisioning import end_batch, execute, sessions
+from accessmgmt.provisioning.apply import apply_grant
+from accessmgmt.provisioning.budget import Budget
+from accessmgmt.provisioning.connect import admin_connection, close_pools, connect_login, database_session
+from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grants
+from accessmgmt.provisioning.statements import ADVISORY_KEY
+from devstack.postgres import VERSIONS, PostgresServer
+from devstack.process import wait_until
+from tests.provisioning.conftest import Shop, new_order, permissions
+
+ORDERS = permissions("SELECT", "app", "orders")
+LONGEST_MS = {
+    "statement_timeout": 60_000,
+    "lock_timeout": 2_000,
+    "idle_in_transaction_session_timeout": 15_000,
+    "client_connection_check_interval": 2_000,
+}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_limits_stand_on_every_session(new_shop: Callable[..., Shop], version: int) -> None:
+    """postgres.md 6: also where the server, the database or the role says that nothing is limited."""
+    shop = new_shop(version)
+    order = new_order(ORDERS)
+    apply_grant(shop.target, order)
+    with shop.as_dba() as dba:
+        for role in ("jit_portal", shop.target.username, order.role_name):
+            for name in LONGEST_MS:
+                dba.execute(sql.SQL("ALTER ROLE {} SET {} = 0").format(sql.Identifier(role), sql.Identifier(name)))
+    close_pools()
+    budget = Budget(10)
+    with ExitStack() as stack:
+        login = connect_login(shop.target, role=order.role_name, password=order.password, timeout_seconds=5)
+        found = {
+            "pooled": stack.enter_context(admin_connection(shop.target)),
+            "other database": stack.enter_context(database_session(shop.target, shop.database, budget)).conn,
+            "check as the login": stack.enter_context(login),
+        }
+        limits = "SELECT name, setting::int FROM pg_settings WHERE name = ANY (%s)"
+        for kind, conn in found.items():
+            for name, setting in conn.execute(limits, [list(LONGEST_MS)]).fetchall():
+                assert 0 < setting <= LONGEST_MS[name], (kind, name)
+            known = conn.info.get_parameters()
+            assert known["application_name"].startswith("access-portal")
+            assert int(known["tcp_user_timeout"]) <= 15_000
+            assert int(known["connect_timeout"]) <= 5
+            shown = conn.execute("SELECT current_setting('search_path'), current_setting('timezone')").fetchone()
+            assert shown == ("pg_catalog", "UTC"), kind
+        if version >= 17:
+            row = found["pooled"].execute("SELECT current_setting('transaction_timeout')").fetchone()
+            assert row not in {None, ("0",)}
+    end_grant(shop.target, order)
+
+
+@pytest.mark.parametrize("version", [18, 14])
+def test_privileges_change_under_the_databases_lock(new_shop: Callable[..., Shop], version: int) -> None:
+    """postgres.md 3.1: two GRANTs on one table at once are XX000 for one of them. One lock for a database, no other."""
+    shop = new_shop(version)
+    order = new_order(permissions("SELECT", "app", "orders,customers"))
+    done = threading.Event()
+
+    def apply() -> None:
+        apply_grant(shop.target, order, budget_seconds=30)
+        done.set()
+
+    with shop.as_dba() as dba:
+        dba.execute("BEGIN")
+        dba.execute("SELECT pg_advisory_xact_lock(%s, %s)", ADVISORY_KEY)
+        worker = threading.Thread(target=apply)
+        worker.start()
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database ="
+        waiting += " (SELECT oid FROM pg_database WHERE datname = current_database())"
+        wait_until(lambda: dba.execute(waiting).fetchone() == (1,), timeout=10, what="it waits for the lock")  # type: ignore[call-overload]
+        acl = dba.execute("SELECT relacl FROM pg_class WHERE oid = 'app.orders'::regclass").fetchone()
+        assert acl == (None,)
+        assert not done.is_set()
+        dba.execute("COMMIT")
+        worker.join(20)
+        assert done.is_set()
+        held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+        assert dba.execute(held).fetchone() == (0,), "only ever taken for a transaction"
+    end_grant(shop.target, order)
+
+
+def test_nothing_is_held_while_others_are_told(new_shop: Callable[..., Shop]) -> None:
+    """postgres.md 3.2: an uncommitted GRANT keeps VACUUM and DDL waiting; no lock is held over work elsewhere."""
+    shop = new_shop(
+        tables="CREATE SCHEMA app; DO $$BEGIN FOR i IN 1..250 LOOP"
+        " EXECUTE format('CREATE TABLE app.t%s (id int)', i); END LOOP; END$$"
+    )
+    states: list[str] = []
+
+    def look() -> None:
+        with shop.as_dba() as dba:
+            rows = dba.execute(
+                "SELECT state FROM pg_stat_activity WHERE datname = current_database()"
+                " AND application_name = 'access-portal'"
+            ).fetchall()
+            dba.execute("SET lock_timeout = '1s'; LOCK TABLE app.t1, app.t250 IN ACCESS EXCLUSIVE MODE NOWAIT")
+        states.extend(state for (state,) in rows)
+
+    order = new_order(permissions("SELECT", "app", "*"))
+    apply_grant(shop.target, order, on_progress=look)
+    assert states
+    assert set(states) == {"idle"}
+    end_grant(shop.target, order)
+
+
+def test_a_credential_without_a_free_connection_waits(new_shop: Callable[..., Shop]) -> None:
+    """53300 is no refusal: it is tried again, and works as soon as there is room."""
+    shop = new_shop()
+    order = new_order(ORDERS)
+    apply_grant(shop.target, order)
+    for limited in ("ROLE", "DATABASE"):
+        close_pools()
+        name = sql.Identifier(shop.target.username if limited == "ROLE" else shop.database)
+        limit = sql.SQL("ALTER {} {} CONNECTION LIMIT {}")
+        with shop.as_dba() as dba:
+            dba.execute(limit.format(sql.SQL(limited), name, sql.Literal(0)))
+            for act in (apply_grant, end_grant):
+                with pytest.raises(TargetUnavailable) as full:
+                    act(shop.target, order)
+                assert full.value.sqlstate == "53300"
+            dba.execute(limit.format(sql.SQL(limited), name, sql.Literal(-1)))
+        apply_grant(shop.target, order)
+    end_grant(shop.target, order)
+
+
+def test_a_database_that_is_set_to_read_only(new_shop: Callable[..., Shop]) -> None:
+    """25006 outside of recovery: nothing is made, and it is said that a person has to act."""
+    shop = new_shop()
+    before, order = new_order(ORDERS), new_order(ORDERS)
+    apply_grant(shop.target, before)
+    read_only = sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = {}")
+    with shop.as_dba() as dba:
+        dba.execute(read_only.format(sql.Identifier(shop.database), sql.Literal(True)))
+    close_pools()
+    for act, grant in ((apply_grant, order), (end_grant, before)):
+        with pytest.raises(TargetRefused) as refusal:
+            act(shop.target, grant)
+        assert refusal.value.sqlstate == "25006"
+    assert (shop.roles(order), shop.roles(before)) == (0, 1)
+    with shop.server.connect() as dba:
+        dba.execute(
+            sql.SQL("ALTER DATABASE {} RESET default_transaction_read_only").format(sql.Identifier(shop.database))
+        )
+    close_pools()
+    end_grant(shop.target, before)
+
+
+def test_a_session_that_does_not_die_holds_up_no_other(
+    new_shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """postgres.md 12, E2: a backend that is stuck in the kernel is told again later; its grant stays ending."""
+    monkeypatch.setattr(sessions, "LONGEST_SECONDS", 0.3)
+    shop = new_shop()
+    stuck, free = new_order(ORDERS), new_order(ORDERS)
+    for order in (stuck, free):
+        apply_grant(shop.target, order)
+    user, other = shop.log_in(stuck), shop.log_in(free)
+    os.kill(user.info.backend_pid, signal.SIGSTOP)
+    try:
+        failure, ended = end_grants(shop.target, [stuck, free])
+        assert isinstance(failure, TargetUnavailable)
+        assert str(user.info.backend_pid) in failure.why
+        assert isinstance(ended, EndReceipt)
+        with pytest.raises(psycopg.OperationalError):
+            other.execute("SELECT 1")
+        with pytest.raises(psycopg.OperationalError):
+            shop.log_in(stuck)
+    finally:
+        os.kill(user.info.backend_pid, signal.SIGCONT)
+    end_grant(shop.target, stuck)
+    with pytest.raises(psycopg.OperationalError):
+        user.execute("SELECT 1")
+
+
+@pytest.fixture(params=[18, 14])
+def own_shop(
+    request: pytest.FixtureRequest, own_server: Callable[..., PostgresServer], shop_on: Callable[..., Shop]
+) -> Shop:
+    """A shop on a small server of the test's own, which may be stopped."""
+    return shop_on(own_server(request.param, max_connections=12))
+
+
+def test_a_commit_that_waits_for_a_standby_is_given_up_and_looked_at_again(
+    own_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """postgres.md 6: statement_timeout does not bound the wait for a synchronous standby; our own clock does."""
+    server, order = own_shop.server, new_order(ORDERS)
+
+    def end(seconds: float) -> None:
+        monkeypatch.setattr(end_batch, "BUDGET_SECONDS", seconds)
+        end_grant(own_shop.target, order)
+
+    for act in (lambda seconds: apply_grant(own_shop.target, order, budget_seconds=seconds), end):
+        server.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()")
+        started = time.monotonic()
+        with pytest.raises(TargetUnavailable):
+            act(1.0)
+        assert time.monotonic() - started < 5
+        with server.connect(options="-c synchronous_commit=local") as dba:
+            dba.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            dba.execute("SELECT pg_reload_conf()")
+        act(20.0)
+    assert own_shop.roles(order) == 0
+
+
+def test_a_server_that_restarts_in_the_middle(own_shop: Shop) -> None:
+    """Before each kind of statement once: what was interrupted is finished by this run, or by the next."""
+    for hits in (
+        "grant on the chunk's tables",
+        "create the login role",
+        "log in as the login role",
+        "revoke a membership",
+        "fence the login role",
+        "terminate its sessions",
+        "drop the login role",
+    ):
+        order = new_order(permissions("SELECT", "app", f"orders,customers,none_{hash(hits)}"))
+        restarts: list[str] = []
+
+        def restart(description: str) -> None:
+            if description == hits and not restarts:  # noqa: B023
+                restarts.append(description)  # noqa: B023
+                own_shop.server.restart("immediate")
+
+        execute.before_statement = restart
+        try:
+            finish(lambda: apply_grant(own_shop.target, order))  # noqa: B023
+            own_shop.log_in(order).close()
+            finish(lambda: end_grant(own_shop.target, order))  # noqa: B023
+        finally:
+            execute.before_statement = None
+        assert restarts == [hits]
+        assert own_shop.roles(order) == 0
+
+
+def finish(act: Callable[[], object]) -> None:
+    """Do it, and once more where it says that it is tried again."""
+    try:
+        act()
+    except TargetUnavailable:
+        act()
+
+
+def test_a_full_server_takes_the_portal_later(own_shop: Shop) -> None:
+    """53300 of the whole server, not of a role: superusers still get in, the portal waits."""
+    order = new_order(ORDERS)
+    apply_grant(own_shop.target, order)
+    close_pools()
+    with ExitStack() as stack:
+        for user, password in ((order.role_name, order.password), ("postgres", own_shop.server.password)):
+            with suppress(psycopg.OperationalError):
+                for _ in range(20):
+                    stack.enter_context(own_shop.server.connect(own_shop.database, user, password))
+        with pytest.raises(TargetUnavailable) as full:
+            end_grant(own_shop.target, order)
+        assert full.value.sqlstate == "53300"
+    wait_until(lambda: can_connect(own_shop), timeout=10, what="there is room again")
+    end_grant(own_shop.target, order)
+    assert own_shop.roles(order) == 0
+
+
+def can_connect(shop: Shop) -> bool:
+    try:
+        with admin_connection(shop.target):
+            return True
+    except TargetUnavailable:
+        return False
+
+
+@pytest.fixture(autouse=True)
+def _no_hook_left() -> Iterator[None]:
+    yield
+    execute.before_statement = None
