@@ -11,16 +11,19 @@ from accessmgmt.domain.names import RoleTag, parse_tag
 from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning.execute import Repeat, Session
 from accessmgmt.provisioning.inspect import Drift, Found, Scope, inspect_target
-from accessmgmt.provisioning.plan import CapabilityPlan, ChunkRow, plan_capability, plan_chunk, sharing_fix
-from accessmgmt.provisioning.rehearsal import rehearse_set
-from accessmgmt.provisioning.statements import (
-    BEGIN,
-    COMMIT,
-    LOCK_DATABASE,
-    READ_CHUNK,
-    READ_SUPERUSERS,
-    create_capability,
+from accessmgmt.provisioning.plan import (
+    CapabilityPlan,
+    Chunk,
+    ChunkRow,
+    plan_capability,
+    plan_chunk,
+    plan_frame,
+    sharing_fix,
+    wanted_on,
 )
+from accessmgmt.provisioning.rehearsal import rehearse_set
+from accessmgmt.provisioning.statements import COMMIT, READ_CHUNK, READ_SUPERUSERS, create_capability
+from accessmgmt.provisioning.statements_locks import BEGIN_ALONE
 
 ALREADY_THERE = frozenset({"42710", "23505"})
 
@@ -43,13 +46,12 @@ def ensure_capability(session: Session, order: GrantOrder, scope: Scope, found: 
         raise _may_not_share(session, plan.refused, found)
     if plan.is_empty:
         return found, plan
-    if plan.frame:
-        session.repeat(partial(_mend_frame, session, order, scope))
-    outside = frozenset(d.oid for d in found.drift if d.kind == "relation" and "OUTSIDE" in d.surplus)
-    for number, chunk in enumerate(plan.chunks):
-        if number:
-            session.budget.report_progress()
-        session.repeat(partial(_mend_chunk, session, scope, chunk, outside))
+    frame = [partial(_mend_frame, session, order, scope) for _ in plan.frame]
+    for works in (frame, [partial(_mend_chunk, session, scope, chunk) for chunk in plan.chunks]):
+        for number, work in enumerate(works):
+            if number:
+                session.budget.report_progress()
+            session.repeat(work)
     return inspect_target(session, order, scope), plan
 
 
@@ -107,30 +109,33 @@ def _check_ours(session: Session, order: GrantOrder, scope: Scope, found: Found)
 
 
 def _mend_frame(session: Session, order: GrantOrder, scope: Scope) -> None:
-    """Schemas, sequences, the database and future objects, read again under the database's lock."""
-    session.send([BEGIN, LOCK_DATABASE])
-    found = inspect_target(session, order, scope)
-    statements = plan_capability(found, scope).frame
-    if statements:
-        session.send(statements)
+    """The next schemas and future objects, and the database, read again under the database's lock."""
+    session.send(BEGIN_ALONE)
+    parts = plan_capability(inspect_target(session, order, scope), scope).frame
+    if parts:
+        session.send(plan_frame(parts[0], scope))
         _check_granted(session)
     session.send([COMMIT])
 
 
-def _mend_chunk(session: Session, scope: Scope, oids: tuple[int, ...], outside: frozenset[int]) -> None:
-    """At most 200 relations in one short transaction (postgres.md 3.2), verified before it is committed."""
-    session.send([BEGIN, LOCK_DATABASE])
-    statements = plan_chunk(_read_chunk(session, scope, oids), scope, outside, session.server_version)
+def _mend_chunk(session: Session, scope: Scope, chunk: Chunk) -> None:
+    """At most 200 objects in one short transaction (postgres.md 3.2), verified before it is committed."""
+    session.send(BEGIN_ALONE)
+    statements = plan_chunk(_read_chunk(session, scope, chunk), chunk, scope)
     if statements:
         session.send(statements)
         _check_granted(session)
-        if plan_chunk(_read_chunk(session, scope, oids), scope, outside, session.server_version):
+        left = _read_chunk(session, scope, chunk)
+        if any(row.lacking for row in left if row.oid not in chunk.outside):
+            session.roll_back()
+            raise Repeat  # another relation had the name by then
+        if plan_chunk(left, chunk, scope):
             raise _without_effect(session)
     session.send([COMMIT])
 
 
-def _read_chunk(session: Session, scope: Scope, oids: tuple[int, ...]) -> list[ChunkRow]:
-    values = {"capability": scope.capability, "wanted": list(scope.wanted), "oids": list(oids)}
+def _read_chunk(session: Session, scope: Scope, chunk: Chunk) -> list[ChunkRow]:
+    values = {"capability": scope.capability, "wanted": list(wanted_on(chunk, scope)), "oids": list(chunk.oids)}
     return [
         ChunkRow(row["oid"], row["name"], row["relkind"], tuple(row["lacking"]), tuple(row["surplus"]))
         for row in session.ask(READ_CHUNK, values)

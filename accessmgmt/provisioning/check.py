@@ -24,7 +24,8 @@ from accessmgmt.provisioning.discovery import with_primary
 from accessmgmt.provisioning.execute import Row, Session
 from accessmgmt.provisioning.plan import membership_fix
 from accessmgmt.provisioning.preflight import as_sentence, as_sql, read_missing
-from accessmgmt.provisioning.statements import ADMIN_ROLE, READ_ABILITIES, rehearse
+from accessmgmt.provisioning.statements import ADMIN_ROLE, READ_ABILITIES
+from accessmgmt.provisioning.statements_rehearsal import rehearse
 
 BUDGET_SECONDS = 30.0
 FEW_DAYS = 30

@@ -35,7 +35,7 @@ from accessmgmt.provisioning.drift_logins import (
 from accessmgmt.provisioning.drift_sets import compare_set
 from accessmgmt.provisioning.execute import Repeat, Session
 from accessmgmt.provisioning.inspect import inspect_sets, inspect_target, scope_of
-from accessmgmt.provisioning.statements import BEGIN, COMMIT
+from accessmgmt.provisioning.statements import COMMIT
 from accessmgmt.provisioning.statements_drift import (
     READ_ACTING_AS,
     read_direct,
@@ -44,6 +44,7 @@ from accessmgmt.provisioning.statements_drift import (
     read_roles,
     read_sessions,
 )
+from accessmgmt.provisioning.statements_locks import BEGIN_BRIEFLY
 
 BUDGET_SECONDS = 15.0
 HAS_PROCEDURE = frozenset({DriftKind.PRIVILEGE, DriftKind.ORPHAN, DriftKind.VANISHED})
@@ -182,7 +183,7 @@ def _note(
 def _run(session: Session, difference: Difference) -> str:
     """Run one difference's statements in a transaction of their own; return why the target refused, or ""."""
     try:
-        session.send([BEGIN, *difference.statements, COMMIT])
+        session.repeat(partial(session.send, [*BEGIN_BRIEFLY, *difference.statements, COMMIT]))
     except psycopg.Error as error:
         session.roll_back()
         return str(session.explained(error))

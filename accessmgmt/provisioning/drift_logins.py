@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from accessmgmt.domain.drift import DriftFinding, DriftKind, DriftOrder, KnownLogin, Severity
 from accessmgmt.domain.names import RoleTag, parse_tag
 from accessmgmt.provisioning.execute import Row
+from accessmgmt.provisioning.plan import hold
 from accessmgmt.provisioning.statements import (
     Statement,
     drop_role,
     fence_login,
     grant_membership,
-    revoke_membership,
     revoke_on,
 )
 from accessmgmt.provisioning.statements_drift import (
@@ -25,6 +25,8 @@ from accessmgmt.provisioning.statements_drift import (
     take_attributes,
     terminate_session,
 )
+from accessmgmt.provisioning.statements_end import revoke_memberships
+from accessmgmt.provisioning.statements_locks import lock_schemas
 
 SAME_INSTANT = timedelta(seconds=1)
 
@@ -187,7 +189,7 @@ def _memberships(role: RoleFound, login: KnownLogin, *, acting_as: str, server_v
         if membership in right:
             continue
         grantor = membership.grantor if server_version >= 16 and membership.grantor != acting_as else None
-        mend = revoke_membership(membership.granted, role.name, grantor)
+        mend = revoke_memberships(membership.granted, [role.name], grantor)
         what = f"Somebody made it a member of {membership.granted}."
         yield _mend(login, DriftKind.MEMBERSHIP, Severity.ALARM, what, mend)
     give = grant_membership(login.capability, role.name, server_version)
@@ -197,7 +199,7 @@ def _memberships(role: RoleFound, login: KnownLogin, *, acting_as: str, server_v
         return
     if any(m.is_admin for m in right):
         take = [
-            revoke_membership(m.granted, role.name, m.grantor if server_version >= 16 else None)
+            revoke_memberships(m.granted, [role.name], m.grantor if server_version >= 16 else None)
             for m in right
             if m.is_admin
         ]
@@ -234,7 +236,7 @@ def compare_members(rows: Sequence[Row], *, acting_as: str, server_version: int)
     differences = []
     for row in rows:
         grantor = row["grantor"] if server_version >= 16 and row["grantor"] != acting_as else None
-        mend = revoke_membership(row["granted"], row["member"], grantor)
+        mend = revoke_memberships(row["granted"], [row["member"]], grantor)
         finding = DriftFinding(
             DriftKind.MEMBERSHIP,
             Severity.ALARM,
@@ -258,6 +260,10 @@ def compare_direct(rows: Sequence[Row], order: DriftOrder) -> list[Difference]:
         if login is None or tag is None or tag.ref != login.grant_id:
             continue
         mend = (revoke_on(row["word"], [row["name"]], row["role"]),) if row["word"] else ()
+        if row["word"] == "SCHEMA":
+            locks = [lock_schemas([row["name"]])]
+        else:
+            locks = hold([(row["name"], row["relkind"])]) if row["relkind"] else []
         finding = DriftFinding(
             DriftKind.DIRECT,
             Severity.ALARM,
@@ -268,7 +274,7 @@ def compare_direct(rows: Sequence[Row], order: DriftOrder) -> list[Difference]:
             grant_id=login.grant_id,
             is_automatic=bool(mend),
         )
-        differences.append(Difference(finding, mend))
+        differences.append(Difference(finding, (*locks, *mend)))
     return differences
 
 

@@ -5,7 +5,7 @@ A login usually owns nothing, and one DROP ROLE for many of them is all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -18,7 +18,9 @@ from accessmgmt.provisioning.connect import database_session
 from accessmgmt.provisioning.execute import Row, Session
 from accessmgmt.provisioning.failures import is_lost
 from accessmgmt.provisioning.fence import LoginRole
-from accessmgmt.provisioning.statements import BEGIN, COMMIT, QUARANTINE_ROLE
+from accessmgmt.provisioning.plan import CHUNK_SIZE, hold
+from accessmgmt.provisioning.statements import BEGIN, COMMIT, QUARANTINE_ROLE, Statement, revoke_on, revoke_tables
+from accessmgmt.provisioning.statements_drift import read_held
 from accessmgmt.provisioning.statements_end import (
     READ_DEPENDENCIES,
     READ_FOREIGN,
@@ -35,6 +37,7 @@ from accessmgmt.provisioning.statements_end import (
     revoke_as,
     step_into,
 )
+from accessmgmt.provisioning.statements_locks import BEGIN_BRIEFLY, lock_schemas
 
 KEEP = "keep"
 DROP_ATTEMPTS = 3
@@ -104,13 +107,7 @@ def _drop_login(session: Session, target: Target, role: LoginRole, budget: Budge
     """Clean up behind one role and drop it; again when somebody made a dependency meanwhile."""
     reassigned: list[str] = []
     for attempt in range(1, DROP_ATTEMPTS + 1):
-        rows = session.ask(READ_DEPENDENCIES, {"oids": [role.oid]})
-        if target.leftovers == KEEP:
-            _refuse_what_it_owns(session, target, role, rows, budget)
-        for row in rows:
-            _clean(session, target, role, row, budget)
-            if row["owns"] and row["database"] and target.leftovers != KEEP:
-                reassigned.append(row["database"])
+        reassigned += empty_role(session, target, role, budget)
         try:
             session.repeat(partial(session.send, [drop_roles([role.name])]))
         except psycopg.Error as error:
@@ -125,28 +122,75 @@ def _drop_login(session: Session, target: Target, role: LoginRole, budget: Budge
     return list(dict.fromkeys(reassigned))
 
 
-def _clean(session: Session, target: Target, role: LoginRole, row: Row, budget: Budget) -> None:
-    """Clean one database; shared objects ("") are handed over from the database at hand."""
-    if not row["database"] or row["database"] == session.conn.info.dbname:
-        _clean_here(session, target, role, owns=row["owns"])
-        return
-    with database_session(target, row["database"], budget) as other:
-        _clean_here(other, target, role, owns=row["owns"])
+def empty_role(
+    session: Session, target: Target, role: LoginRole, budget: Budget, *, beginning: Sequence[Statement] = BEGIN_BRIEFLY
+) -> list[str]:
+    """Hand over what a role owns and take away what it holds, everywhere; return where something was handed over.
+
+    Every transaction starts with `beginning`. Raises TargetRefused when the resource's setting leaves it to an admin.
+    """
+    rows = session.ask(READ_DEPENDENCIES, {"oids": [role.oid]})
+    if target.leftovers == KEEP:
+        _refuse_what_it_owns(session, target, role, rows, budget)
+    for row in rows:
+        if not row["database"] or row["database"] == session.conn.info.dbname:
+            # Shared objects ("") are handed over from the database at hand.
+            _empty_here(session, target, role, beginning, owns=row["owns"])
+        else:
+            with database_session(target, row["database"], budget) as other:
+                _empty_here(other, target, role, beginning, owns=row["owns"])
+    handed_over = [row["database"] for row in rows if row["owns"] and row["database"] and target.leftovers != KEEP]
+    return list(dict.fromkeys(handed_over))
 
 
-def _clean_here(session: Session, target: Target, role: LoginRole, *, owns: bool) -> None:
-    owner = _new_owner(target)
+def _empty_here(
+    session: Session, target: Target, role: LoginRole, beginning: Sequence[Statement], *, owns: bool
+) -> None:
+    owner = new_owner(target)
     hands_over = owns and target.leftovers != KEEP
     if hands_over:
-        _ensure_owner(session, target, owner)
+        ensure_owner(session, target)
     own_rights = [] if _acts_as_superuser(session) else [step_into(role.name, session.server_version)]
     first = [disarm_owned(role.oid), reassign_owned(role.name, owner)] if hands_over else [guard_owns_nothing(role.oid)]
     try:
-        session.repeat(lambda: session.send([BEGIN, *own_rights, *first, drop_owned(role.name), COMMIT]))
+        _revoke_held(session, role, beginning)
+        clearing = [*own_rights, *first, drop_owned(role.name)]
+        session.repeat(partial(_clear, session, role, beginning, clearing))
     except psycopg.Error as error:
         session.roll_back()
-        raise _explained(session, role, owner, error) from None
+        if error.sqlstate != REFUSED:
+            raise
+        raise _may_not_hand_over(session, role, owner, error) from None
     _take_back_what_others_gave(session, role)
+
+
+def _revoke_held(session: Session, role: LoginRole, beginning: Sequence[Statement]) -> None:
+    """Revoke in locked chunks what the role holds on relations and sequences.
+
+    DROP OWNED would take it away as well, and let the application's DDL beside it fail.
+    """
+    tried: set[str] = set()
+    while names := session.repeat(partial(_revoke_some, session, role, beginning, tried)):
+        tried.update(names)
+
+
+def _revoke_some(session: Session, role: LoginRole, beginning: Sequence[Statement], tried: Set[str]) -> list[str]:
+    """Look what is held now, and revoke what was not tried before: at most a chunk, whose names are returned."""
+    held = session.send([read_held(role.oid)])[0]
+    chunk = [row for row in held if row["kind"] in {"relation", "sequence"} and row["name"] not in tried][:CHUNK_SIZE]
+    if chunk:
+        tables = [row["name"] for row in chunk if row["kind"] == "relation"]
+        sequences = [row["name"] for row in chunk if row["kind"] == "sequence"]
+        taken = [revoke_tables(tables, role.name)] if tables else []
+        taken += [revoke_on("SEQUENCE", sequences, role.name)] if sequences else []
+        session.send([*beginning, *hold([(row["name"], row["relkind"]) for row in chunk]), *taken, COMMIT])
+    return [row["name"] for row in chunk]
+
+
+def _clear(session: Session, role: LoginRole, beginning: Sequence[Statement], clearing: Sequence[Statement]) -> None:
+    """Take the rest while the schemas that it is about cannot go away."""
+    schemas = [row["name"] for row in session.send([read_held(role.oid)])[0] if row["kind"] == "schema"]
+    session.send([*beginning, *([lock_schemas(schemas)] if schemas else []), *clearing, COMMIT])
 
 
 def _take_back_what_others_gave(session: Session, role: LoginRole) -> None:
@@ -160,17 +204,16 @@ def _take_back_what_others_gave(session: Session, role: LoginRole) -> None:
             session.roll_back()
 
 
-def _new_owner(target: Target) -> str:
+def new_owner(target: Target) -> str:
+    """Return the role that takes over what a role of the portal left on this target."""
     return target.leftover_owner or QUARANTINE_ROLE
 
 
-def _explained(session: Session, role: LoginRole, owner: str, error: psycopg.Error) -> TargetError:
-    todo = ""
-    if error.sqlstate == REFUSED:
-        schemas = [row["schema"] for row in session.ask(READ_OWNED_SCHEMAS, {"oid": role.oid})]
-        grants = " ".join(f"GRANT CREATE ON SCHEMA {name} TO {_quoted(owner)};" for name in schemas)
-        option = " WITH INHERIT TRUE, SET TRUE" if session.server_version >= 16 else ""
-        todo = f"A DBA runs: {grants} GRANT {_quoted(owner)} TO {_acting_role(session)}{option};"
+def _may_not_hand_over(session: Session, role: LoginRole, owner: str, error: psycopg.Error) -> TargetError:
+    schemas = [row["schema"] for row in session.ask(READ_OWNED_SCHEMAS, {"oid": role.oid})]
+    grants = " ".join(f"GRANT CREATE ON SCHEMA {name} TO {_quoted(owner)};" for name in schemas)
+    option = " WITH INHERIT TRUE, SET TRUE" if session.server_version >= 16 else ""
+    todo = f"A DBA runs: {grants} GRANT {_quoted(owner)} TO {_acting_role(session)}{option};"
     return session.explained(error, todo=todo)
 
 
@@ -183,8 +226,9 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _ensure_owner(session: Session, target: Target, owner: str) -> None:
+def ensure_owner(session: Session, target: Target) -> None:
     """Make sure that the new owner exists: ours is made, one that an admin chose has to be there."""
+    owner = new_owner(target)
     row = session.ask(has_role(owner))[0]
     if row["is_superuser"]:
         raise TargetRefused(
@@ -238,8 +282,8 @@ def _refuse_what_it_owns(session: Session, target: Target, role: LoginRole, rows
         raise TargetRefused(
             f"{role.name} owns {len(found)} object{'s' if len(found) > 1 else ''} on “{target.name}”.",
             why="; ".join(found[:MOST_LISTED]) + more + ".",
-            todo="Nobody can log in as it any more. An admin hands these to another owner or drops them, or changes the"
-            " resource's setting for leftovers; the ending then finishes by itself.",
+            todo="It has no member any more. An admin hands these to another owner or drops them, or changes the"
+            " resource's setting for leftovers; the rest then follows by itself.",
             sqlstate=DEPENDED_ON,
         )
 
@@ -269,7 +313,7 @@ def _held_by_prepared(session: Session, role: LoginRole, prepared: list[Row]) ->
 
 def _what_is_left(session: Session, target: Target, role: LoginRole) -> str:
     rows = session.ask(READ_DEPENDENCIES, {"oids": [role.oid]})
-    name, owner = _quoted(role.name), _quoted(_new_owner(target))
+    name, owner = _quoted(role.name), _quoted(new_owner(target))
     places = ", ".join(row["database"] or "any database, for shared objects" for row in rows)
     return (
         f"A superuser runs, connected to {places}: REASSIGN OWNED BY {name} TO {owner};"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from accessmgmt.provisioning.inspect import Drift, Found, Scope
 from accessmgmt.provisioning.statements import (
@@ -12,24 +13,36 @@ from accessmgmt.provisioning.statements import (
     grant_future,
     grant_on,
     grant_tables,
-    lock_relations,
     revoke_on,
     revoke_tables,
 )
+from accessmgmt.provisioning.statements_locks import hold_sequences, hold_tables, lock_relations, lock_schemas
 
 CHUNK_SIZE = 200
-LOCKABLE = frozenset({"r", "p", "v"})  # a materialized view or foreign table cannot be locked: 42809
+TABLES = frozenset({"r", "p"})
+OUTSIDE = "OUTSIDE"  # among the surplus: this is not in the set at all
+WORDS = {"schema": "SCHEMA", "database": "DATABASE"}
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """At most CHUNK_SIZE relations, or sequences, by OID. `outside` are those that are not in the set at all."""
+
+    kind: str
+    oids: tuple[int, ...]
+    outside: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
 class CapabilityPlan:
-    """What to do, in this order: `frame` in one transaction, then each chunk of relation OIDs in its own.
+    """What to do, in this order: `frame`, then each chunk, everything in a transaction of its own.
 
+    `frame` are the differences of schemas, the database and future objects, at most CHUNK_SIZE at a time.
     `ungranted` are relations that match, but that the admin role may not share.
     """
 
-    frame: tuple[Statement, ...]
-    chunks: tuple[tuple[int, ...], ...]
+    frame: tuple[tuple[Drift, ...], ...]
+    chunks: tuple[Chunk, ...]
     ungranted: tuple[Drift, ...]
     refused: tuple[Drift, ...]
 
@@ -46,28 +59,38 @@ def plan_capability(found: Found, scope: Scope) -> CapabilityPlan:
     """
     relations = [d for d in found.drift if d.kind == "relation"]
     ungranted = tuple(d for d in relations if d.lacking and not d.can_grant)
-    mendable = [d.oid for d in relations if d.can_grant]
     lacking_frame = [d for d in found.drift if d.kind in {"schema", "database"} and d.lacking and not d.can_grant]
     refused = [d for d in ungranted if d.is_named] + [d for d in lacking_frame if d.kind == "database"]
     if ungranted and len(ungranted) >= found.scope.relation_count:
         refused = list(ungranted) + [d for d in lacking_frame if d not in refused]
     return CapabilityPlan(
-        frame=tuple(_frame(found.drift, scope)),
-        chunks=tuple(tuple(mendable[i : i + CHUNK_SIZE]) for i in range(0, len(mendable), CHUNK_SIZE)),
+        frame=_parts([d for d in found.drift if d.kind == "default" or (d.kind in WORDS and d.can_grant)]),
+        chunks=tuple(chunk for kind in ("sequence", "relation") for chunk in _chunks(kind, found.drift)),
         ungranted=ungranted,
         refused=tuple(dict.fromkeys(refused)),
     )
 
 
-def _frame(drift: Sequence[Drift], scope: Scope) -> list[Statement]:
-    """Everything but relations: few objects, so one transaction."""
+def _parts(drift: Sequence[Drift]) -> tuple[tuple[Drift, ...], ...]:
+    return tuple(tuple(drift[i : i + CHUNK_SIZE]) for i in range(0, len(drift), CHUNK_SIZE))
+
+
+def _chunks(kind: str, drift: Sequence[Drift]) -> Iterator[Chunk]:
+    for part in _parts([d for d in drift if d.kind == kind and d.can_grant]):
+        yield Chunk(kind, tuple(d.oid for d in part), frozenset(d.oid for d in part if OUTSIDE in d.surplus))
+
+
+def plan_frame(drift: Sequence[Drift], scope: Scope) -> list[Statement]:
+    """Return the statements that mend one part of a plan's frame."""
     role = scope.capability
     statements: list[Statement] = []
-    for kind, word in (("schema", "SCHEMA"), ("sequence", "SEQUENCE"), ("database", "DATABASE")):
-        mine = [d for d in drift if d.kind == kind and d.can_grant]
+    if schemas := list(dict.fromkeys(d.name for d in drift if d.kind in {"schema", "default"})):
+        statements.append(lock_schemas(schemas))
+    for kind, word in WORDS.items():
+        mine = [d for d in drift if d.kind == kind]
         surplus = [d.name for d in mine if d.surplus]
         # What had too much has lost everything by then, and is given again what it should have.
-        lacking = [d.name for d in mine if d.lacking or (d.surplus and "OUTSIDE" not in d.surplus)]
+        lacking = [d.name for d in mine if d.lacking or (d.surplus and OUTSIDE not in d.surplus)]
         if surplus:
             statements.append(revoke_on(word, surplus, role))
         if lacking:
@@ -78,7 +101,7 @@ def _frame(drift: Sequence[Drift], scope: Scope) -> list[Statement]:
 
 @dataclass(frozen=True, slots=True)
 class ChunkRow:
-    """The drift of one relation, read inside the transaction that mends it."""
+    """The drift of one relation or sequence, read inside the transaction that mends it."""
 
     oid: int
     name: str
@@ -87,20 +110,36 @@ class ChunkRow:
     surplus: tuple[str, ...]
 
 
-def plan_chunk(rows: Sequence[ChunkRow], scope: Scope, outside: frozenset[int], server_version: int) -> list[Statement]:
-    """Return the statements that bring a chunk's relations in order; none when they are."""
-    outside_rows = [r for r in rows if r.oid in outside and (r.surplus or r.lacking != scope.wanted)]
-    inside = [r for r in rows if r.oid not in outside and (r.lacking or r.surplus)]
-    touched = inside + outside_rows
-    statements: list[Statement] = []
-    lockable = [r.name for r in touched if r.relkind in LOCKABLE]
-    if server_version <= 17 and lockable:
-        statements.append(lock_relations(lockable))
-    surplus = [r.name for r in inside if r.surplus] + [r.name for r in outside_rows]
-    if surplus:
-        statements.append(revoke_tables(surplus, scope.capability))
-    if inside:
-        statements.append(grant_tables(scope.wanted, [r.name for r in inside], scope.capability))
+def wanted_on(chunk: Chunk, scope: Scope) -> tuple[str, ...]:
+    """Return the privileges that the capability role has on what is in the chunk, and in the set."""
+    return ("USAGE",) if chunk.kind == "sequence" else scope.wanted
+
+
+def plan_chunk(rows: Sequence[ChunkRow], chunk: Chunk, scope: Scope) -> list[Statement]:
+    """Return the statements that bring a chunk in order, its locks first; none when it is."""
+    wanted, role = wanted_on(chunk, scope), scope.capability
+    outside = [r for r in rows if r.oid in chunk.outside and (r.surplus or r.lacking != wanted)]
+    inside = [r for r in rows if r.oid not in chunk.outside and (r.lacking or r.surplus)]
+    if not outside and not inside:
+        return []
+    statements = hold([(r.name, r.relkind) for r in inside + outside])
+    is_sequence = chunk.kind == "sequence"
+    if surplus := [r.name for r in inside if r.surplus] + [r.name for r in outside]:
+        take = partial(revoke_on, "SEQUENCE") if is_sequence else revoke_tables
+        statements.append(take(surplus, role))
+    if lacking := [r.name for r in inside]:
+        give = partial(grant_on, "SEQUENCE") if is_sequence else grant_tables
+        statements.append(give(wanted, lacking, role))
+    return statements
+
+
+def hold(objects: Sequence[tuple[str, str]]) -> list[Statement]:
+    """Return the statements that keep DDL on relations and sequences, as pairs of name and relkind, waiting."""
+    statements = lock_relations([name for name, _ in objects])
+    if tables := [name for name, kind in objects if kind in TABLES]:
+        statements.append(hold_tables(tables))
+    if sequences := [name for name, kind in objects if kind == "S"]:
+        statements.append(hold_sequences(sequences))
     return statements
 
 

@@ -11,22 +11,19 @@ from collections.abc import Sequence
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.provisioning.execute import Session
 from accessmgmt.provisioning.inspect import Drift, Found, Scope
-from accessmgmt.provisioning.plan import LOCKABLE, membership_fix
+from accessmgmt.provisioning.plan import hold, membership_fix
 from accessmgmt.provisioning.statements import (
-    BEGIN,
     READ_MAY_SIGNAL,
     ROLLBACK,
     Statement,
-    create_role,
     fence_login,
     grant_membership,
     grant_tables,
-    lock_relations,
-    read_may_use,
-    revoke_membership,
     revoke_tables,
 )
-from accessmgmt.provisioning.statements_end import drop_owned, drop_roles, step_into
+from accessmgmt.provisioning.statements_end import drop_owned, drop_roles, revoke_memberships, step_into
+from accessmgmt.provisioning.statements_locks import BEGIN_BRIEFLY
+from accessmgmt.provisioning.statements_rehearsal import create_role, read_may_use
 
 
 def rehearse_set(session: Session, scope: Scope, found: Found) -> None:
@@ -60,10 +57,9 @@ def rehearse_set(session: Session, scope: Scope, found: Found) -> None:
 def _beginning(
     session: Session, scope: Scope, relation: Drift | None, login: str, capability: str
 ) -> Sequence[Statement]:
-    statements = [BEGIN, create_role(capability), create_role(login)]
+    statements = [*BEGIN_BRIEFLY, create_role(capability), create_role(login)]
     if relation is not None:
-        if session.server_version <= 17 and relation.relkind in LOCKABLE:
-            statements.append(lock_relations([relation.name]))
+        statements += hold([(relation.name, relation.relkind)])
         statements.append(grant_tables(scope.wanted, [relation.name], capability))
     return [*statements, grant_membership(capability, login, session.server_version)]
 
@@ -72,7 +68,7 @@ def _end(session: Session, relation: Drift | None, login: str, capability: str) 
     is_superuser = session.conn.info.parameter_status("is_superuser") == "on"
     return [
         fence_login(login),
-        revoke_membership(capability, login, None),
+        revoke_memberships(capability, [login], None),
         *([revoke_tables([relation.name], capability)] if relation is not None else []),
         *([] if is_superuser else [step_into(capability, session.server_version)]),
         drop_owned(capability),

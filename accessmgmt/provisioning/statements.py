@@ -1,7 +1,7 @@
 """Every statement that is sent to a target server, as data: a description and a composed query.
 
 Longer queries lie in `sql/`. Identifiers go through sql.Identifier, values through parameters or sql.Literal; names
-that the server itself quoted (`oid::regclass::text`, quote_ident) are inserted as they came.
+that the server itself quoted (quote_ident of schema and relation) are inserted as they came.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from accessmgmt.domain.permissions import Privilege
 SQL_FOLDER = Path(__file__).parent / "sql"
 ADMIN_ROLE = "jit_portal"
 QUARANTINE_ROLE = "jit_quarantine"
-ADVISORY_KEY = (1_246_319_696, 1)  # "JITP"; one key a database, only ever taken for a transaction
 LOGIN_CONNECTION_LIMIT = 20  # where the resource says no max_connections
 PRIVILEGE_LETTERS = {
     Privilege.SELECT: "r",
@@ -68,10 +67,6 @@ READ_SUPERUSERS = Statement(
     "read who is a superuser", sql.SQL("SELECT rolname::text AS name FROM pg_roles WHERE rolsuper")
 )
 READ_LSN = Statement("read the log position", sql.SQL("SELECT pg_current_wal_insert_lsn()::text AS lsn"))
-LOCK_DATABASE = Statement(
-    "take the portal's lock of this database",
-    sql.SQL("SELECT pg_advisory_xact_lock({}, {})").format(*map(sql.Literal, ADVISORY_KEY)),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,12 +206,6 @@ def guard(latest: datetime) -> Statement:
 GUARD_SQLSTATE = "22012"
 
 
-def lock_relations(names: Sequence[str]) -> Statement:
-    """Keep the application's DDL waiting for a moment instead of failing (postgres.md 3.2)."""
-    listed = sql.SQL(", ").join(trusted(f"ONLY {name}") for name in names)
-    return Statement("lock the chunk's tables", sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(listed))
-
-
 def grant_tables(privileges: Sequence[str], names: Sequence[str], role: str) -> Statement:
     """Give table privileges, relations listed."""
     return Statement(
@@ -291,15 +280,6 @@ def fence_login(role: str) -> Statement:
     )
 
 
-def revoke_membership(granted: str, role: str, granted_by: str | None) -> Statement:
-    """Take a membership away. On 16 and later only its own grantor's word counts (postgres.md 5.6)."""
-    by = sql.SQL(" GRANTED BY {}").format(sql.Identifier(granted_by)) if granted_by else sql.SQL("")
-    return Statement(
-        "revoke a membership",
-        sql.SQL("REVOKE {} FROM {}{}").format(sql.Identifier(granted), sql.Identifier(role), by),
-    )
-
-
 def drop_role(role: str) -> Statement:
     """Drop the login role."""
     return Statement("drop the login role", sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
@@ -317,41 +297,3 @@ READ_MAY_SIGNAL = Statement(
         " OR pg_has_role(current_user, 'pg_signal_backend', 'USAGE') AS may_signal"
     ),
 )
-
-
-def create_role(role: str) -> Statement:
-    """Make a role that cannot log in, for a rehearsal."""
-    return Statement("rehearse: create a role", sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
-
-
-def read_may_use(role: str, oid: int, wanted: Sequence[str]) -> Statement:
-    """Ask whether a role has every one of these privileges on a relation."""
-    each = [
-        sql.SQL("has_table_privilege({}, {}::oid, {})").format(*map(sql.Literal, (role, oid, name))) for name in wanted
-    ]
-    return Statement(
-        "rehearse: verify", sql.SQL("SELECT coalesce({}, false) AS may").format(sql.SQL(" AND ").join(each))
-    )
-
-
-def rehearse(role: str, capability: str, server_version: int) -> list[Statement]:
-    """Make two roles, a grant and its end, in a transaction that is rolled back."""
-    named = sql.Identifier(role)
-    return [
-        BEGIN,
-        Statement("rehearse: create a role", sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(capability))),
-        Statement("rehearse: create a login", sql.SQL("CREATE ROLE {} NOLOGIN").format(named)),
-        comment_on_role(role, "access-portal rehearsal"),
-        grant_membership(capability, role, server_version),
-        Statement(
-            "rehearse: verify",
-            sql.SQL("SELECT pg_has_role({}, {}, 'USAGE') AS is_member").format(
-                sql.Literal(role), sql.Literal(capability)
-            ),
-        ),
-        fence_login(role),
-        revoke_membership(capability, role, None),
-        drop_role(role),
-        drop_role(capability),
-        ROLLBACK,
-    ]

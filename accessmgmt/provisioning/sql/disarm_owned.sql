@@ -18,9 +18,9 @@ BEGIN
             FROM pg_proc p CROSS JOIN LATERAL aclexplode(p.proacl) x
             WHERE p.proowner = {oid} AND p.prokind IN ('f', 'p') AND x.grantee NOT IN (0, {oid})
             UNION
-            SELECT 'r', r.oid::regclass::text,
+            SELECT 'r', quote_ident(n.nspname) || '.' || quote_ident(r.relname),
                    CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE x.grantee::regrole::text END
-            FROM pg_class r CROSS JOIN LATERAL aclexplode(r.relacl) x
+            FROM pg_class r JOIN pg_namespace n ON n.oid = r.relnamespace CROSS JOIN LATERAL aclexplode(r.relacl) x
             WHERE r.relowner = {oid} AND r.relkind IN ('r', 'p', 'v', 'm', 'f') AND x.grantee <> {oid}
         ) c
     LOOP

@@ -3,6 +3,8 @@
 --
 -- The quick test: a relation is right when its ACL holds exactly the item we would write (aclitem equality, a few
 -- nanoseconds); only the others are taken apart. pg_shdepend finds what the role holds outside the scope.
+-- Names come from the rows, never from an OID's text: that is a bare number when the relation is dropped meanwhile, and
+-- a privilege asked of it is null. Such an object counts as there, and is found missing when it is locked.
 -- What a role may do on a relation follows from its owner and its ACL alone: samples are one relation of each such pair.
 WITH {scope},
 capability AS MATERIALIZED (
@@ -28,7 +30,7 @@ mention AS MATERIALIZED (
     WHERE d.dbid = (SELECT b.oid FROM pg_database b WHERE b.datname = current_database())
 ),
 suspect AS MATERIALIZED (
-    SELECT r.oid, r.relname, r.relkind, r.relacl, r.schema_oid, i.is_held, i.owner
+    SELECT r.oid, r.nspname, r.relname, r.relkind, r.relacl, r.schema_oid, i.is_held, i.owner
     FROM relation r
     JOIN owner_item i ON i.relowner = r.relowner
     WHERE (i.item = ANY (r.relacl)) IS NOT TRUE
@@ -51,23 +53,25 @@ schema_state AS MATERIALIZED (
            EXISTS (SELECT FROM aclexplode(s.nspacl) a, capability k
                    WHERE a.grantee = k.oid AND a.privilege_type = 'USAGE') AS has_usage,
            EXISTS (SELECT FROM aclexplode(s.nspacl) a WHERE a.grantee = 0 AND a.privilege_type = 'USAGE') AS is_public,
-           has_schema_privilege(s.oid, 'USAGE WITH GRANT OPTION') AS is_grantable,
+           has_schema_privilege(s.oid, 'USAGE WITH GRANT OPTION') IS NOT FALSE AS is_grantable,
            ARRAY(SELECT a.privilege_type FROM aclexplode(s.nspacl) a, capability k
                  WHERE a.grantee = k.oid AND (a.is_grantable OR a.privilege_type <> 'USAGE')) AS surplus
     FROM schema_scope s
     WHERE %(all_tables)s OR s.oid IN (SELECT h.schema_oid FROM owner_here h)
 ),
 needed_sequence AS MATERIALIZED (
-    SELECT DISTINCT q.oid, q.relowner, q.relacl
+    SELECT DISTINCT q.oid, quote_ident(n.nspname) || '.' || quote_ident(q.relname) AS name, q.relowner, q.relacl
     FROM pg_class q
+    JOIN pg_namespace n ON n.oid = q.relnamespace
     JOIN pg_depend d
       ON (d.classid = 'pg_class'::regclass AND d.objid = q.oid AND d.deptype = 'a'
           AND d.refclassid = 'pg_class'::regclass)
     JOIN relation r ON r.oid = d.refobjid AND r.relkind IN ('r', 'p')
     WHERE q.relkind = 'S' AND 'INSERT' = ANY (%(wanted)s::text[])
     UNION
-    SELECT q.oid, q.relowner, q.relacl
+    SELECT q.oid, quote_ident(n.nspname) || '.' || quote_ident(q.relname), q.relowner, q.relacl
     FROM pg_class q
+    JOIN pg_namespace n ON n.oid = q.relnamespace
     JOIN pg_depend d
       ON d.refclassid = 'pg_class'::regclass AND d.refobjid = q.oid
          AND d.classid = 'pg_attrdef'::regclass AND d.deptype = 'n'
@@ -76,7 +80,7 @@ needed_sequence AS MATERIALIZED (
     WHERE q.relkind = 'S' AND 'INSERT' = ANY (%(wanted)s::text[])
 ),
 sequence_state AS (
-    SELECT q.oid, q.relowner,
+    SELECT q.oid, q.name, q.relowner,
            EXISTS (SELECT FROM aclexplode(q.relacl) a, capability k
                    WHERE a.grantee IN (0, k.oid) AND a.privilege_type = 'USAGE') AS has_usage,
            ARRAY(SELECT a.privilege_type FROM aclexplode(q.relacl) a, capability k
@@ -97,24 +101,26 @@ default_wanted AS (
     CROSS JOIN (VALUES ('r'::"char", %(wanted)s::text[]), ('S'::"char", ARRAY['USAGE'])) AS t (objtype, privileges)
     WHERE t.objtype = 'r' OR 'INSERT' = ANY (%(wanted)s::text[])
 )
-SELECT 'relation' AS kind, e.oid::bigint AS oid, e.oid::regclass::text AS name, e.relkind::text AS relkind,
+SELECT 'relation' AS kind, e.oid::bigint AS oid, quote_ident(e.nspname) || '.' || quote_ident(e.relname) AS name,
+       e.relkind::text AS relkind,
        e.lacking, e.surplus, e.owner,
        (e.is_held OR (SELECT bool_and(has_table_privilege(e.oid, w || ' WITH GRANT OPTION'))
-                      FROM unnest(%(wanted)s::text[]) w))
+                      FROM unnest(%(wanted)s::text[]) w) IS NOT FALSE)
            AND (SELECT s.has_usage OR s.is_public OR s.is_grantable FROM schema_state s WHERE s.oid = e.schema_oid)
            AS can_grant,
        e.relname = ANY (%(tables)s::text[]) AS is_named
 FROM explored e
 WHERE cardinality(e.lacking) > 0 OR cardinality(e.surplus) > 0
 UNION ALL
-SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'relation' END, c.oid::bigint, c.oid::regclass::text,
-       c.relkind::text, '{}', '{OUTSIDE}', pg_get_userbyid(c.relowner)::text, true, false
+SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'relation' END, c.oid::bigint,
+       quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relkind::text, '{}', '{OUTSIDE}', pg_get_userbyid(c.relowner)::text, true, false
 FROM (SELECT m.objid FROM mention m WHERE m.classid = 'pg_class'::regclass
       EXCEPT SELECT r.oid FROM relation r
       EXCEPT SELECT q.oid FROM needed_sequence q) outside
 JOIN pg_class c ON c.oid = outside.objid
+JOIN pg_namespace n ON n.oid = c.relnamespace
 UNION ALL
-SELECT 'sequence', q.oid::bigint, q.oid::regclass::text, 'S',
+SELECT 'sequence', q.oid::bigint, q.name, 'S',
        CASE WHEN q.has_usage THEN '{}'::text[] ELSE '{USAGE}' END, q.surplus, pg_get_userbyid(q.relowner)::text,
        pg_has_role(current_user, q.relowner, 'USAGE') OR has_sequence_privilege(q.oid, 'USAGE WITH GRANT OPTION'), false
 FROM sequence_state q

@@ -1,11 +1,10 @@
 -- What others than an object's owner gave to the role in the connected database: DROP OWNED leaves that
 -- (postgres.md 5.6).
 WITH entries AS (
-    SELECT 'TABLE' AS kind, c.oid::regclass::text AS name, c.relowner AS owner, x.grantor, x.grantee
-    FROM pg_class c, LATERAL aclexplode(c.relacl) x WHERE c.relacl IS NOT NULL AND c.relkind <> 'S'
-    UNION ALL
-    SELECT 'SEQUENCE', c.oid::regclass::text, c.relowner, x.grantor, x.grantee
-    FROM pg_class c, LATERAL aclexplode(c.relacl) x WHERE c.relacl IS NOT NULL AND c.relkind = 'S'
+    SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind,
+           quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS name, c.relowner AS owner, x.grantor, x.grantee
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, LATERAL aclexplode(c.relacl) x
+    WHERE c.relacl IS NOT NULL
     UNION ALL
     SELECT 'SCHEMA', quote_ident(n.nspname), n.nspowner, x.grantor, x.grantee
     FROM pg_namespace n, LATERAL aclexplode(n.nspacl) x

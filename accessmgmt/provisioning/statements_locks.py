@@ -1,0 +1,66 @@
+"""The locks that keep the application's DDL waiting for a moment where it would fail (postgres.md 3.2 and 3.3).
+
+All of them are held until the transaction is over, none keeps anybody from reading or writing rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psycopg import sql
+
+from accessmgmt.provisioning.statements import BEGIN, Statement, load, trusted
+from accessmgmt.provisioning.statements_end import SHORT_LOCK_TIMEOUT
+
+ADVISORY_KEY = (1_246_319_696, 1)  # "JITP"; one key a database, only ever taken for a transaction
+LOCK_DATABASE = Statement(
+    "take the portal's lock of this database",
+    load("lock_database").format(*map(sql.Literal, ADVISORY_KEY)),
+)
+BEGIN_BRIEFLY = (BEGIN, SHORT_LOCK_TIMEOUT)
+"""Begin to change privileges: the application stands in line behind our wait for a lock, so it is short."""
+
+BEGIN_ALONE = (BEGIN, LOCK_DATABASE, SHORT_LOCK_TIMEOUT)
+"""The same, one worker of the portal at a time in each database."""
+
+
+def lock_relations(names: Sequence[str]) -> list[Statement]:
+    """Hold ACCESS SHARE on relations and sequences of any kind, by names that the server quoted.
+
+    To prepare a query locks what it names, reads nothing and asks for no privilege; LOCK TABLE refuses sequences,
+    materialized views and foreign tables.
+    """
+    listed = ", ".join(f"{name} AS r{number}" for number, name in enumerate(names))
+    return [
+        Statement("lock what is named", trusted(f"PREPARE jit_lock AS SELECT FROM {listed}")),
+        Statement("keep only the lock", trusted("DEALLOCATE jit_lock")),
+    ]
+
+
+def hold_tables(names: Sequence[str]) -> Statement:
+    """Keep what needs less than ACCESS EXCLUSIVE on a table waiting too: CREATE TRIGGER, FOREIGN KEY, SET (...).
+
+    A table whose lock is not free at once, or not ours to take, is left as it is: nothing waits for a VACUUM or
+    CREATE INDEX.
+    """
+    listed = sql.SQL(", ").join(map(sql.Literal, names))
+    return Statement("hold the tables' definitions", load("hold_tables").format(names=listed))
+
+
+def hold_sequences(names: Sequence[str]) -> Statement:
+    """Keep ALTER SEQUENCE waiting: looking at the last value takes ROW EXCLUSIVE. They are locked by name already."""
+    listed = sql.SQL(", ").join(map(sql.Literal, names))
+    return Statement(
+        "hold the sequences' definitions",
+        sql.SQL(
+            "SELECT pg_sequence_last_value(s.name::regclass) FROM unnest(ARRAY[{}]) s (name)"
+            " WHERE has_sequence_privilege(s.name::regclass, 'USAGE')"
+        ).format(listed),
+    )
+
+
+def lock_schemas(names: Sequence[str]) -> Statement:
+    """Keep DROP SCHEMA waiting. No command does that without writing; resolving an object's address does."""
+    listed = sql.SQL(", ").join(map(sql.Literal, names))
+    query = "SELECT pg_get_object_address('schema', parse_ident(s.name), '{{}}') FROM unnest(ARRAY[{}]) s (name)"
+    return Statement("lock the schemas", sql.SQL(query).format(listed))
