@@ -45,6 +45,7 @@ urlpatterns = [
     path("resources/", resources.resource_list, name="resource-list"),
     path("resources/new", resources.create, name="resource-create"),
     path("resources/test", resources.test_unsaved, name="resource-test-unsaved"),
+    path("resources/certificate", resources.preview_certificate, name="resource-certificate"),
     path("resources/<int:pk>", resources.detail, name="resource-detail"),
     path("resources/<int:pk>/edit", resources.edit, name="resource-edit"),
     path("resources/<int:pk>/test", resources.test, name="resource-test"),

@@ -38,12 +38,14 @@ def add_invalid(form: forms.BaseForm, error: InvalidError, *, field: str | None 
 
 
 def save_or_refuse(form: forms.BaseForm, save: Callable[[], Saved]) -> Saved | None:
-    """Return what `save` returns; None after a refusal, which then stands at the top of the form."""
+    """Return what `save` returns; None after a refusal, which then stands beside its field or at the top."""
     try:
         return save()
-    except (ConflictError, InvalidError) as error:
+    except InvalidError as error:
+        add_invalid(form, error)
+    except ConflictError as error:
         form.add_error(None, str(error))
-        return None
+    return None
 
 
 def check_free_name(rows: type[Model], name: str, own_pk: int | None) -> str:

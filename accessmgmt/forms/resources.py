@@ -16,13 +16,13 @@ from accessmgmt.domain.names import check_object_name
 from accessmgmt.domain.targets import SslMode
 from accessmgmt.forms.base import SecretInput, SecretTextarea, add_invalid, check_free_name, required_messages
 from accessmgmt.models import Resource
-from accessmgmt.selectors.configuration import standby_chain_has
+from accessmgmt.selectors.configuration import live_grants_at, standby_chain_has
 
 HOST_NAME = re.compile(r"(?=.{1,253}\.?\Z)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_](?:[a-z0-9_-]{0,62}))*\.?", re.I)
 MOST_PEM_BYTES = 512 * 1024
 CERTIFICATE_FIELDS = ("tls_root_cert", "tls_cert_file")
 SECRET_FIELDS = ("password", "tls_key_file", "aws_access_key_id", "aws_secret_access_key")
-UNTESTED_FIELDS = frozenset({"name", "description", "max_connections", "min_connections", "primary"})
+UNTESTED_FIELDS = frozenset({"name", "description", "max_connections", "min_connections", "primary", "is_same_server"})
 SSL_CHOICES = (
     ("", "Not set: TLS if the server offers it"),
     (SslMode.DISABLE.value, "disable: no TLS"),
@@ -71,6 +71,14 @@ class ResourceForm(forms.ModelForm[Resource]):
         required=False, max_length=200, label="AWS secret access key", widget=SecretInput
     )
     clear_aws_keys = forms.BooleanField(required=False, label="Remove the stored keys")
+    may_send_secret = forms.BooleanField(
+        required=False,
+        label="Use the secret's password at the new address",
+        help_text="Asked only when host, port or TLS change.",
+    )
+    is_same_server = forms.BooleanField(
+        required=False, label="It is the same server; its logins are reached under the new address"
+    )
 
     class Meta:
         model = Resource
@@ -107,7 +115,10 @@ class ResourceForm(forms.ModelForm[Resource]):
             "primary": "Only for a read replica: roles are made on its primary and arrive here by replication.",
             "tls_root_cert": "Verifies the server. Without one the system's own authorities count.",
             "tls_cert_file": "Only where the server asks clients for a certificate.",
-            "max_connections": "Most sessions that the portal itself opens there.",
+            "max_connections": (
+                "Most sessions that each process of the portal opens there (never more than 4), and how many"
+                " every person's login may have at a time: its CONNECTION LIMIT. Empty means 4 and 20."
+            ),
         }
         error_messages = {
             **required_messages(name="Give the resource a name."),
@@ -140,6 +151,11 @@ class ResourceForm(forms.ModelForm[Resource]):
         assert isinstance(primary, forms.ModelChoiceField)
         primary.queryset = Resource.objects.exclude(pk=self.instance.pk).only("name", "primary")
         primary.empty_label = "None: this server is a primary"
+        self.live_grants = 0 if self.is_new else live_grants_at(self.instance).count()
+        self.fields["is_same_server"].help_text = (
+            f"Live grants there: {self.live_grants}. Tick this when host, port or primary change: before anything is"
+            " saved, the portal asks the server at the new address for its system identifier and compares."
+        )
         for name in self.stored:
             self.fields[name].help_text = "Stored. Leave empty to keep it, or write a new one."
 
@@ -287,18 +303,19 @@ class ResourceForm(forms.ModelForm[Resource]):
             return
         if Way(data["host"], data["port"], data["ssl_mode"], data["tls_root_cert"]) == self.stored_way:
             return
-        name, clear = (
-            ("aws_secret_access_key", "clear_aws_keys")
-            if data.get("use_aws_secrets")
-            else (
-                "password",
-                "clear_password",
-            )
-        )
-        if name in self.stored and not data.get(name) and not data.get(clear) and name not in self.errors:
+        uses_aws = bool(data.get("use_aws_secrets"))
+        name, clear = ("aws_secret_access_key", "clear_aws_keys") if uses_aws else ("password", "clear_password")
+        if data.get(name) or name in self.errors:
+            return
+        if name in self.stored and not data.get(clear):
             self.add_error(
                 name,
                 "Host, port or TLS changed. Write this again: what is stored is not sent to another server.",
+            )
+        elif uses_aws and not data.get("may_send_secret"):
+            self.add_error(
+                "may_send_secret",
+                "Host, port or TLS changed. The secret's password is not sent to another server unless you say so.",
             )
 
     def _put_secrets(self) -> None:

@@ -216,6 +216,11 @@ def endpoints_not_wired(group: Group) -> QuerySet[Endpoint]:
     return Endpoint.objects.filter(~Exists(wired)).select_related("resource", "authorization").order_by("name")
 
 
+def live_grants_at(resource: Resource) -> QuerySet[Grant]:
+    """Live grants whose logins are made on the resource's server: its own, and those of its standbys."""
+    return Grant.objects.live().filter(Q(resource=resource) | Q(resource__primary=resource))
+
+
 def live_grants_through(group: Group, email: str) -> int:
     """Count what a member holds now on endpoints of the group."""
     return Grant.objects.filter(user__email=email, endpoint__wires__group=group, state__in=LIVE_GRANT_STATES).count()

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from django.db import IntegrityError, models, transaction
-from django.db.models import Q
 from django.db.models.deletion import ProtectedError, RestrictedError
 
 from accessmgmt.domain.emails import normalise_email
@@ -17,7 +16,6 @@ from accessmgmt.models import (
     Authorization,
     Endpoint,
     EndpointApprover,
-    Grant,
     Group,
     GroupEndpoint,
     GroupMember,
@@ -25,10 +23,11 @@ from accessmgmt.models import (
     User,
 )
 from accessmgmt.models.fields import EncryptedTextField
+from accessmgmt.selectors.configuration import live_grants_at
 from accessmgmt.services import audit
 
 UNIQUE_VIOLATION = "23505"
-SERVER_FIELDS = ("host", "port", "database_name", "primary_id")
+ADDRESS_FIELDS = ("host", "port", "primary_id")
 Described = TypeVar("Described", Resource, Authorization, Endpoint, Group)
 
 
@@ -41,23 +40,41 @@ def _require_admin(actor: User) -> None:
 def save_resource(*, actor: User, resource: Resource, is_same_server: bool = False) -> Resource:
     """Store a new or changed resource. Its fields were checked by the caller (full_clean).
 
-    `is_same_server` says that a new address leads to the same server; an ending makes sure of it in any case.
+    `is_same_server` says that a new address leads to the same server, as `connection_test.check_same_server` finds out;
+    an ending makes sure of it in any case.
 
-    Raises ConflictError when it would point to another server while logins live on the present one: their ending would
-    be looked for in the wrong place.
+    Raises ConflictError when it would point to another server or database while logins live on the present one: their
+    ending would be looked for in the wrong place.
     """
     _require_admin(actor)
     if resource.pk:
         before = Resource.objects.select_for_update().get(pk=resource.pk)
-        moved = [field for field in SERVER_FIELDS if getattr(before, field) != getattr(resource, field)]
-        live = Grant.objects.live().filter(Q(resource=resource) | Q(resource__primary=resource)).count()
-        if moved and live and not is_same_server:
-            raise ConflictError(
-                f"“{before.name}” cannot be moved to another server now.",
-                why=f"Live grants on the present one: {live}. What would change: {', '.join(moved)}.",
-                todo="End those grants first, or describe the other server as a resource of its own.",
-            )
+        if live := live_grants_at(before).count():
+            _refuse_move(before, resource, live, is_same_server=is_same_server)
     return _save(actor, resource)
+
+
+def changed_address(before: Resource, after: Resource) -> list[str]:
+    """Return the fields that would lead to another server; an address that is not stored stands in the AWS secret."""
+    fields = ADDRESS_FIELDS if after.host else (*ADDRESS_FIELDS, "aws_region", "aws_secret_name")
+    return [field for field in fields if getattr(before, field) != getattr(after, field)]
+
+
+def _refuse_move(before: Resource, after: Resource, live: int, *, is_same_server: bool) -> None:
+    if before.database_name != after.database_name:
+        raise ConflictError(
+            f"“{before.name}” cannot be moved to another database now.",
+            why=f"Live grants on “{before.database_name}”: {live}.",
+            todo="End those grants first, or describe the other database as a resource of its own.",
+        )
+    moved = changed_address(before, after)
+    if moved and not is_same_server:
+        raise ConflictError(
+            f"“{before.name}” cannot be moved to another server now.",
+            why=f"Live grants on the present one: {live}. What would change: {', '.join(moved)}.",
+            todo="If the new address leads to the same server, say so below. If not, end those grants first,"
+            " or describe the other server as a resource of its own.",
+        )
 
 
 @transaction.atomic

@@ -1,12 +1,19 @@
-"""Runs the connection test of a resource, stored or not."""
+"""Asks the server of a resource: the connection test, and whether a new address leads to the same server."""
 
 from __future__ import annotations
 
-from accessmgmt.domain.errors import ForbiddenError
-from accessmgmt.domain.targets import Rung
+from accessmgmt.domain.errors import ForbiddenError, InvalidError, TargetError
+from accessmgmt.domain.targets import Rung, Target
 from accessmgmt.models import Resource, User
 from accessmgmt.provisioning import check
+from accessmgmt.provisioning.budget import Budget
+from accessmgmt.provisioning.connect import admin_session, forget_connections
+from accessmgmt.provisioning.statements import READ_ABILITIES
+from accessmgmt.selectors.configuration import live_grants_at
 from accessmgmt.services import audit
+from accessmgmt.services.configuration import changed_address
+
+ASK_SECONDS = 10.0
 
 
 def test_connection(*, actor: User, resource: Resource) -> list[Rung]:
@@ -14,9 +21,54 @@ def test_connection(*, actor: User, resource: Resource) -> list[Rung]:
 
     Raises ForbiddenError for anybody but admins: the test opens connections from the portal's network.
     """
-    if not actor.is_admin:
-        raise ForbiddenError("Only an admin tests connections.", todo="Ask an admin.")
+    _require_admin(actor)
     rungs = list(check.test_connection(resource.as_target()))
     if resource.pk:
         audit.record(actor, "resource.tested", resource, rungs={rung.name: rung.state.value for rung in rungs})
     return rungs
+
+
+def check_same_server(*, actor: User, resource: Resource) -> None:
+    """Make sure that the changed address of a resource leads to the server that its live grants are on.
+
+    The system identifier of the cluster is compared, which a server keeps for life, whatever its address; a standby has
+    its primary's. Nothing is asked when no address changed, and nothing is stored. `resource` is not saved yet.
+
+    Raises InvalidError at `is_same_server` when it is another server, or when that cannot be told.
+    """
+    _require_admin(actor)
+    before = Resource.objects.select_related("primary").get(pk=resource.pk)
+    if not changed_address(before, resource):
+        return
+    live = live_grants_at(before).exclude(system_identifier="")
+    known = set(live.order_by().values_list("system_identifier", flat=True).distinct())
+    target = resource.as_target()
+    try:
+        found = {_system_identifier(place) for place in (target, target.primary) if place}
+        known = known or {_system_identifier(before.as_target())}
+    except TargetError as error:
+        raise _not_confirmed(f"Whether it is the same server cannot be told. {error}") from None
+    audit.record(
+        actor, "resource.address_checked", resource, host=resource.host, port=resource.port, is_same=found == known
+    )
+    if found != known:
+        raise _not_confirmed(
+            "It is another server: its system identifier differs from that of the server which the live grants are on."
+            " Correct the address, or end those grants first."
+        )
+
+
+def _system_identifier(target: Target) -> str:
+    """Ask a server for its identifier, over a connection that is made now."""
+    forget_connections(target)
+    with admin_session(target, Budget(ASK_SECONDS)) as session:
+        return str(session.ask(READ_ABILITIES)[0]["system_identifier"])
+
+
+def _not_confirmed(text: str) -> InvalidError:
+    return InvalidError(text, fields={"is_same_server": [text]})
+
+
+def _require_admin(actor: User) -> None:
+    if not actor.is_admin:
+        raise ForbiddenError("Only an admin tests connections.", todo="Ask an admin.")

@@ -41,6 +41,7 @@ KNOWN_ACTIONS = (
     "request.",
     "request.approved",
     "request.denied",
+    "resource.address_checked",
     "resource.created",
     "resource.deleted",
     "resource.tested",

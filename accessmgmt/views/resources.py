@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accessmgmt.domain.targets import Rung
 from accessmgmt.forms.base import save_or_refuse
 from accessmgmt.forms.resources import CERTIFICATE_FIELDS, SSL_CHOICES, ResourceForm
-from accessmgmt.models import Resource
+from accessmgmt.models import Resource, User
 from accessmgmt.selectors.configuration import (
     certificates_in,
     clean_pk,
@@ -87,12 +87,20 @@ def _edit(request: UserRequest, resource: Resource | None) -> HttpResponse:
     form = ResourceForm(request.POST, request.FILES, instance=resource)
     saved = None
     if form.is_valid():
-        saved = save_or_refuse(form, lambda: configuration.save_resource(actor=request.user, resource=form.instance))
+        saved = save_or_refuse(form, lambda: _save(request.user, form))
     if saved is None:
         form.ask_secrets_again()
         return _form_page(request, form, status=422)
     messages.success(request, f"“{saved}” is saved.")
     return redirect("accessmgmt:resource-detail", pk=saved.pk)
+
+
+def _save(actor: User, form: ResourceForm) -> Resource:
+    """Store what the form says; a promise that it is the same server is looked into first."""
+    is_same_server = form.cleaned_data["is_same_server"] and not form.is_new
+    if is_same_server:
+        connection_test.check_same_server(actor=actor, resource=form.instance)
+    return configuration.save_resource(actor=actor, resource=form.instance, is_same_server=is_same_server)
 
 
 def _form_page(
@@ -112,12 +120,7 @@ def _form_page(
 @admin_required
 @require_POST
 def test_unsaved(request: UserRequest) -> HttpResponse:
-    """Run the connection test with what stands in the form. Nothing is stored.
-
-    The two boxes for certificates post here as well, to show at once what was pasted; they open no connection.
-    """
-    if request.htmx and request.htmx.trigger_name in CERTIFICATE_FIELDS:
-        return _certificate_preview(request, request.htmx.trigger_name)
+    """Run the connection test with what stands in the form. Nothing is stored."""
     pk = clean_pk(request.POST.get("resource"))
     stored = get_object_or_404(Resource, pk=pk) if pk is not None else None
     form = ResourceForm(request.POST, request.FILES, instance=stored)
@@ -135,12 +138,17 @@ def test_unsaved(request: UserRequest) -> HttpResponse:
     return render(request, "resources/form.html#ladder", {"rungs": rungs, "problems": problems}, status=status)
 
 
-def _certificate_preview(request: UserRequest, name: str) -> HttpResponse:
-    form = ResourceForm({name: request.POST.get(name, "")})
+@admin_required
+@require_POST
+def preview_certificate(request: UserRequest) -> HttpResponse:
+    """Describe at once what was pasted into one of the form's boxes for certificates. Opens no connection."""
+    name = next((name for name in CERTIFICATE_FIELDS if name in request.POST), CERTIFICATE_FIELDS[0])
+    text = request.POST.get(name, "")
+    form = ResourceForm({name: text})
     form.full_clean()
     context = {
         "facts": certificates_in(form.cleaned_data.get(name, "")),
-        "problems": form.errors.get(name, ()) if request.POST.get(name, "").strip() else (),
+        "problems": form.errors.get(name, ()) if text.strip() else (),
     }
     return render(request, "resources/form.html#certificates", context)
 

@@ -142,6 +142,33 @@ def test_stored_aws_keys_are_not_used_for_another_server(client_for, dave, teste
     assert len(tested) == 1
 
 
+@pytest.mark.parametrize("change", [*OTHER_WAYS, {"host": "evil.example.com", "clear_aws_keys": "on"}], ids=str)
+@pytest.mark.parametrize("act", ["save", "test"])
+def test_a_secret_that_the_portal_may_read_by_itself_is_not_sent_another_way(client_for, dave, tested, change, act):
+    keys = {"aws_access_key_id": "AKIAEXAMPLE", "aws_secret_access_key": "x"} if "clear_aws_keys" in change else {}
+    resource = make_resource(
+        password="",
+        use_aws_secrets=True,
+        aws_region="us-east-1",
+        aws_secret_name="pg",
+        host="db1.internal",
+        ssl_mode="verify-full",
+        tls_root_cert=ca_pem(),
+        **keys,
+    )
+    url = TEST_UNSAVED if act == "test" else reverse("accessmgmt:resource-edit", args=[resource.pk])
+    data = form_of(resource, use_aws_secrets="on", aws_region="us-east-1", aws_secret_name="pg", **change)
+    response = client_for(dave).post(url, data)
+    assert response.status_code == 422
+    assert "not sent to another server" in response.context["form"].errors["may_send_secret"][0]
+    assert 'name="may_send_secret"' in response.content.decode()
+    assert not tested
+    resource.refresh_from_db()
+    assert (resource.host, resource.port, resource.ssl_mode) == ("db1.internal", 5432, "verify-full")
+    confirmed = client_for(dave).post(url, {**data, "may_send_secret": "on"})
+    assert confirmed.status_code == (200 if act == "test" else 302)
+
+
 # --- the connection test ---
 
 

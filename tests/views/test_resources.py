@@ -11,7 +11,7 @@ from django.urls import reverse
 from accessmgmt.models import AuditEvent, Resource
 from tests.factories import make_endpoint, make_grant, make_resource
 from tests.views import resource_form
-from tests.views.resource_form import CREATE, HTMX, LIST, SECRET, TEST_UNSAVED, authority, ca_pem, form_of
+from tests.views.resource_form import CREATE, HTMX, LIST, SECRET, authority, ca_pem, form_of
 
 tested = resource_form.tested
 
@@ -34,7 +34,7 @@ def test_members_are_refused_auditors_read_admins_change(client_for, alice, bob,
     assert {client_for(dave).get(url).status_code for url in pages.values()} == {200}
 
 
-@pytest.mark.parametrize("name", ["resource-create", "resource-test-unsaved"])
+@pytest.mark.parametrize("name", ["resource-create", "resource-test-unsaved", "resource-certificate"])
 def test_only_admins_post(client_for, alice, erin, tested, name):
     for person in (alice, erin):
         assert client_for(person).post(reverse(f"accessmgmt:{name}"), form_of()).status_code == 403
@@ -260,11 +260,11 @@ def test_an_upload_that_is_no_pem_is_refused(client_for, dave, content):
 
 
 def test_pasting_shows_at_once_what_the_certificate_says(client_for, dave, tested):
-    headers = {**HTMX, "HTTP_HX_TRIGGER_NAME": "tls_root_cert"}
-    page = client_for(dave).post(TEST_UNSAVED, {"tls_root_cert": ca_pem()}, **headers).content.decode()
+    url = reverse("accessmgmt:resource-certificate")
+    page = client_for(dave).post(url, {"tls_root_cert": ca_pem()}, **HTMX).content.decode()
     assert "Company CA" in page
     assert "days left" in page
-    bad = client_for(dave).post(TEST_UNSAVED, {"tls_root_cert": "nonsense"}, **headers).content.decode()
+    bad = client_for(dave).post(url, {"tls_root_cert": "nonsense"}, **HTMX).content.decode()
     assert "not a certificate in PEM form" in bad
     assert not tested
 
