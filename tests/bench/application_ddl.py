@@ -1,8 +1,8 @@
 """The application's own DDL beside the engine: no statement of it may fail because of a grant (postgres.md 1.3, 3.2).
 
-Two threads change tables as their owner in a loop while four apply and end grants. Every third grant is the first of
-its permission set, so that privileges on tables are granted all the time; such sets are retired again, so that they
-are revoked too. The application never gets into its own way: each of its threads has tables of its own.
+Two threads change relations of every kind as their owner in a loop while four apply and end grants. Every third grant
+is the first of its permission set, so that privileges are granted all the time; such sets are retired again, so that
+they are revoked too. The application never gets into its own way: each of its threads has relations of its own.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import LiteralString
 
 import psycopg
 from psycopg import sql
@@ -38,6 +39,26 @@ NEW_SET_EVERY, RETIRE_EVERY = 3, 8
 SHOWN = 10
 FEWEST_GRANTS, FEWEST_STATEMENTS = 50, 500  # less than that shows nothing
 PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE")
+ROUND: tuple[LiteralString, ...] = (
+    "CREATE SEQUENCE {numbers}",
+    "CREATE TABLE {made} (id serial PRIMARY KEY, number int GENERATED ALWAYS AS IDENTITY,"
+    " drawn bigint DEFAULT nextval({numbers_text}), note text)",
+    "ALTER TABLE {altered} ADD COLUMN extra int",
+    "CREATE VIEW {view} AS SELECT id, note FROM {made}",
+    "CREATE MATERIALIZED VIEW {stored} AS SELECT id FROM {made}",
+    "TRUNCATE {altered} RESTART IDENTITY",
+    "CREATE TRIGGER same BEFORE UPDATE ON {made} FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+    "CREATE OR REPLACE VIEW {view} AS SELECT id, note, number FROM {made}",
+    "REFRESH MATERIALIZED VIEW {stored}",
+    "ALTER SEQUENCE {numbers} RESTART",
+    "ALTER TABLE {altered} DROP COLUMN extra",
+    "ALTER TABLE {made} ADD COLUMN extra int",
+    "TRUNCATE {made}",
+    "DROP MATERIALIZED VIEW {stored}",
+    "DROP VIEW {view}",
+    "DROP TABLE {made}",
+    "DROP SEQUENCE {numbers}",
+)
 STANDING = (
     parse_permissions({"grants": ["SELECT"], "schemas": ["public"], "tables": ["*"]}),
     parse_permissions({"grants": list(PRIVILEGES), "schemas": ["*"], "tables": ["*"]}),
@@ -110,7 +131,7 @@ def create_table(conn: psycopg.Connection, name: str) -> None:
 
 
 def change_tables(beside: Beside, thread: int) -> None:
-    """ALTER, TRUNCATE, CREATE and DROP as the owner, one statement a transaction; count those that fail."""
+    """Change relations of every kind as the owner, one statement a transaction; count those that fail."""
     rng = random.Random(thread)
     with beside.server.connect(beside.target.database_name) as conn:
         conn.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(OWNER)))
@@ -126,19 +147,18 @@ def change_tables(beside: Beside, thread: int) -> None:
 
 
 def statements(table: int, thread: int, number: int) -> Iterator[sql.Composed]:
-    """Return one round of DDL. A table that is dropped is another one than those that are altered."""
-    altered = sql.Identifier(f"app_{thread}_{table}")
-    made = sql.Identifier(f"app_{thread}_made_{number}")
-    for text in (
-        "CREATE TABLE {made} (id serial PRIMARY KEY, note text)",
-        "ALTER TABLE {altered} ADD COLUMN extra int",
-        "TRUNCATE {altered}",
-        "ALTER TABLE {made} ADD COLUMN extra int",
-        "ALTER TABLE {altered} DROP COLUMN extra",
-        "TRUNCATE {made}",
-        "DROP TABLE {made}",
-    ):
-        yield sql.SQL(text).format(altered=altered, made=made)
+    """Return one round of DDL. What is dropped is never what is altered; all that is made matches the new sets."""
+    names = {
+        "altered": f"app_{thread}_{table}",
+        "made": f"app_{thread}_made_{number}",
+        "view": f"app_{thread}_made_{number}_view",
+        "stored": f"app_{thread}_made_{number}_stored",
+        "numbers": f"app_{thread}_made_{number}_numbers",
+    }
+    for text in ROUND:
+        yield sql.SQL(text).format(
+            numbers_text=sql.Literal(names["numbers"]), **{key: sql.Identifier(name) for key, name in names.items()}
+        )
 
 
 def grant(beside: Beside, thread: int) -> None:
