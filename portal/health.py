@@ -9,6 +9,8 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_GET
 
+from accessmgmt.services.encryption import unreadable_count
+
 
 @login_not_required
 @require_GET
@@ -20,10 +22,17 @@ def live(request: HttpRequest) -> JsonResponse:
 @login_not_required
 @require_GET
 def ready(request: HttpRequest) -> JsonResponse:
-    """Answer 200 when the portal's database answers. A missing Redis is named but does not make it unready."""
+    """Answer 200 when the portal's database answers.
+
+    A missing Redis, and secrets that cannot be decrypted (counted once an hour), are named but do not make it unready.
+    """
     checks = {"database": _database_answers(), "redis": _redis_answers()}
     return JsonResponse(
-        {"status": "ok" if checks["database"] else "unready", "checks": checks},
+        {
+            "status": "ok" if checks["database"] else "unready",
+            "checks": checks,
+            "unreadable_secrets": unreadable_count() if checks["database"] else None,
+        },
         status=200 if checks["database"] else 503,
     )
 
