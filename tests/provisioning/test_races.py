@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -14,6 +15,7 @@ from psycopg import sql
 from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.statements_locks import ADVISORY_KEY
 from tests.provisioning.conftest import Shop, new_order, permissions
 
 
@@ -176,3 +178,73 @@ def test_a_membership_in_a_role_that_is_gone_keeps_nobody_in(new_shop: Callable[
         dba.execute("INSERT INTO pg_auth_members VALUES (4000000000, %s, 10, false)", [oid])
     assert end_grant(shop.target, order).verified_at
     assert shop.roles(order) == 0
+
+
+@pytest.mark.parametrize("version", [18, 14])
+@pytest.mark.parametrize("is_waiting", [False, True], ids=["held by a stranger", "a stranger waits for it"])
+def test_a_stranger_with_our_key_keeps_nobody_out(
+    new_shop: Callable[..., Shop], version: int, is_waiting: bool
+) -> None:
+    """The advisory lock protects the portal from itself, and anybody may take it: three chunks must not each wait."""
+    shop = new_shop(
+        version,
+        tables="CREATE SCHEMA app; DO $$BEGIN FOR i IN 1..450 LOOP"
+        " EXECUTE format('CREATE TABLE app.t%s (id int)', i); END LOOP; END$$",
+    )
+    stranger = new_order(permissions("SELECT", "app", "t1"), who="mallory")
+    apply_grant(shop.target, stranger)
+    first, second = new_order(), new_order(permissions("SELECT,INSERT", "app", "*"))
+    key = sql.SQL("SELECT pg_advisory_lock({}, {})").format(*map(sql.Literal, ADVISORY_KEY))
+    with shop.log_in(stranger) as held, ours(shop) as other_worker:
+        if is_waiting:
+            other_worker.execute("BEGIN")
+            other_worker.execute(key)
+            waiting = threading.Thread(target=lambda: held.execute(key))
+            waiting.start()
+            await_blocked(shop, held.info.backend_pid)
+        else:
+            held.execute(key)
+        assert apply_grant(shop.target, first, budget_seconds=5).table_count == 450
+        if is_waiting:
+            other_worker.close()
+            waiting.join(10)
+        assert apply_grant(shop.target, second, budget_seconds=5).table_count == 450
+
+
+def test_a_worker_of_our_own_is_waited_for(new_shop: Callable[..., Shop]) -> None:
+    shop = new_shop()
+    order = new_order(permissions("SELECT,UPDATE", "app", "*"))
+    key = sql.SQL("SELECT pg_advisory_xact_lock({}, {})").format(*map(sql.Literal, ADVISORY_KEY))
+    with ours(shop) as other_worker, ThreadPoolExecutor(1) as pool:
+        other_worker.execute("BEGIN")
+        other_worker.execute(key)
+        applying = pool.submit(apply_grant, shop.target, order)
+        await_blocked_by(shop, other_worker.info.backend_pid)
+        other_worker.execute("COMMIT")
+        assert applying.result().table_count == 10
+
+
+def ours(shop: Shop) -> psycopg.Connection:
+    """Connect like another worker of the portal."""
+    conn = shop.server.connect(shop.database, shop.target.username, shop.target.password)
+    conn.execute("SET ROLE jit_portal")
+    return conn
+
+
+def await_blocked(shop: Shop, pid: int) -> None:
+    """Wait until a session waits for a lock."""
+    await_true(shop, sql.SQL("SELECT pg_blocking_pids({}) <> '{{}}'").format(pid))
+
+
+def await_blocked_by(shop: Shop, pid: int) -> None:
+    """Wait until another session waits for a lock of this one."""
+    await_true(
+        shop, sql.SQL("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE {} = ANY (pg_blocking_pids(pid)))").format(pid)
+    )
+
+
+def await_true(shop: Shop, question: sql.Composed) -> None:
+    until = time.monotonic() + 10
+    with shop.as_dba() as dba:
+        while dba.execute(question).fetchone() != (True,):
+            assert time.monotonic() < until, question
