@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 from celery import Celery
+from celery.signals import task_postrun, task_prerun
+from django.db import close_old_connections
 from kombu import Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
@@ -52,7 +54,16 @@ application.config_from_object(
             "lapse-requests": {"task": "accessmgmt.tasks.lapse_requests", "schedule": 60.0, "options": {"expires": 60}},
         },
         "beat_max_loop_interval": 1,
+        # Else Celery closes the portal's own connection before and after each task: a log-in a task, on both sides.
+        "CELERY_DB_REUSE_MAX": 1_000,
         "timezone": "UTC",
     }
 )
 application.autodiscover_tasks(["accessmgmt"])
+
+
+@task_prerun.connect
+@task_postrun.connect
+def leave_dead_connections(**_: object) -> None:
+    """Close the connection to the portal's database where it is dead or old, as Django does around a web request."""
+    close_old_connections()

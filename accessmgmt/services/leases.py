@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, connection
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -30,23 +30,14 @@ def claim(grant_id: uuid.UUID | str, states: tuple[GrantState, ...]) -> Grant | 
     One UPDATE decides; a queued row becomes `applying` in it. The lease outlives the budget that the engine gets, so
     that a worker that was paused cannot act after another one took over.
     """
-    token = uuid.uuid4()
-    with transaction.atomic():
-        taken = (
-            Grant.objects.filter(pk=grant_id, state__in=states)
-            .unleased()
-            .update(lease_token=token, lease_until=lease_end(), attempts=F("attempts") + 1)
-        )
-        if not taken:
-            return None
-        grant = Grant.objects.select_related(
-            "user", "endpoint", "resource", "resource__primary", "resource__primary__primary"
-        ).get(pk=grant_id)
-        if grant.state == GrantState.QUEUED:
-            grant.state = GrantState.APPLYING
-            grant.applying_at = timezone.now()
-            grant.save(update_fields=["state", "applying_at"])
-    return grant
+    lease = {"lease_token": uuid.uuid4(), "lease_until": lease_end(), "attempts": F("attempts") + 1}
+    free = Grant.objects.filter(pk=grant_id).unleased()
+    taken = 0
+    if GrantState.QUEUED in states:
+        taken = free.filter(state=GrantState.QUEUED).update(**lease, state=GrantState.APPLYING, applying_at=Now())
+    if not taken and not free.filter(state__in=states).update(**lease):
+        return None
+    return Grant.objects.select_related("user", "endpoint", "resource").get(pk=grant_id)
 
 
 def lease_end() -> Any:

@@ -56,34 +56,34 @@ def apply_grant(grant_id: uuid.UUID | str) -> str:
 
 @transaction.atomic
 def _record_active(grant: Grant, receipt: ApplyReceipt) -> str:
-    row = leases.locked(grant)
-    if row is None:
-        return "lease lost"
-    row.role_oid = receipt.role_oid
-    row.system_identifier = receipt.system_identifier
-    row.apply_receipt = receipt.as_json()
+    now = timezone.now()
     # Two clocks: the log-in ends by the target's, the sessions are cut by ours. Whichever is first counts.
-    row.expires_at = min(receipt.valid_until, timezone.now() + timedelta(seconds=row.ttl_seconds))
-    fields = ["role_oid", "system_identifier", "apply_receipt", "expires_at", *leases.release_lease(row)]
-    if row.state == GrantState.APPLYING:
-        row.state = GrantState.ACTIVE
-        row.active_at = timezone.now()
-        row.attempts = 0
-        row.last_error = None
-        fields += ["state", "active_at", "attempts", "last_error"]
+    expires_at = min(receipt.valid_until, now + timedelta(seconds=grant.ttl_seconds))
+    held = Grant.objects.filter(pk=grant.pk, lease_token=grant.lease_token)
+    applied = {
+        "role_oid": receipt.role_oid,
+        "system_identifier": receipt.system_identifier,
+        "apply_receipt": receipt.as_json(),
+        "expires_at": expires_at,
+        "lease_token": None,
+        "lease_until": None,
+    }
+    applying = held.filter(state=GrantState.APPLYING)
+    if applying.update(**applied, state=GrantState.ACTIVE, active_at=now, attempts=0, last_error=None):
         audit.record(
             None,
             "grant.applied",
-            row,
+            grant,
             user=grant.user.email,
-            role=row.role_name,
-            expires_at=row.expires_at.isoformat(),
+            role=grant.role_name,
+            expires_at=expires_at.isoformat(),
             tables=receipt.table_count,
         )
-    else:
-        outbox.wake(Task.END_GRANTS_OF, row.resource_id)
-    row.save(update_fields=fields)
-    return row.state
+        return GrantState.ACTIVE
+    if held.update(**applied):  # its end was asked for meanwhile
+        outbox.wake(Task.END_GRANTS_OF, grant.resource_id)
+        return GrantState.ENDING
+    return "lease lost"
 
 
 @transaction.atomic
