@@ -195,7 +195,8 @@ def _fence(session: Session, batch: Batch) -> Fenced:
             for other in role.passed_on_to
         ]
         ending.oids = list(dict.fromkeys([*ending.oids, *(role.oid for role in found)]))
-    fenced = fence(session, [role for ending in batch.live for role in ending.roles])
+    roles = [role for ending in batch.live for role in ending.roles]
+    fenced = fence(session, roles, waits_for_disk=batch.target.primary is not None)
     for ending in batch.live:
         for oid in ending.oids:
             ending.sessions += fenced.sessions.get(oid, [])

@@ -64,12 +64,15 @@ class Session:
 
     def ask_prepared(self, questions: Sequence[tuple[Prepared, Mapping[str, object]]]) -> list[list[Row]]:
         """Run prepared queries in one round trip and return the rows of each; plan them on first use."""
-        known = _prepared_on.setdefault(self.conn, set())
-        fresh = [query.prepare() for query, _ in questions if query.name not in known]
-        if fresh:
-            self.send(fresh)
-            known.update(query.name for query, _ in questions)
+        self.prepare([query for query, _ in questions])
         return self.send([query.execute(values) for query, values in questions])
+
+    def prepare(self, queries: Sequence[Prepared]) -> None:
+        """Plan queries that this connection does not know yet, so that they can be part of a message."""
+        known = _prepared_on.setdefault(self.conn, set())
+        if fresh := [query for query in queries if query.name not in known]:
+            self.send([query.prepare() for query in fresh])
+            known.update(query.name for query in fresh)
 
     def send(self, statements: Sequence[Statement]) -> list[list[Row]]:
         """Run statements as one message of the simple protocol; return the rows of each (none for commands).
@@ -161,9 +164,8 @@ def _query(statement: Statement) -> Any:
 
 
 def _named(statements: Sequence[Statement]) -> Statement:
-    """Return the statement that names a batch: the first that is not just a bracket of the transaction."""
-    plain = [s for s in statements if s.description not in {"begin", "commit"}]
-    return plain[0] if plain else statements[0]
+    """Return the statement that names a batch: the first that is not just a bracket."""
+    return next((statement for statement in statements if not statement.is_bracket), statements[0])
 
 
 def _rows(cursor: psycopg.Cursor[Row]) -> list[Row]:

@@ -13,7 +13,7 @@ from accessmgmt.domain.names import RoleTag, parse_tag
 from accessmgmt.domain.targets import CutSession, GrantOrder
 from accessmgmt.provisioning.execute import MOST_ATTEMPTS, Repeat, Row, Session
 from accessmgmt.provisioning.failures import is_lost, is_worth_repeating
-from accessmgmt.provisioning.statements import BEGIN, COMMIT, READ_LSN, Statement, fence_login
+from accessmgmt.provisioning.statements import BEGIN, COMMIT, COMMIT_WITHOUT_WAITING, READ_LSN, Statement, fence_login
 from accessmgmt.provisioning.statements_end import READ_ROLES, SHORT_LOCK_TIMEOUT, revoke_memberships, terminate
 
 GONE = "42704"
@@ -100,8 +100,12 @@ def _login_role(row: Row) -> LoginRole:
     )
 
 
-def fence(session: Session, roles: Sequence[LoginRole]) -> Fenced:
+def fence(session: Session, roles: Sequence[LoginRole], *, waits_for_disk: bool) -> Fenced:
     """Take the memberships away, then let nobody log in any more; each is committed by itself.
+
+    Both are seen by everybody at once, and reach the disk with the commit that drops the role, at the latest: a server
+    that crashes before has no sessions left, and the ending begins anew. `waits_for_disk` has them there before this
+    returns: a standby replays nothing earlier.
 
     In this order, because a person cannot hold up the first, but can hold up the second: an open transaction with
     ALTER ROLE CURRENT_USER PASSWORD locks the role's row. Such a session is cut, and the door closed in the same
@@ -112,8 +116,9 @@ def fence(session: Session, roles: Sequence[LoginRole]) -> Fenced:
     # In one order everywhere: on 16 and later each REVOKE locks the granted role until the commit.
     ordered = sorted(roles, key=lambda role: (role.memberships, role.name))
     # DROP ROLE takes along what cannot be revoked, such as a membership in a role that is gone (possible up to 15).
-    _by_halves(session, ordered, partial(_revoke, session), {}, repeats=False)
-    _by_halves(session, ordered, partial(_close_doors, session, fenced=fenced), fenced.failures)
+    begin = [BEGIN] if waits_for_disk else [BEGIN, COMMIT_WITHOUT_WAITING]
+    _by_halves(session, ordered, partial(_revoke, session, begin), {}, repeats=False)
+    _by_halves(session, ordered, partial(_close_doors, session, begin, fenced), fenced.failures)
     return fenced
 
 
@@ -143,13 +148,13 @@ def _by_halves(
         _by_halves(session, roles[half:], work, failures, repeats=repeats)
 
 
-def _revoke(session: Session, roles: Sequence[LoginRole]) -> None:
+def _revoke(session: Session, begin: list[Statement], roles: Sequence[LoginRole]) -> None:
     if revokes := _revokes(session, roles):
-        session.repeat(partial(session.send, [BEGIN, *revokes, COMMIT]))
+        session.repeat(partial(session.send, [*begin, *revokes, COMMIT]))
 
 
-def _close_doors(session: Session, roles: Sequence[LoginRole], *, fenced: Fenced) -> None:
-    doors = [BEGIN, SHORT_LOCK_TIMEOUT, *(fence_login(role.name) for role in roles), COMMIT, READ_LSN]
+def _close_doors(session: Session, begin: list[Statement], fenced: Fenced, roles: Sequence[LoginRole]) -> None:
+    doors = [*begin, SHORT_LOCK_TIMEOUT, *(fence_login(role.name) for role in roles), COMMIT, READ_LSN]
     oids = [role.oid for role in roles]
     for attempt in range(1, MOST_ATTEMPTS + 1):
         # From the second attempt on: cut whoever holds the row, and be next in line for it before anybody is back.

@@ -16,13 +16,13 @@ from accessmgmt.provisioning.scram import make_verifier
 from accessmgmt.provisioning.statements import (
     BEGIN,
     COMMIT,
+    LOGIN,
     LOGIN_CONNECTION_LIMIT,
     READ_LSN,
     Statement,
     comment_on_role,
     grant_membership,
     guard,
-    read_login,
     write_login,
 )
 
@@ -52,8 +52,10 @@ def ensure_login(
     limit = connection_limit or LOGIN_CONNECTION_LIMIT
     statements = _statements(session, order, scope, exists=exists, valid_until=valid_until, connection_limit=limit)
     latest = facts.server_now + timedelta(seconds=_seconds_left_after(session, facts))
+    session.prepare([LOGIN])
+    read_login = LOGIN.execute({"role": order.role_name})
     try:
-        results = session.send([BEGIN, *statements, read_login(order.role_name), guard(latest), COMMIT, READ_LSN])
+        results = session.send([BEGIN, *statements, read_login, guard(latest), COMMIT, READ_LSN])
     except psycopg.Error as error:
         if error.sqlstate in CHANGED:
             session.roll_back()

@@ -34,11 +34,15 @@ PRIVILEGE_LETTERS = {
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement. `is_secret` keeps the server's words about it out of messages (it holds a verifier)."""
+    """One statement. `is_secret` keeps the server's words about it out of messages (it holds a verifier).
+
+    `is_bracket` is one that only says how the others are run: a message is not named after it.
+    """
 
     description: str
     query: sql.Composable
     is_secret: bool = False
+    is_bracket: bool = False
 
 
 def trusted(text: str) -> sql.SQL:
@@ -57,9 +61,12 @@ def load(name: str) -> sql.SQL:
     return trusted(load_text(name))
 
 
-BEGIN = Statement("begin", sql.SQL("BEGIN"))
-COMMIT = Statement("commit", sql.SQL("COMMIT"))
-ROLLBACK = Statement("roll back", sql.SQL("ROLLBACK"))
+BEGIN = Statement("begin", sql.SQL("BEGIN"), is_bracket=True)
+COMMIT = Statement("commit", sql.SQL("COMMIT"), is_bracket=True)
+ROLLBACK = Statement("roll back", sql.SQL("ROLLBACK"), is_bracket=True)
+COMMIT_WITHOUT_WAITING = Statement(
+    "leave the disk to a later commit", sql.SQL("SET LOCAL synchronous_commit = off"), is_bracket=True
+)
 READ_CHUNK = Statement("read the drift of a chunk", load("chunk_drift"))
 READ_EXTRAS = Statement("read what everybody may do", load("extras"))
 READ_UNUSABLE = Statement("read the names of what it cannot use", load("unusable"))
@@ -99,6 +106,7 @@ class Prepared:
 
 
 FINGERPRINT = Prepared("jit_fingerprint", "read the catalog's fingerprint", load_text("fingerprint"), {})
+LOGIN = Prepared("jit_login", "read the login role", load_text("login"), {"role": "text"})
 FACTS = Prepared("jit_facts", "read the two roles", load_text("facts"), {"role": "text", "capability": "text"})
 DRIFT = Prepared(
     "jit_drift",
@@ -186,11 +194,6 @@ def grant_membership(capability: str, role: str, server_version: int) -> Stateme
         "grant the capability role",
         sql.SQL("GRANT {} TO {}{}").format(sql.Identifier(capability), sql.Identifier(role), option),
     )
-
-
-def read_login(role: str) -> Statement:
-    """Read the login role back."""
-    return Statement("read the login role", load("login").format(role=sql.Literal(role)))
 
 
 def guard(latest: datetime) -> Statement:

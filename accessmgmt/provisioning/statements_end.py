@@ -9,7 +9,9 @@ from psycopg import sql
 from accessmgmt.provisioning.statements import Statement, load, trusted
 
 READ_ROLES = Statement("look for the login role", load("roles_of_grants"))
-SHORT_LOCK_TIMEOUT = Statement("wait half a second at most", sql.SQL("SET LOCAL lock_timeout = '500ms'"))
+SHORT_LOCK_TIMEOUT = Statement(
+    "wait half a second at most", sql.SQL("SET LOCAL lock_timeout = '500ms'"), is_bracket=True
+)
 READ_DEPENDENCIES = Statement("look for what depends on the role", load("dependencies"))
 READ_OWNED_SCHEMAS = Statement("look where the role owns objects", load("owned_schemas"))
 READ_ABSENCE = Statement("verify that nothing is left", load("absence_of_grants"))
