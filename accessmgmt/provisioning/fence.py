@@ -113,13 +113,28 @@ def fence(session: Session, roles: Sequence[LoginRole], *, waits_for_disk: bool)
     open. Raises Repeat when a role has gone meanwhile.
     """
     fenced = Fenced()
+    begin = [BEGIN] if waits_for_disk else [BEGIN, COMMIT_WITHOUT_WAITING]
     # In one order everywhere: on 16 and later each REVOKE locks the granted role until the commit.
     ordered = sorted(roles, key=lambda role: (role.memberships, role.name))
+    if not ordered or _do_both(session, begin, fenced, ordered):
+        return fenced
     # DROP ROLE takes along what cannot be revoked, such as a membership in a role that is gone (possible up to 15).
-    begin = [BEGIN] if waits_for_disk else [BEGIN, COMMIT_WITHOUT_WAITING]
     _by_halves(session, ordered, partial(_revoke, session, begin), {}, repeats=False)
     _by_halves(session, ordered, partial(_close_doors, session, begin, fenced), fenced.failures)
     return fenced
+
+
+def _do_both(session: Session, begin: list[Statement], fenced: Fenced, roles: Sequence[LoginRole]) -> bool:
+    """Send both transactions as one message; False when the server refused one of them."""
+    try:
+        results = session.send([*_taken(session, begin, roles), *_doors(begin, roles)])
+    except psycopg.Error as error:
+        if is_lost(error):
+            raise
+        session.roll_back()
+        return False
+    fenced.lsn = str(results[-1][0]["lsn"])
+    return True
 
 
 def _by_halves(
@@ -149,18 +164,17 @@ def _by_halves(
 
 
 def _revoke(session: Session, begin: list[Statement], roles: Sequence[LoginRole]) -> None:
-    if revokes := _revokes(session, roles):
-        session.repeat(partial(session.send, [*begin, *revokes, COMMIT]))
+    if taken := _taken(session, begin, roles):
+        session.repeat(partial(session.send, taken))
 
 
 def _close_doors(session: Session, begin: list[Statement], fenced: Fenced, roles: Sequence[LoginRole]) -> None:
-    doors = [*begin, SHORT_LOCK_TIMEOUT, *(fence_login(role.name) for role in roles), COMMIT, READ_LSN]
     oids = [role.oid for role in roles]
     for attempt in range(1, MOST_ATTEMPTS + 1):
         # From the second attempt on: cut whoever holds the row, and be next in line for it before anybody is back.
         cut = [terminate(oids)] if attempt > 1 else []
         try:
-            results = session.send([*cut, *doors])
+            results = session.send([*cut, *_doors(begin, roles)])
         except psycopg.Error as error:
             if is_lost(error) or not is_worth_repeating(error) or error.sqlstate == GONE or attempt == MOST_ATTEMPTS:
                 raise
@@ -171,6 +185,17 @@ def _close_doors(session: Session, begin: list[Statement], fenced: Fenced, roles
             fenced.sessions.setdefault(row["oid"], []).append(found)
         fenced.lsn = str(results[-1][0]["lsn"])
         return
+
+
+def _doors(begin: list[Statement], roles: Sequence[LoginRole]) -> list[Statement]:
+    """Return the transaction that lets nobody log in any more, and what reads the log position behind it."""
+    return [*begin, SHORT_LOCK_TIMEOUT, *(fence_login(role.name) for role in roles), COMMIT, READ_LSN]
+
+
+def _taken(session: Session, begin: list[Statement], roles: Sequence[LoginRole]) -> list[Statement]:
+    """Return the transaction that takes all memberships away; nothing when there are none."""
+    revokes = _revokes(session, roles)
+    return [*begin, *revokes, COMMIT] if revokes else []
 
 
 def _revokes(session: Session, roles: Sequence[LoginRole]) -> list[Statement]:

@@ -5,8 +5,9 @@ Each way has a database of its own on one server, with its own live logins, and 
 
 - `apply_speedup_…`, `drop_speedup_…`: the messages that write roles and privileges. Of the engine these are the ones
   that it really sends: the login's one transaction; the end's REVOKE, the shut door and DROP ROLE, which are three
-  commits. Their way gets a superuser, memory for its catalogs, one message and one commit each time, so that it waits
-  for the disk once. Neither side's time holds the password's verifier, a log-in, or looks for sessions and leftovers.
+  transactions in two messages. Their way gets a superuser, memory for its catalogs, one message and one commit each
+  time, so that it waits for the disk once. Neither side's time holds the password's verifier, a log-in, or looks for
+  sessions and leftovers.
 - `drop_speedup_…_one_commit_each`: of the engine only DROP ROLE, which by itself has the effect of all of theirs: the
   login and its privileges are gone. What the engine does before it, and they do not, keeps a reconnecting client out.
 - `…_end_to_end`: the whole of apply_grant and of end_grant, with the log-in check, the verification and three looks for
@@ -46,6 +47,7 @@ APPLYING = {"create the login role"}
 ENDING = {"revoke a membership", "fence the login role", "drop the login role"}
 SETTINGS = {"shared_buffers": "512MB", "max_wal_size": "4GB"}  # their catalogs grow: memory is not what is compared
 Times = dict[str, list[float]]
+Messages = list[tuple[set[str], float]]
 
 
 def measure() -> dict[str, float]:
@@ -75,9 +77,9 @@ def measure() -> dict[str, float]:
 
 
 @contextmanager
-def timed_messages() -> Iterator[dict[str, float]]:
-    """Add up the milliseconds of the engine's messages, by the description of each statement in them."""
-    spent: dict[str, float] = defaultdict(float)
+def timed_messages() -> Iterator[Messages]:
+    """Keep the engine's messages: what their statements are for, and their milliseconds."""
+    messages: Messages = []
     send = Session.send
 
     def timed(session: Session, statements: Sequence[Statement]) -> Any:
@@ -86,14 +88,13 @@ def timed_messages() -> Iterator[dict[str, float]]:
             return send(session, statements)
         finally:
             elapsed = (time.perf_counter() - began) * 1000
-            for description in {statement.description for statement in statements}:
-                spent[description] += elapsed
+            messages.append(({statement.description for statement in statements}, elapsed))
 
     with patch.object(Session, "send", timed):
-        yield spent
+        yield messages
 
 
-def by_engine(target: Target, messages: dict[str, float], times: Times) -> None:
+def by_engine(target: Target, messages: Messages, times: Times) -> None:
     """Apply and end one grant."""
     order = new_order()
     messages.clear()
@@ -104,14 +105,14 @@ def by_engine(target: Target, messages: dict[str, float], times: Times) -> None:
     with timed(times["drop_our_whole"]):
         end_grant(target, replace(order, password="", role_oid=receipt.role_oid))
     times["drop_our_sql"].append(total(messages, ENDING))
-    times["drop_our_sql_one_commit"].append(messages["drop the login role"])
+    times["drop_our_sql_one_commit"].append(total(messages, {"drop the login role"}))
 
 
-def total(messages: dict[str, float], descriptions: set[str]) -> float:
-    """Return the milliseconds of messages, each of which has to have been sent."""
-    if missing := descriptions - messages.keys():
+def total(messages: Messages, descriptions: set[str]) -> float:
+    """Return the milliseconds of the messages with these statements, each of which has to have been sent."""
+    if missing := descriptions.difference(*(sent for sent, _ in messages)):
         raise RuntimeError(f"the engine did not send: {missing}")
-    return sum(messages[description] for description in descriptions)
+    return sum(elapsed for sent, elapsed in messages if sent & descriptions)
 
 
 def create_with_grants(conn: psycopg.Connection, times: Times) -> str:
