@@ -21,7 +21,7 @@ from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import admin_connection, close_pools, connect_login, database_session
 from accessmgmt.provisioning.end import end_grant
 from accessmgmt.provisioning.end_batch import end_grants
-from accessmgmt.provisioning.statements import ADVISORY_KEY
+from accessmgmt.provisioning.statements_locks import ADVISORY_KEY
 from devstack.postgres import VERSIONS, PostgresServer
 from devstack.process import wait_until
 from tests.provisioning.conftest import Shop, new_order, permissions

@@ -1,0 +1,107 @@
+"""Many of everything: tables beyond the server's lock table, a thousand standing logins, a long list of names."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from accessmgmt.domain.names import RoleTag, new_login_role_name
+from accessmgmt.domain.targets import EndReceipt, GrantOrder
+from accessmgmt.provisioning.apply import apply_grant
+from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grants
+from accessmgmt.provisioning.retire import retire_capabilities
+from devstack.postgres import PostgresServer
+from tests.provisioning.conftest import Shop, new_order, permissions
+
+TABLES, STANDING = 1_500, 1_000
+
+
+def make_tables(shop: Shop, count: int) -> None:
+    """Make tables a few at a time: CREATE TABLE takes locks too."""
+    with shop.as_dba() as dba:
+        dba.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(f"{shop.database}_owner")))
+        dba.execute("CREATE SCHEMA app")
+        for start in range(0, count, 100):
+            dba.execute(
+                f"DO $$BEGIN FOR i IN {start}..{start + 99} LOOP"  # type: ignore[arg-type]
+                " EXECUTE format('CREATE TABLE app.t%s (id int)', i); END LOOP; END$$"
+            )
+
+
+@pytest.mark.parametrize("version", [18, 14])
+def test_more_tables_than_the_server_has_locks(
+    own_server: Callable[..., PostgresServer], shop_on: Callable[..., Shop], version: int
+) -> None:
+    """postgres.md 3.2: in one transaction it is 53200, "out of shared memory", also for the application's sessions."""
+    server = own_server(
+        version, max_locks_per_transaction=10, max_connections=20, max_worker_processes=2, max_wal_senders=0
+    )
+    shop = shop_on(server, tables="SELECT 1")
+    make_tables(shop, TABLES)
+    order = replace(new_order(permissions("SELECT", "app", "*")), installation_id="inst-many")
+    assert apply_grant(shop.target, order, on_progress=lambda: None).table_count == TABLES
+    end_grant(shop.target, order)
+    report = retire_capabilities(shop.target, "inst-many", set())
+    assert (len(report.dropped), report.kept) == (1, {})
+    with shop.as_dba() as dba:
+        row = dba.execute("SELECT count(*) FROM pg_class WHERE relacl::text LIKE '%jitb%'").fetchone()
+        assert row == (0,)
+        every = sql.SQL(", ").join(sql.Identifier("app", f"t{number}") for number in range(TABLES))
+        with pytest.raises(psycopg.errors.OutOfMemory):
+            dba.execute(sql.SQL("BEGIN; LOCK TABLE {} IN ACCESS SHARE MODE").format(every))
+
+
+@pytest.mark.parametrize("version", [18, 16])
+def test_a_thousand_standing_logins(
+    own_server: Callable[..., PostgresServer], shop_on: Callable[..., Shop], version: int
+) -> None:
+    """postgres.md 1.4: from 16 on the creator holds ADMIN on all of them, and each GRANT looks through that list."""
+    shop = shop_on(own_server(version))
+    first = new_order(permissions("SELECT", "app", "orders"))
+    apply_grant(shop.target, first)
+    capability = sql.Identifier(first.permissions.capability_role_name(first.installation_id))
+    standing = [
+        replace(first, grant_id=secrets.token_hex(8), role_name=new_login_role_name("many@example.com"), password="")
+        for _ in range(STANDING)
+    ]
+    with shop.as_dba() as dba:
+        dba.execute("SET ROLE jit_portal")
+        dba.execute(sql.SQL("; ").join(made(order, capability) for order in standing).as_bytes(dba))
+    order = new_order(first.permissions)
+    started = time.monotonic()
+    apply_grant(shop.target, order)
+    shop.log_in(order).close()
+    assert not end_grant(shop.target, order).role_was_absent
+    assert time.monotonic() - started < 3
+
+    outcomes = end_grants(shop.target, standing[:250])
+    assert all(isinstance(outcome, EndReceipt) for outcome in outcomes)
+    with shop.as_dba() as dba:
+        left = dba.execute("SELECT count(*) FROM pg_roles WHERE rolname ~ '^jit_many_'").fetchone()
+    assert left == (STANDING - 250,)
+    end_grant(shop.target, first)
+
+
+def made(order: GrantOrder, capability: sql.Identifier) -> sql.Composed:
+    """Return what makes a login as the portal does, but for its password."""
+    role = sql.Identifier(order.role_name)
+    tag = sql.Literal(str(RoleTag(order.installation_id, "grant", order.grant_id)))
+    return sql.SQL("CREATE ROLE {0} LOGIN; COMMENT ON ROLE {0} IS {1}; GRANT {2} TO {0}").format(role, tag, capability)
+
+
+def test_a_set_of_a_thousand_names(new_shop: Callable[..., Shop]) -> None:
+    """The longest set that may be written; most of it is not there, and is said not to be."""
+    shop = new_shop()
+    names = ["orders", "customers", *(f"missing_{number:04}_{'x' * 40}" for number in range(998))]
+    order = new_order(permissions("SELECT,INSERT", "app", ",".join(names)))
+    receipt = apply_grant(shop.target, order)
+    assert receipt.table_count == 2
+    assert len(receipt.unmatched) == 998
+    end_grant(shop.target, order)
