@@ -70,6 +70,7 @@ def test_connection(target: Target) -> Iterator[Rung]:
         ("Primary", _primary),
         ("Rights", _rights),
         ("Owners of tables", _owners),
+        ("Schemas", _schemas),
         ("Rehearsal", _rehearsal),
         ("Connections", _connections),
     ]
@@ -229,6 +230,19 @@ def _owners(climb: Climb) -> Answer:
     fix = membership_fix(missing, climb.version, climb.row["acting_as"])
     state = RungState.WARNED if climb.row["owners_held"] else RungState.FAILED
     return Answer(f"Tables of {', '.join(missing)} cannot be shared.", fix, state)
+
+
+def _schemas(climb: Climb) -> Answer:
+    """What a login makes outlives its grant, and up to 15 it can make it as its capability role."""
+    found = climb.row["open_schemas"]
+    if not found:
+        return Answer("Nobody may create objects in a schema just by being there.")
+    listed = ", ".join(found)
+    return Answer(
+        f"Everybody may create objects in {listed}, every login too: what it makes there is left behind.",
+        f"REVOKE CREATE ON SCHEMA {listed} FROM PUBLIC;",
+        RungState.WARNED,
+    )
 
 
 def _rehearsal(climb: Climb) -> Answer:

@@ -1,7 +1,7 @@
 """Compares a target with what the portal gave there, and brings it in order again (postgres.md 12, reconcile).
 
 A check asks a fixed number of questions, whatever the number of tables and logins: one message with a query for each
-permission set (the same query that apply decides by), and one with five queries over all roles.
+permission set (the same query that apply decides by), and one with six queries over all roles.
 """
 
 from __future__ import annotations
@@ -32,15 +32,17 @@ from accessmgmt.provisioning.drift_logins import (
     compare_sessions,
     role_found,
 )
-from accessmgmt.provisioning.drift_sets import compare_set
+from accessmgmt.provisioning.drift_sets import MOST_OWNED, compare_owned, compare_set
 from accessmgmt.provisioning.execute import Repeat, Session
 from accessmgmt.provisioning.inspect import inspect_sets, inspect_target, scope_of
+from accessmgmt.provisioning.leftovers import KEEP, REFUSED, ensure_owner, may_not_hand_over, new_owner
 from accessmgmt.provisioning.statements import COMMIT
 from accessmgmt.provisioning.statements_drift import (
     READ_ACTING_AS,
     read_direct,
     read_grantors,
     read_members,
+    read_owned_by_sets,
     read_roles,
     read_sessions,
 )
@@ -61,7 +63,7 @@ def check_drift(
     wanted = replace(wanted, installation_id=installation_id)
     target = with_primary(target, budget_seconds)
     with admin_session(target.primary or target, Budget(budget_seconds)) as session:
-        differences, relation_count = _look(session, wanted)
+        differences, relation_count = _look(session, target, wanted)
     return DriftReport(
         findings=tuple(difference.finding for difference in differences),
         relation_count=relation_count,
@@ -71,7 +73,7 @@ def check_drift(
     )
 
 
-def _look(session: Session, wanted: DriftOrder) -> tuple[list[Difference], int]:
+def _look(session: Session, target: Target, wanted: DriftOrder) -> tuple[list[Difference], int]:
     version, installation_id = session.server_version, wanted.installation_id
     scopes = [scope_of(order_of(installation_id, permissions), version) for permissions in wanted.permission_sets]
     sets = inspect_sets(session, scopes)
@@ -81,7 +83,7 @@ def _look(session: Session, wanted: DriftOrder) -> tuple[list[Difference], int]:
         for finding in compare_set(found, scope, installation_id)
     ]
     names = [login.role_name for login in wanted.logins]
-    me, roles, members, direct, grantors, sessions = session.send(
+    me, roles, members, direct, grantors, sessions, owned = session.send(
         [
             READ_ACTING_AS,
             read_roles(installation_id, names),
@@ -89,6 +91,7 @@ def _look(session: Session, wanted: DriftOrder) -> tuple[list[Difference], int]:
             read_direct(installation_id),
             read_grantors([scope.capability for scope in scopes]),
             read_sessions(wanted.former_oids),
+            read_owned_by_sets(installation_id, MOST_OWNED),
         ]
     )
     acting_as = me[0]["name"]
@@ -98,6 +101,14 @@ def _look(session: Session, wanted: DriftOrder) -> tuple[list[Difference], int]:
     differences += compare_direct(direct, wanted)
     differences += compare_grantors(grantors)
     differences += compare_sessions(sessions)
+    differences += compare_owned(
+        owned,
+        owner=new_owner(target),
+        is_kept=target.leftovers == KEEP,
+        acting_as=acting_as,
+        is_superuser=session.conn.info.parameter_status("is_superuser") == "on",
+        server_version=version,
+    )
     return differences, sum(found.scope.relation_count for found in sets)
 
 
@@ -158,14 +169,14 @@ def repair(
     refused: list[tuple[DriftFinding, str]] = []
     target = with_primary(target, budget_seconds)
     with admin_session(target.primary or target, Budget(budget_seconds)) as session:
-        differences, _ = _look(session, wanted)
+        differences, _ = _look(session, target, wanted)
         chosen = [difference for difference in differences if difference.finding.key in keys]
         for difference in chosen:
             if difference.statements:
-                _note(mended, refused, difference.finding, _run(session, difference))
-            elif difference.finding.kind not in HAS_PROCEDURE:
+                _note(mended, refused, difference.finding, _run(session, target, difference))
+            elif difference.hands_over is not None or difference.finding.kind not in HAS_PROCEDURE:
                 refused.append((difference.finding, "A person has to do this: nothing that the portal may run helps."))
-        _repair_sets(session, wanted, [d.finding for d in chosen], mended, refused)
+        _repair_sets(session, wanted, [d.finding for d in chosen if d.hands_over is None], mended, refused)
     for finding in [d.finding for d in chosen if d.finding.kind is DriftKind.ORPHAN]:
         _note(mended, refused, finding, _end_orphan(target, wanted.installation_id, finding))
     return RepairReport(mended=tuple(mended), refused=tuple(refused))
@@ -180,12 +191,19 @@ def _note(
         mended.append(finding)
 
 
-def _run(session: Session, difference: Difference) -> str:
+def _run(session: Session, target: Target, difference: Difference) -> str:
     """Run one difference's statements in a transaction of their own; return why the target refused, or ""."""
+    role = difference.hands_over
     try:
+        if role is not None:
+            ensure_owner(session, target)
         session.repeat(partial(session.send, [*BEGIN_BRIEFLY, *difference.statements, COMMIT]))
+    except TargetError as refusal:
+        return str(refusal)
     except psycopg.Error as error:
         session.roll_back()
+        if role is not None and error.sqlstate == REFUSED:
+            return str(may_not_hand_over(session, role, new_owner(target), error))
         return str(session.explained(error))
     return ""
 

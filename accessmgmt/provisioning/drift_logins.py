@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from accessmgmt.domain.drift import DriftFinding, DriftKind, DriftOrder, KnownLogin, Severity
 from accessmgmt.domain.names import RoleTag, parse_tag
 from accessmgmt.provisioning.execute import Row
+from accessmgmt.provisioning.fence import LoginRole
 from accessmgmt.provisioning.plan import hold
 from accessmgmt.provisioning.statements import (
     Statement,
@@ -33,10 +34,14 @@ SAME_INSTANT = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A finding, and the statements that mend it; none where a procedure does, or nothing can."""
+    """A finding, and the statements that mend it; none where a procedure does, or nothing can.
+
+    `hands_over` is the role whose objects the statements give to the resource's new owner of leftovers.
+    """
 
     finding: DriftFinding
     statements: tuple[Statement, ...] = ()
+    hands_over: LoginRole | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,16 @@ from collections.abc import Sequence
 
 from accessmgmt.domain.drift import DriftFinding, DriftKind, Severity
 from accessmgmt.domain.names import RoleTag, parse_tag
+from accessmgmt.provisioning.drift_logins import Difference
+from accessmgmt.provisioning.execute import Row
+from accessmgmt.provisioning.fence import LoginRole
 from accessmgmt.provisioning.inspect import Drift, Found, Scope
 from accessmgmt.provisioning.statements import Statement, grant_future, grant_on, grant_tables, revoke_on, revoke_tables
 from accessmgmt.provisioning.statements_drift import as_text
+from accessmgmt.provisioning.statements_end import disarm_owned, reassign_owned, revoke_memberships, step_into
 
 MOST_OBJECTS = 200
+MOST_OWNED = 5
 WORDS = {"relation": "TABLE", "sequence": "SEQUENCE", "schema": "SCHEMA", "database": "DATABASE"}
 
 
@@ -94,3 +99,32 @@ def mending(drift: Drift, scope: Scope) -> Sequence[Statement]:
     take = [revoke_on(word, [drift.name], role)] if drift.surplus else []
     give = grant_on(word, ["CONNECT" if drift.kind == "database" else "USAGE"], [drift.name], role)
     return take if is_outside else [*take, give]
+
+
+def compare_owned(
+    rows: Sequence[Row], *, owner: str, is_kept: bool, acting_as: str, is_superuser: bool, server_version: int
+) -> list[Difference]:
+    """A capability role that owns something gives an owner's rights on it to everybody with the same set.
+
+    `owner` takes over what logins leave behind; `is_kept` says that the resource leaves that to an admin.
+    """
+    differences = []
+    for row in rows:
+        role, more = row["role"], row["owned"] - len(row["listed"])
+        what = f"It owns {', '.join(row['listed'])}{f' and {more} more' if more else ''}: somebody stepped into it"
+        hand_over = [disarm_owned(row["oid"]), reassign_owned(role, owner)]
+        before = [] if is_superuser else [step_into(role, server_version)]
+        after = [] if is_superuser else [revoke_memberships(role, [acting_as], None)]
+        finding = DriftFinding(
+            DriftKind.PRIVILEGE,
+            Severity.ALARM,
+            role,
+            f"{what} (SET ROLE, which PostgreSQL up to 15 lets its members do), and all of them have an owner's rights"
+            " there.",
+            sql=as_text(hand_over),
+            role=role,
+            is_automatic=not is_kept,
+        )
+        found = LoginRole(role, row["oid"], (), acting_as)
+        differences.append(Difference(finding, () if is_kept else (*before, *hand_over, *after), found))
+    return differences

@@ -132,13 +132,16 @@ def empty_role(
     rows = session.ask(READ_DEPENDENCIES, {"oids": [role.oid]})
     if target.leftovers == KEEP:
         _refuse_what_it_owns(session, target, role, rows, budget)
-    for row in rows:
-        if not row["database"] or row["database"] == session.conn.info.dbname:
-            # Shared objects ("") are handed over from the database at hand.
-            _empty_here(session, target, role, beginning, owns=row["owns"])
+    here = session.conn.info.dbname
+    owns: dict[str, bool] = {}
+    for row in rows:  # shared objects ("") are handed over from the database at hand
+        owns[row["database"] or here] = owns.get(row["database"] or here, False) or row["owns"]
+    for database, owns_there in owns.items():
+        if database == here:
+            _empty_here(session, target, role, beginning, owns=owns_there)
         else:
-            with database_session(target, row["database"], budget) as other:
-                _empty_here(other, target, role, beginning, owns=row["owns"])
+            with database_session(target, database, budget) as other:
+                _empty_here(other, target, role, beginning, owns=owns_there)
     handed_over = [row["database"] for row in rows if row["owns"] and row["database"] and target.leftovers != KEEP]
     return list(dict.fromkeys(handed_over))
 
@@ -160,7 +163,7 @@ def _empty_here(
         session.roll_back()
         if error.sqlstate != REFUSED:
             raise
-        raise _may_not_hand_over(session, role, owner, error) from None
+        raise may_not_hand_over(session, role, owner, error) from None
     _take_back_what_others_gave(session, role)
 
 
@@ -209,7 +212,8 @@ def new_owner(target: Target) -> str:
     return target.leftover_owner or QUARANTINE_ROLE
 
 
-def _may_not_hand_over(session: Session, role: LoginRole, owner: str, error: psycopg.Error) -> TargetError:
+def may_not_hand_over(session: Session, role: LoginRole, owner: str, error: psycopg.Error) -> TargetError:
+    """Explain a refusal (42501) to hand a role's objects over, with what a DBA runs."""
     schemas = [row["schema"] for row in session.ask(READ_OWNED_SCHEMAS, {"oid": role.oid})]
     grants = " ".join(f"GRANT CREATE ON SCHEMA {name} TO {_quoted(owner)};" for name in schemas)
     option = " WITH INHERIT TRUE, SET TRUE" if session.server_version >= 16 else ""

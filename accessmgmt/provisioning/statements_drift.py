@@ -48,6 +48,14 @@ def read_grantors(capabilities: Sequence[str]) -> Statement:
     )
 
 
+def read_owned_by_sets(installation_id: str, most: int) -> Statement:
+    """Read what capability roles own here, the first `most` objects of each by name."""
+    return Statement(
+        "read what capability roles own",
+        load("drift_owned").format(prefix=_prefix(installation_id, "set:"), most=sql.Literal(most)),
+    )
+
+
 def read_sessions(oids: Sequence[int]) -> Statement:
     """Read the sessions of roles that are gone."""
     return Statement(

@@ -37,7 +37,8 @@ def failure(target: Target) -> Rung:
 def test_a_good_server_passes_every_rung(shops: Callable[[int, bool], Shop], version: int, is_superuser: bool) -> None:
     rungs = climb(shops(version, is_superuser).target)
 
-    assert {r.state for r in rungs.values()} == {RungState.PASSED}, rungs
+    warned = {name for name, rung in rungs.items() if rung.state is not RungState.PASSED}
+    assert warned == ({"Schemas"} if version == 14 else set()), "everybody may create in public there"
     assert rungs["Server"].detail.startswith(f"PostgreSQL {version}.")
     assert "CN=localhost" in rungs["Encryption"].detail
     assert "824 days left" in rungs["Encryption"].detail

@@ -322,6 +322,44 @@ def test_what_another_grantor_gave_is_an_alarm_for_a_dba(shop18: Shop) -> None:
     assert portal.findings() == ()
 
 
+@pytest.mark.parametrize("version", [14, 15, 18])
+def test_what_a_capability_role_owns_is_handed_over(new_shop: Callable[..., Shop], version: int) -> None:
+    """Up to 15 a member may SET ROLE to it, and what it then makes belongs to everybody with the same set."""
+    shop = new_shop(version)
+    portal = Portal(shop)
+    order = portal.grant(permissions("SELECT", "app", "orders"))
+    role = order.permissions.capability_role_name(portal.installation_id)
+    portal.dba("CREATE SCHEMA play", "GRANT ALL ON SCHEMA play TO PUBLIC")
+    with shop.log_in(order) as user:
+        if version < 16:
+            user.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+        user.execute("CREATE TABLE play.mine AS SELECT 42 AS answer")
+        user.execute("CREATE FUNCTION play.root() RETURNS int SECURITY DEFINER LANGUAGE sql AS 'SELECT 1'")
+    if version >= 16:
+        portal.dba("ALTER TABLE play.mine OWNER TO {role}", "ALTER FUNCTION play.root OWNER TO {role}", role=role)
+    finding = only(portal.findings(), DriftKind.PRIVILEGE)
+    assert (finding.object, finding.severity, finding.is_automatic) == (role, Severity.ALARM, True)
+    assert "function play.root(), table play.mine" in finding.what
+    kept = replace(shop.target, leftovers="keep")
+    [left] = check_drift(kept, portal.installation_id, portal.wanted).findings
+    assert (left.is_automatic, left.is_repairable, left.sql) == (False, False, finding.sql)
+    assert repair(kept, portal.wanted, [left]).mended == ()
+    chosen = replace(shop.target, leftover_owner=f"nobody_{secrets.token_hex(3)}")
+    [(_, words)] = repair(chosen, portal.wanted, [finding]).refused
+    assert "does not exist" in words
+    portal.repair_all()
+    with shop.as_dba() as dba:
+        owners = (
+            "SELECT pg_get_userbyid(relowner), (SELECT answer FROM play.mine) FROM pg_class WHERE oid = %s::regclass"
+        )
+        assert dba.execute(owners, ["play.mine"]).fetchall() == [("jit_quarantine", 42)]
+        functions = "SELECT pg_get_userbyid(proowner), prosecdef FROM pg_proc WHERE proname = 'root'"
+        assert dba.execute(functions).fetchall() == [("jit_quarantine", False)]
+        members = "SELECT pg_get_userbyid(member) FROM pg_auth_members WHERE roleid = %s::regrole AND grantor <> 10"
+        assert (order.role_name,) in dba.execute(members, [role]).fetchall()
+        assert ("jit_portal",) not in dba.execute(members, [role]).fetchall(), "it stepped in for a moment"
+
+
 def test_sessions_that_outlived_their_login(shop18: Shop) -> None:
     portal = Portal(shop18)
     order = portal.grant(permissions("SELECT", "app", "orders"))

@@ -132,6 +132,19 @@ def test_kept_objects_are_handed_over_when_the_setting_changes(new_shop: Callabl
     assert end_grant(shop.target, order).reassigned == (shop.database,)
 
 
+def test_what_it_owns_and_what_it_was_given_on_the_database(new_shop: Callable[..., Shop]) -> None:
+    """A privilege on a shared object is looked at first, and must not stop what is handed over here."""
+    shop = new_shop(14)
+    order = new_order(permissions("SELECT", "app", "orders"))
+    apply_grant(shop.target, order)
+    names = {"role": sql.Identifier(order.role_name), "database": sql.Identifier(shop.database)}
+    with shop.as_dba() as dba:
+        dba.execute(sql.SQL("GRANT CONNECT ON DATABASE {database} TO {role}").format(**names))
+    with shop.log_in(order) as user:
+        user.execute("CREATE TABLE public.mine (id int)")
+    assert end_grant(shop.target, order).reassigned == (shop.database,)
+
+
 @pytest.mark.parametrize("leftovers", ["reassign", "keep"])
 def test_default_privileges_alone_hold_nothing_up(new_shop: Callable[..., Shop], leftovers: str) -> None:
     shop = new_shop()

@@ -99,6 +99,31 @@ def test_a_role_with_policies_is_kept(shop: Shop, installation_id: str) -> None:
     end_grant(shop.target, again)
 
 
+@pytest.mark.parametrize("version", [15, 14])
+def test_what_it_owns_is_never_dropped(new_shop: Callable[..., Shop], installation_id: str, version: int) -> None:
+    """Up to 15 a person may step into it and make something: that is kept, or handed over, as the resource says."""
+    shop = new_shop(version)
+    order = an_order(installation_id, permissions("SELECT", "app", "orders"))
+    name = order.permissions.capability_role_name(installation_id)
+    apply_grant(shop.target, order)
+    with shop.as_dba() as dba:
+        dba.execute("CREATE SCHEMA play; GRANT ALL ON SCHEMA play TO PUBLIC")
+    with shop.log_in(order) as user:
+        user.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(name)))
+        user.execute("CREATE TABLE play.mine AS SELECT 42 AS answer")
+    end_grant(shop.target, order)
+    keeping = retire_capabilities(replace(shop.target, leftovers="keep"), installation_id, set())
+    assert keeping.dropped == ()
+    assert "table play.mine" in keeping.kept[name]
+    report = retire_capabilities(shop.target, installation_id, set())
+    assert (report.dropped, report.reassigned) == ((name,), {name: [shop.database]}), report.kept
+    with shop.as_dba() as dba:
+        rows = dba.execute(
+            "SELECT tableowner::text, (SELECT answer FROM play.mine) FROM pg_tables WHERE tablename = 'mine'"
+        )
+        assert rows.fetchall() == [("jit_quarantine", 42)]
+
+
 def test_a_member_that_comes_meanwhile_stops_it(new_shop: Callable[..., Shop], installation_id: str) -> None:
     shop = new_shop()
     wanted = permissions("SELECT", "app", "*")
