@@ -38,6 +38,12 @@ def clean_pk(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdecimal() and len(text) <= 18 else None
 
 
+def named(rows: type[Resource] | type[Authorization] | type[Endpoint], everything: str) -> list[tuple[str, str]]:
+    """Return (primary key, name) of every row for a drop-down, after a first choice that stands for all."""
+    names = rows._default_manager.order_by("name").values_list("pk", "name")
+    return [("", everything), *((str(pk), name) for pk, name in names)]
+
+
 def _counted(rows: QuerySet[Any], by: str) -> Coalesce:
     """Count related rows in a subquery, so that several counts in one list do not multiply each other."""
     counts = rows.order_by().values(by).annotate(n=Count("*")).values("n")

@@ -11,7 +11,7 @@ from django.http import Http404
 
 from accessmgmt.domain.states import EndReason, GrantState, RequestState
 from accessmgmt.domain.ttl import format_ttl, ttl_in_words
-from accessmgmt.models import AccessRequest, Endpoint, Grant, Resource, User
+from accessmgmt.models import AccessRequest, Endpoint, Grant, User
 from accessmgmt.selectors.access import (
     END_REASON_WORDS,
     endpoints_of_groups,
@@ -87,23 +87,22 @@ def held_grant_on(user: User, endpoint: Endpoint) -> Grant | None:
 GRANT_FILTERS = ("live", "overdue", *(state.value for state in GrantState))
 
 
-def grants_for_list(*, person: str = "", resource: int | None = None, state: str = "") -> QuerySet[Grant]:
+def grants_for_list(
+    *, person: str = "", resource: int | None = None, endpoint: int | None = None, state: str = ""
+) -> QuerySet[Grant]:
     """Everybody's grants, newest first. `person` is part of an address or a name, `state` one of GRANT_FILTERS."""
     rows = Grant.objects.select_related("user", "endpoint", "resource").order_by("-queued_at", "pk")
     if person:
         rows = rows.filter(Q(user__email__icontains=person) | Q(user__name__icontains=person))
     if resource is not None:
         rows = rows.filter(resource_id=resource)
+    if endpoint is not None:
+        rows = rows.filter(endpoint_id=endpoint)
     if state == "overdue":
         return rows & Grant.objects.overdue()
     if state == "live":
         return rows & Grant.objects.live()
     return rows.filter(state=state) if state in GRANT_FILTERS else rows
-
-
-def resource_names() -> list[tuple[int, str]]:
-    """Every resource, for the filter of a list."""
-    return list(Resource.objects.order_by("name").values_list("pk", "name"))
 
 
 def requests_for_history(

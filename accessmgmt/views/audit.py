@@ -15,7 +15,7 @@ from accessmgmt.selectors.audit import (
     page_of_events,
 )
 from accessmgmt.selectors.configuration import clean_search
-from accessmgmt.views.lists import render_list
+from accessmgmt.views.lists import render_part
 from accessmgmt.views.permissions import UserRequest, auditor_required
 
 KNOWN_ACTIONS = (
@@ -70,8 +70,8 @@ def event_list(request: UserRequest) -> HttpResponse:
         "page": page,
         "lines": lines_of(page.object_list),
         "narrowed": narrowed,
-        "search": narrowed != EventFilter(),
+        "is_filtered": narrowed != EventFilter(),
         "object_types": [(name, TYPE_WORDS.get(name, name)) for name in OBJECT_TYPES],
         "known_actions": KNOWN_ACTIONS,
     }
-    return render_list(request, "audit/list.html", context)
+    return render_part(request, "audit/list.html", "audit/list.html#rows", context)

@@ -4,48 +4,54 @@ from __future__ import annotations
 
 import json
 
-from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accessmgmt.domain.permissions import ALL, ELEVATED
 from accessmgmt.forms.authorizations import AuthorizationForm
-from accessmgmt.forms.base import save_or_refuse
 from accessmgmt.models import Authorization
 from accessmgmt.selectors.configuration import (
     affected_by_authorization,
     authorizations_for_list,
-    clean_search,
     endpoints_with_counts,
-    page_of,
 )
 from accessmgmt.services.configuration import save_authorization
 from accessmgmt.views.deleting import confirm_and_delete
-from accessmgmt.views.lists import Filter, columns, render_list
+from accessmgmt.views.lists import Filter, Listing, columns, render_list, searched
 from accessmgmt.views.permissions import UserRequest, admin_required, auditor_required
+from accessmgmt.views.saving import form_status, posted, saved_page
+
+AUTHORIZATIONS = Listing(
+    noun="authorization",
+    title="Authorizations",
+    placeholder="Search name, privilege, schema or table",
+    row_template="authorizations/row.html",
+    empty_icon="shield-lock",
+    empty_title="No authorization yet",
+    empty_text="An authorization says which privileges somebody gets on which tables. Begin with one that only reads.",
+    new="New authorization",
+)
 
 
 @auditor_required
 @require_GET
 def authorization_list(request: UserRequest) -> HttpResponse:
     """List the authorizations and where each is used."""
-    search, usage = clean_search(request.GET.get("q")), request.GET.get("usage", "")
-    rows = authorizations_for_list(search=search, usage=usage, sort=request.GET.get("sort", ""))
-    context = {
-        "page": page_of(rows, request.GET.get("page")),
-        "search": search,
-        "filters": [Filter("usage", "Use", [("", "Used or not"), ("used", "Used"), ("unused", "Not used")], usage)],
-        "columns": columns(
+    search, usage = searched(request, AUTHORIZATIONS), request.GET.get("usage", "")
+    return render_list(
+        request,
+        AUTHORIZATIONS,
+        authorizations_for_list(search=search, usage=usage, sort=request.GET.get("sort", "")),
+        columns(
             request,
             ("Name", "name"),
             ("What it allows", ""),
-            ("Used by", "endpoints", "number-less"),
+            ("Used by", "endpoints"),
             ("Live grants", "grants", "number"),
         ),
-        "elevated": [*ELEVATED, ALL],
-    }
-    return render_list(request, "authorizations/list.html", context)
+        [Filter("usage", "Use", [("", "Used or not"), ("used", "Used"), ("unused", "Not used")], usage)],
+    )
 
 
 @admin_required
@@ -63,20 +69,12 @@ def edit(request: UserRequest, pk: int) -> HttpResponse:
 
 
 def _edit(request: UserRequest, authorization: Authorization | None) -> HttpResponse:
-    status, name = 200, str(authorization or "")
-    if request.method == "POST":
-        form = AuthorizationForm(request.POST, instance=authorization)
-        if form.is_valid():
-            saved = save_or_refuse(form, lambda: save_authorization(actor=request.user, authorization=form.instance))
-            if saved is not None:
-                messages.success(request, f"“{saved}” is saved.")
-                return redirect("accessmgmt:authorization-detail", pk=saved.pk)
-        status = 422
-    else:
-        form = AuthorizationForm(instance=authorization)
+    name = str(authorization or "")
+    form = AuthorizationForm(posted(request), instance=authorization)
+    done = saved_page(request, form, lambda: save_authorization(actor=request.user, authorization=form.instance))
     affected = affected_by_authorization(authorization) if authorization else None
     context = {"form": form, "authorization": authorization, "name": name, "affected": affected}
-    return render(request, "authorizations/form.html", context, status=status)
+    return done or render(request, "authorizations/form.html", context, status=form_status(form))
 
 
 @auditor_required

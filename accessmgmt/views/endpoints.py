@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET, require_http_methods
 
-from accessmgmt.forms.base import save_or_refuse
 from accessmgmt.forms.endpoints import EndpointForm
 from accessmgmt.models import Authorization, Endpoint, Resource
 from accessmgmt.selectors.configuration import (
     affected_by_endpoint,
     clean_pk,
-    clean_search,
     endpoints_for_list,
     groups_with_counts,
-    page_of,
+    named,
     sentence_of,
 )
 from accessmgmt.services.configuration import save_endpoint
 from accessmgmt.views.deleting import confirm_and_delete
-from accessmgmt.views.lists import Filter, columns, render_list
+from accessmgmt.views.lists import Filter, Listing, columns, render_list, searched
 from accessmgmt.views.permissions import UserRequest, admin_required, auditor_required
+from accessmgmt.views.saving import form_status, posted, saved_page
 
 APPROVALS = [
     ("", "Any approval"),
@@ -30,13 +28,24 @@ APPROVALS = [
     ("needed", "Approval needed"),
     ("requestable", "Anybody may request"),
 ]
+ENDPOINTS = Listing(
+    noun="endpoint",
+    title="Endpoints",
+    placeholder="Search name, resource or authorization",
+    row_template="endpoints/row.html",
+    empty_icon="plug-connected",
+    empty_title="No endpoint yet",
+    empty_text="An endpoint is what people activate: a resource, an authorization and a time to live."
+    " Describe a resource and an authorization first.",
+    new="New endpoint",
+)
 
 
 @auditor_required
 @require_GET
 def endpoint_list(request: UserRequest) -> HttpResponse:
     """List the endpoints."""
-    search, approval = clean_search(request.GET.get("q")), request.GET.get("approval", "")
+    search, approval = searched(request, ENDPOINTS), request.GET.get("approval", "")
     resource, authorization = clean_pk(request.GET.get("resource")), clean_pk(request.GET.get("authorization"))
     rows = endpoints_for_list(
         search=search,
@@ -45,22 +54,12 @@ def endpoint_list(request: UserRequest) -> HttpResponse:
         approval=approval,
         sort=request.GET.get("sort", ""),
     )
-    resources = [(str(pk), name) for pk, name in Resource.objects.values_list("pk", "name")]
-    authorizations = [(str(pk), name) for pk, name in Authorization.objects.values_list("pk", "name")]
-    context = {
-        "page": page_of(rows, request.GET.get("page")),
-        "search": search,
-        "filters": [
-            Filter("resource", "Resource", [("", "All resources"), *resources], str(resource or "")),
-            Filter(
-                "authorization",
-                "Authorization",
-                [("", "All authorizations"), *authorizations],
-                str(authorization or ""),
-            ),
-            Filter("approval", "Approval", APPROVALS, approval),
-        ],
-        "columns": columns(
+    authorizations = named(Authorization, "All authorizations")
+    return render_list(
+        request,
+        ENDPOINTS,
+        rows,
+        columns(
             request,
             ("Name", "name"),
             ("Resource", "resource"),
@@ -70,8 +69,12 @@ def endpoint_list(request: UserRequest) -> HttpResponse:
             ("Groups", "groups", "number"),
             ("Live grants", "grants", "number"),
         ),
-    }
-    return render_list(request, "endpoints/list.html", context)
+        [
+            Filter("resource", "Resource", named(Resource, "All resources"), str(resource or "")),
+            Filter("authorization", "Authorization", authorizations, str(authorization or "")),
+            Filter("approval", "Approval", APPROVALS, approval),
+        ],
+    )
 
 
 @admin_required
@@ -89,21 +92,15 @@ def edit(request: UserRequest, pk: int) -> HttpResponse:
 
 
 def _edit(request: UserRequest, endpoint: Endpoint | None) -> HttpResponse:
-    status, name = 200, str(endpoint or "")
-    if request.method == "POST":
-        form = EndpointForm(request.POST, instance=endpoint)
-        if form.is_valid():
-            approvers = form.cleaned_data["approvers"]
-            saved = save_or_refuse(
-                form, lambda: save_endpoint(actor=request.user, endpoint=form.instance, approvers=approvers)
-            )
-            if saved is not None:
-                messages.success(request, f"“{saved}” is saved.")
-                return redirect("accessmgmt:endpoint-detail", pk=saved.pk)
-        status = 422
-    else:
-        chosen = {name: request.GET[name] for name in ("resource", "authorization") if clean_pk(request.GET.get(name))}
-        form = EndpointForm(instance=endpoint, initial=chosen)
+    name = str(endpoint or "")
+    chosen = {name: request.GET[name] for name in ("resource", "authorization") if clean_pk(request.GET.get(name))}
+    form = EndpointForm(posted(request), instance=endpoint, initial=chosen)
+
+    def save() -> Endpoint:
+        return save_endpoint(actor=request.user, endpoint=form.instance, approvers=form.cleaned_data["approvers"])
+
+    if (done := saved_page(request, form, save)) is not None:
+        return done
     context = {
         "form": form,
         "endpoint": endpoint,
@@ -111,7 +108,7 @@ def _edit(request: UserRequest, endpoint: Endpoint | None) -> HttpResponse:
         "sentence": form.sentence(),
         "affected": affected_by_endpoint(endpoint) if endpoint else None,
     }
-    return render(request, "endpoints/form.html", context, status=status)
+    return render(request, "endpoints/form.html", context, status=form_status(form))
 
 
 @admin_required

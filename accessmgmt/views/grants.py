@@ -11,42 +11,55 @@ from django.shortcuts import redirect, render
 from django.utils.text import slugify
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
-from django.views.decorators.vary import vary_on_headers
 from django_htmx.http import HttpResponseClientRefresh
 
 from accessmgmt.domain.snippets import Connection, connection_url, snippets_for
 from accessmgmt.domain.states import EndReason, GrantState
-from accessmgmt.models import Grant, Resource
+from accessmgmt.models import Endpoint, Grant, Resource
 from accessmgmt.selectors import pages
 from accessmgmt.selectors.access import END_REASON_WORDS, get_grant_for_user
-from accessmgmt.selectors.configuration import clean_pk, clean_search, page_of
+from accessmgmt.selectors.configuration import clean_pk, named
 from accessmgmt.services.grants import release_grant, reveal_password, revoke_grant
+from accessmgmt.views.lists import Column, Filter, Listing, render_list, searched
 from accessmgmt.views.my_access import render_card
 from accessmgmt.views.permissions import UserRequest, auditor_required
 
 IN_MOTION = frozenset({GrantState.QUEUED, GrantState.APPLYING, GrantState.ENDING})
+GRANTS = Listing(
+    noun="grant",
+    title="Grants",
+    placeholder="Search person by name or e-mail address",
+    row_template="grants/row.html",
+    empty_icon="key-off",
+    empty_title="Nobody has had access yet.",
+    empty_text="A grant appears here as soon as somebody activates an endpoint, or a request is approved.",
+    search_name="person",
+    is_wide=True,
+)
 
 
 @auditor_required
 @require_safe
-@vary_on_headers("HX-Request")
 def grant_list(request: UserRequest) -> HttpResponse:
     """List everybody's grants, newest first; the filters stand in the URL."""
-    person = clean_search(request.GET.get("person"))
-    resource = clean_pk(request.GET.get("resource"))
+    resource, endpoint = clean_pk(request.GET.get("resource")), clean_pk(request.GET.get("endpoint"))
     state = request.GET.get("state", "")
-    rows = pages.grants_for_list(person=person, resource=resource, state=state)
-    context = {
-        "page": page_of(rows, request.GET.get("page")),
-        "person": person,
-        "resource": resource,
-        "state": state if state in pages.GRANT_FILTERS else "",
-        "states": pages.GRANT_FILTERS,
-        "is_filtered": bool(person or resource or state),
-    }
-    if request.htmx:
-        return render(request, "grants/list.html#grants", context)
-    return render(request, "grants/list.html", {**context, "resources": pages.resource_names()})
+    rows = pages.grants_for_list(person=searched(request, GRANTS), resource=resource, endpoint=endpoint, state=state)
+    heads = [Column(label) for label in ("Person", "Endpoint", "Login", "State", "Began", "Ends")]
+    if request.user.is_admin:
+        heads.append(Column("Action", is_hidden=True))
+    states = [("", "Any state"), *((name, name.capitalize()) for name in pages.GRANT_FILTERS)]
+    return render_list(
+        request,
+        GRANTS,
+        rows,
+        heads,
+        [
+            Filter("resource", "Resource", named(Resource, "All resources"), str(resource or "")),
+            Filter("endpoint", "Endpoint", named(Endpoint, "All endpoints"), str(endpoint or "")),
+            Filter("state", "State", states, state if state in pages.GRANT_FILTERS else ""),
+        ],
+    )
 
 
 @require_safe
@@ -88,7 +101,7 @@ def revoke(request: UserRequest, pk: uuid.UUID) -> HttpResponse:
     grant = get_grant_for_user(request.user, pk)
     revoke_grant(actor=request.user, grant=grant)
     if request.htmx:
-        return render(request, "grants/list.html#row", {"grant": get_grant_for_user(request.user, pk)})
+        return render(request, "grants/row.html", {"row": get_grant_for_user(request.user, pk)})
     messages.success(request, f"The access of {grant.user} is being ended.")
     return redirect("accessmgmt:grant-detail", pk=pk)
 

@@ -8,7 +8,6 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accessmgmt.domain.errors import InvalidError
-from accessmgmt.forms.base import save_or_refuse
 from accessmgmt.forms.groups import GroupForm, MembersForm, WireForm
 from accessmgmt.models import Endpoint, Group
 from accessmgmt.selectors.configuration import (
@@ -23,28 +22,35 @@ from accessmgmt.selectors.configuration import (
 )
 from accessmgmt.services import configuration
 from accessmgmt.views.deleting import confirm_and_delete
-from accessmgmt.views.lists import columns, is_fragment, render_list
+from accessmgmt.views.lists import Listing, columns, is_fragment, render_list, searched
 from accessmgmt.views.permissions import UserRequest, admin_required, auditor_required
+from accessmgmt.views.saving import form_status, posted, saved_page
+
+GROUPS = Listing(
+    noun="group",
+    title="Groups",
+    placeholder="Search name or member",
+    row_template="groups/row.html",
+    empty_icon="users-group",
+    empty_title="No group yet",
+    empty_text="A group is a set of people by e-mail address. Wire it to endpoints, and its members may activate them.",
+    new="New group",
+)
 
 
 @auditor_required
 @require_GET
 def group_list(request: UserRequest) -> HttpResponse:
     """List the groups."""
-    search = clean_search(request.GET.get("q"))
-    rows = groups_for_list(search=search, sort=request.GET.get("sort", ""))
-    context = {
-        "page": page_of(rows, request.GET.get("page")),
-        "search": search,
-        "columns": columns(
-            request,
-            ("Name", "name"),
-            ("Description", ""),
-            ("Members", "members", "number"),
-            ("Endpoints", "endpoints", "number"),
-        ),
-    }
-    return render_list(request, "groups/list.html", context)
+    heads = columns(
+        request,
+        ("Name", "name"),
+        ("Description", ""),
+        ("Members", "members", "number"),
+        ("Endpoints", "endpoints", "number"),
+    )
+    rows = groups_for_list(search=searched(request, GROUPS), sort=request.GET.get("sort", ""))
+    return render_list(request, GROUPS, rows, heads)
 
 
 @admin_required
@@ -62,16 +68,11 @@ def edit(request: UserRequest, pk: int) -> HttpResponse:
 
 
 def _edit(request: UserRequest, group: Group | None) -> HttpResponse:
-    status, name = 200, str(group or "")
-    form = GroupForm(request.POST or None, instance=group)
-    if request.method == "POST":
-        if form.is_valid():
-            saved = save_or_refuse(form, lambda: configuration.save_group(actor=request.user, group=form.instance))
-            if saved is not None:
-                messages.success(request, f"“{saved}” is saved.")
-                return redirect("accessmgmt:group-detail", pk=saved.pk)
-        status = 422
-    return render(request, "groups/form.html", {"form": form, "group": group, "name": name}, status=status)
+    name = str(group or "")
+    form = GroupForm(posted(request), instance=group)
+    done = saved_page(request, form, lambda: configuration.save_group(actor=request.user, group=form.instance))
+    context = {"form": form, "group": group, "name": name}
+    return done or render(request, "groups/form.html", context, status=form_status(form))
 
 
 @auditor_required

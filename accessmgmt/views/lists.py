@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 
+from accessmgmt.selectors.configuration import clean_search, page_of
 from accessmgmt.views.permissions import UserRequest
 
 
@@ -31,6 +34,28 @@ class Column:
     sort: str = ""
     direction: str = ""
     is_number: bool = False
+    is_hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a list page is called, how one row looks (`row` there), and what it says while it is empty.
+
+    `noun` begins its URL names; `new` is the label of the link to describe one, for admins. `search_name` is the search
+    box's name in the URL.
+    """
+
+    noun: str
+    title: str
+    placeholder: str
+    row_template: str
+    empty_icon: str = ""
+    empty_title: str = ""
+    empty_text: str = ""
+    new: str = ""
+    search_name: str = "q"
+    is_wide: bool = False
+    template: str = "lists/page.html"
 
 
 def columns(request: UserRequest, *heads: tuple[str, str] | tuple[str, str, str]) -> list[Column]:
@@ -45,12 +70,35 @@ def columns(request: UserRequest, *heads: tuple[str, str] | tuple[str, str, str]
     return made
 
 
-def render_list(request: UserRequest, template: str, context: Mapping[str, Any]) -> HttpResponse:
-    """Render a list: only its `rows` fragment for htmx, and the whole page otherwise."""
-    filters: Sequence[Filter] = context.get("filters", ())
-    is_filtered = bool(context.get("search")) or any(choice.value for choice in filters)
-    name = f"{template}#rows" if is_fragment(request) else template
-    response = render(request, name, {**context, "is_filtered": is_filtered})
+def searched(request: UserRequest, listing: Listing) -> str:
+    """Return what stands in the list's search box."""
+    return clean_search(request.GET.get(listing.search_name))
+
+
+def render_list(
+    request: UserRequest,
+    listing: Listing,
+    rows: QuerySet[Any],
+    heads: Sequence[Column],
+    filters: Sequence[Filter] = (),
+) -> HttpResponse:
+    """Render one page of a list."""
+    search = searched(request, listing)
+    context = {
+        "listing": listing,
+        "page": page_of(rows, request.GET.get("page")),
+        "search": search,
+        "filters": filters,
+        "columns": heads,
+        "is_filtered": bool(search) or any(choice.value for choice in filters),
+        "new_url": reverse(f"accessmgmt:{listing.noun}-create") if listing.new and request.user.is_admin else "",
+    }
+    return render_part(request, listing.template, "lists/page.html#rows", context)
+
+
+def render_part(request: UserRequest, page: str, fragment: str, context: Mapping[str, Any]) -> HttpResponse:
+    """Render only a fragment for htmx, and the whole page otherwise."""
+    response = render(request, fragment if is_fragment(request) else page, context)
     patch_vary_headers(response, ["HX-Request"])
     return response
 

@@ -26,13 +26,24 @@ from accessmgmt.selectors.access import (
     requestable_endpoints,
     requests_to_decide,
 )
-from accessmgmt.selectors.configuration import clean_pk, clean_search, page_of
+from accessmgmt.selectors.configuration import clean_pk, clean_search
 from accessmgmt.services.requests import approve_request, cancel_request, deny_request, request_access
+from accessmgmt.views.lists import Column, Filter, Listing, render_list, searched
 from accessmgmt.views.permissions import UserRequest
 
 REQUESTS_A_PAGE = 20
 ENDPOINTS_A_PAGE = 20
 OVER_STATES = tuple(state.value for state in RequestState if state is not RequestState.PENDING)
+HISTORY = Listing(
+    noun="request",
+    title="Requests",
+    placeholder="Search person or endpoint",
+    row_template="requests/row.html",
+    empty_icon="history",
+    empty_title="No request is over yet.",
+    empty_text="Requests that you made, and those that you may decide, stay here once they are.",
+    template="requests/history.html",
+)
 
 
 @require_safe
@@ -44,22 +55,23 @@ def inbox(request: UserRequest) -> HttpResponse:
 
 
 @require_safe
-@vary_on_headers("HX-Request")
 def history(request: UserRequest) -> HttpResponse:
     """List requests that are over; the filters stand in the URL."""
-    search = clean_search(request.GET.get("q"))
-    state = request.GET.get("state", "")
-    is_own = request.GET.get("whose") == "mine"
-    rows = pages.requests_for_history(request.user, search=search, state=state, is_own=is_own)
-    context = {
-        "page": page_of(rows, request.GET.get("page")),
-        "search": search,
-        "state": state if state in OVER_STATES else "",
-        "states": OVER_STATES,
-        "is_own": is_own,
-        "is_filtered": bool(search or state or is_own),
-    }
-    return render(request, "requests/history.html#history" if request.htmx else "requests/history.html", context)
+    state, whose = request.GET.get("state", ""), request.GET.get("whose", "")
+    rows = pages.requests_for_history(
+        request.user, search=searched(request, HISTORY), state=state, is_own=whose == "mine"
+    )
+    outcomes = [("", "Any outcome"), *((name, name.capitalize()) for name in OVER_STATES)]
+    return render_list(
+        request,
+        HISTORY,
+        rows,
+        [Column(label) for label in ("Endpoint", "Person", "Outcome", "Decided by", "When")],
+        [
+            Filter("state", "Outcome", outcomes, state if state in OVER_STATES else ""),
+            Filter("whose", "Whose", [("", "Everybody's"), ("mine", "Mine")], whose if whose == "mine" else ""),
+        ],
+    )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

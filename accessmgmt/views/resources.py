@@ -4,53 +4,53 @@ from __future__ import annotations
 
 from copy import copy
 
-from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accessmgmt.domain.targets import Rung
-from accessmgmt.forms.base import save_or_refuse
 from accessmgmt.forms.resources import CERTIFICATE_FIELDS, SSL_CHOICES, ResourceForm
 from accessmgmt.models import Resource, User
 from accessmgmt.selectors.configuration import (
     certificates_in,
     clean_pk,
-    clean_search,
     endpoints_with_counts,
-    page_of,
     resources_for_list,
 )
 from accessmgmt.services import configuration, connection_test
 from accessmgmt.views.deleting import confirm_and_delete
-from accessmgmt.views.lists import Filter, columns, render_list
+from accessmgmt.views.lists import Filter, Listing, columns, render_list, searched
 from accessmgmt.views.permissions import UserRequest, admin_required, auditor_required
+from accessmgmt.views.saving import saved_page
 
 CREDENTIAL_FIELDS = ("use_aws_secrets", "username", "aws_region", "aws_secret_name")
+RESOURCES = Listing(
+    noun="resource",
+    title="Resources",
+    placeholder="Search name, host or database",
+    row_template="resources/row.html",
+    empty_icon="database",
+    empty_title="No resource yet",
+    empty_text="A resource is one database on one PostgreSQL server, with the credential that the portal uses there."
+    " Everything else builds on it.",
+    new="New resource",
+)
 
 
 @auditor_required
 @require_GET
 def resource_list(request: UserRequest) -> HttpResponse:
     """List the resources."""
-    search = clean_search(request.GET.get("q"))
+    search, sort = searched(request, RESOURCES), request.GET.get("sort", "")
     ssl_mode, kind = request.GET.get("ssl_mode", ""), request.GET.get("kind", "")
-    rows = resources_for_list(search=search, ssl_mode=ssl_mode, kind=kind, sort=request.GET.get("sort", ""))
     modes = [(value or "none", value or "not set") for value, _ in SSL_CHOICES]
-    context = {
-        "page": page_of(rows, request.GET.get("page")),
-        "search": search,
-        "filters": [
-            Filter("ssl_mode", "SSL mode", [("", "Any SSL mode"), *modes], ssl_mode),
-            Filter(
-                "kind",
-                "Kind",
-                [("", "Primaries and standbys"), ("primary", "Primaries"), ("standby", "Standbys")],
-                kind,
-            ),
-        ],
-        "columns": columns(
+    kinds = [("", "Primaries and standbys"), ("primary", "Primaries"), ("standby", "Standbys")]
+    return render_list(
+        request,
+        RESOURCES,
+        resources_for_list(search=search, ssl_mode=ssl_mode, kind=kind, sort=sort),
+        columns(
             request,
             ("Name", "name"),
             ("Server and database", "host"),
@@ -59,8 +59,11 @@ def resource_list(request: UserRequest) -> HttpResponse:
             ("Endpoints", "endpoints", "number"),
             ("Live grants", "grants", "number"),
         ),
-    }
-    return render_list(request, "resources/list.html", context)
+        [
+            Filter("ssl_mode", "SSL mode", [("", "Any SSL mode"), *modes], ssl_mode),
+            Filter("kind", "Kind", kinds, kind),
+        ],
+    )
 
 
 @admin_required
@@ -85,14 +88,10 @@ def _edit(request: UserRequest, resource: Resource | None) -> HttpResponse:
             initial["use_aws_secrets"] = request.GET.get("use_aws_secrets", "")
         return _form_page(request, ResourceForm(instance=resource, initial=initial))
     form = ResourceForm(request.POST, request.FILES, instance=resource)
-    saved = None
-    if form.is_valid():
-        saved = save_or_refuse(form, lambda: _save(request.user, form))
-    if saved is None:
-        form.ask_secrets_again()
-        return _form_page(request, form, status=422)
-    messages.success(request, f"“{saved}” is saved.")
-    return redirect("accessmgmt:resource-detail", pk=saved.pk)
+    if (done := saved_page(request, form, lambda: _save(request.user, form))) is not None:
+        return done
+    form.ask_secrets_again()
+    return _form_page(request, form, status=422)
 
 
 def _save(actor: User, form: ResourceForm) -> Resource:

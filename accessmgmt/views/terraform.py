@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from django.http import Http404, HttpResponse
-from django.shortcuts import render
-from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_GET
 
 from accessmgmt.domain.hcl.render import Export
@@ -18,7 +16,7 @@ from accessmgmt.domain.hcl.render import render as render_hcl
 from accessmgmt.models import Group, Resource
 from accessmgmt.selectors.configuration import clean_pk
 from accessmgmt.selectors.terraform import Scope, document_for, scope_choices
-from accessmgmt.views.lists import is_fragment
+from accessmgmt.views.lists import render_part
 from accessmgmt.views.permissions import UserRequest, admin_required
 
 MOST_SHOWN_LINES = 3_000
@@ -64,10 +62,7 @@ def export(request: UserRequest) -> HttpResponse:
         "groups": groups,
         "is_empty": not Resource.objects.exists() and not groups,
     }
-    name = "terraform/page.html#export" if is_fragment(request) else "terraform/page.html"
-    response = render(request, name, context)
-    patch_vary_headers(response, ["HX-Request"])
-    return response
+    return render_part(request, "terraform/page.html", "terraform/page.html#export", context)
 
 
 @admin_required

@@ -11,28 +11,31 @@ from accessmgmt.domain.errors import ConflictError, InvalidError
 from accessmgmt.forms.base import add_invalid
 from accessmgmt.forms.users import NewUserForm, UserForm
 from accessmgmt.models import GroupMember, User
-from accessmgmt.selectors.configuration import clean_search, page_of, users_for_list
+from accessmgmt.selectors.configuration import users_for_list
 from accessmgmt.services import users
-from accessmgmt.views.lists import Filter, columns, render_list
+from accessmgmt.views.lists import Filter, Listing, columns, render_list, searched
 from accessmgmt.views.permissions import UserRequest, admin_required, auditor_required
+
+USERS = Listing(
+    noun="user",
+    title="Users",
+    placeholder="Search name or e-mail address",
+    row_template="users/row.html",
+    new="New user",
+)
 
 
 @auditor_required
 @require_GET
 def user_list(request: UserRequest) -> HttpResponse:
     """List the accounts."""
-    search = clean_search(request.GET.get("q"))
     role, state = request.GET.get("role", ""), request.GET.get("state", "")
-    rows = users_for_list(search=search, role=role, state=state, sort=request.GET.get("sort", ""))
     states = [("", "Active and suspended"), ("active", "Active"), ("suspended", "Suspended")]
-    context = {
-        "page": page_of(rows, request.GET.get("page")),
-        "search": search,
-        "filters": [
-            Filter("role", "Role", [("", "All roles"), *User.Role.choices], role),
-            Filter("state", "State", states, state),
-        ],
-        "columns": columns(
+    return render_list(
+        request,
+        USERS,
+        users_for_list(search=searched(request, USERS), role=role, state=state, sort=request.GET.get("sort", "")),
+        columns(
             request,
             ("Person", "email"),
             ("Role", "role"),
@@ -41,8 +44,11 @@ def user_list(request: UserRequest) -> HttpResponse:
             ("Live grants", "grants", "number"),
             ("Since", "since"),
         ),
-    }
-    return render_list(request, "users/list.html", context)
+        [
+            Filter("role", "Role", [("", "All roles"), *User.Role.choices], role),
+            Filter("state", "State", states, state),
+        ],
+    )
 
 
 @admin_required

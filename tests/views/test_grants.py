@@ -212,13 +212,14 @@ class TestList:
         assert listed("state=ended") == {str(his.pk)}
         assert listed("state=live") == {str(hers.pk)}
         assert listed(f"resource={his.resource_id}") == {str(his.pk)}
+        assert listed(f"endpoint={hers.endpoint_id}") == {str(hers.pk)}
         assert listed("person=zzz") == set()
         assert listed("resource=abc&state=nonsense&page=99&person=%00") == both
 
     def test_htmx_gets_the_list_only(self, client_for: ClientFor, erin: User) -> None:
         text = client_for(erin).get("/grants/?state=active", headers=HTMX).content.decode()
-        assert text.strip().startswith('<div class="card" id="grants">')
-        assert "No grant matches these filters" in text
+        assert text.strip().startswith('<div class="card" id="rows">')
+        assert "Nothing matches" in text
 
     def test_empty(self, client_for: ClientFor, erin: User) -> None:
         assert b"Nobody has had access yet" in client_for(erin).get("/grants/").content
@@ -229,11 +230,11 @@ class TestList:
         client = client_for(dave)
         make_grant()
         client.get("/grants/")
-        with django_assert_num_queries(8):
+        with django_assert_num_queries(9):
             client.get("/grants/")
         for _ in range(55):
             make_grant()
-        with django_assert_num_queries(8):
+        with django_assert_num_queries(9):
             text = client.get("/grants/").content.decode()
         assert text.count("<tr id=") == 50
         assert "?page=2" in text

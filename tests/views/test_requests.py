@@ -247,7 +247,7 @@ class TestHistory:
 
     def test_htmx_gets_the_list_only(self, client_for: ClientFor, carol: User) -> None:
         text = client_for(carol).get("/requests/history?state=denied", headers=HTMX).content.decode()
-        assert text.strip().startswith('<div class="card" id="history">')
+        assert text.strip().startswith('<div class="card" id="rows">')
 
 
 @pytest.mark.parametrize("path", ["/requests/", "/requests/history", "/requests/new"])

@@ -55,8 +55,8 @@ def test_unknown_resource_is_404(client_for, dave):
 
 
 def test_list_is_empty_at_first_and_says_what_to_do(client_for, dave, erin):
-    assert "Describe the first resource" in client_for(dave).get(LIST).content.decode()
-    assert "Describe the first resource" not in client_for(erin).get(LIST).content.decode()
+    assert "New resource" in client_for(dave).get(LIST).content.decode()
+    assert "New resource" not in client_for(erin).get(LIST).content.decode()
 
 
 def test_list_searches_filters_sorts_and_counts(client_for, dave):
