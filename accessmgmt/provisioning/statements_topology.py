@@ -13,6 +13,13 @@ READ_PLACE = Statement(
         " FROM pg_control_system() s LEFT JOIN pg_stat_wal_receiver w ON true"
     ),
 )
+READ_TAGS = Statement(
+    "read whose these roles are",
+    sql.SQL(
+        "SELECT r.oid::bigint AS oid, shobj_description(r.oid, 'pg_authid') AS tag FROM pg_roles r"
+        " WHERE r.oid = ANY (%(oids)s::oid[])"
+    ),
+)
 READ_BACKEND_PID = Statement("read the backend's pid", sql.SQL("SELECT pg_catalog.pg_backend_pid()"))
 
 

@@ -15,6 +15,7 @@ import psycopg
 
 from accessmgmt.domain.errors import TargetRefused, TargetUnavailable
 from accessmgmt.domain.targets import Target
+from accessmgmt.provisioning.credentials import resolve_target
 from accessmgmt.provisioning.diagnosis import hosts_of
 
 _last: dict[tuple[int, str, int], str] = {}
@@ -105,16 +106,26 @@ def other_hosts(target: Target, used: str) -> list[Target]:
     Those are the other hosts of a list, and the server that an outdated link leads to. People may have sessions there
     too: a client that cannot reach the first host of the list takes the next.
     """
-    others = [_one_host(target, host) for host in hosts_of(target) if host != used] if wants_primary(target) else []
+    others: list[Target] = []
+    if wants_primary(resolve_target(target)):
+        others = [server for server in _each_host(target) if server.host != used]
     if isinstance(target, Relinked) and target.former is not None:
-        others += [_one_host(target.former, host) for host in hosts_of(target.former)]
+        others += _each_host(target.former)
     return others
 
 
-def _one_host(target: Target, host: str) -> Target:
-    name = f"{target.name} at {host}" if has_several_hosts(target) else target.name
+def servers_beside(target: Target, used: str) -> list[Target]:
+    """Return every known server of the cluster but the one that was `used` to make roles: standbys, too."""
+    standbys = _each_host(target) if target.primary else []
+    return standbys + other_hosts(target, used)
+
+
+def _each_host(target: Target) -> list[Target]:
+    """Return each host as a target of its own, without a link. The hosts may stand in the target's secret."""
+    hosts = hosts_of(resolve_target(target))
     facts = {field.name: getattr(target, field.name) for field in fields(Target)}
-    return Target(**{**facts, "host": host, "name": name, "primary": None})
+    names = {host: f"{target.name} at {host}" if len(hosts) > 1 else target.name for host in hosts}
+    return [Target(**{**facts, "host": host, "name": name, "primary": None}) for host, name in names.items()]
 
 
 def is_standby(conn: psycopg.Connection) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,6 +21,7 @@ from accessmgmt.models import DriftCheck, Grant, Installation, Resource, User
 from accessmgmt.models.grant import HELD_STATES
 from accessmgmt.outbox import Task
 from accessmgmt.provisioning import drift, retire
+from accessmgmt.provisioning.discovery import link_trouble
 from accessmgmt.selectors.drift import (
     digests_to_keep,
     drift_order,
@@ -28,7 +29,7 @@ from accessmgmt.selectors.drift import (
     resources_to_check,
     resources_to_resync,
 )
-from accessmgmt.services import audit
+from accessmgmt.services import audit, late_endings
 from accessmgmt.services.grants import begin_end
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,8 @@ def resync_resource(resource_id: int) -> str:
             refused = drift.resync_sets(resource.as_target(), order.installation_id, order.permission_sets)
         except TargetError as error:
             return _record_failure(resource, error)
-    DriftCheck.objects.filter(resource=resource, error__isnull=False).update(error=None)
+    # An outdated link to a primary is no failure: the next check says whether it still is.
+    DriftCheck.objects.filter(resource=resource, error__has_key="retry_at").update(error=None)
     return f"{len(order.permission_sets)} sets, {len(refused)} refused" if refused else "in order"
 
 
@@ -81,20 +83,39 @@ def check_resource(resource_id: int) -> str:
             return "another worker is at it"
         try:
             check = _check(resource)
-            automatic = [finding for finding in findings_of(check) if finding.is_automatic]
-            if resource.is_drift_repaired and automatic and not _is_observing():
-                _repair(resource, automatic, actor=None)
-                check = _check(resource)
-            _retire_unused(resource)
+            if not _is_observing():
+                if chosen := _to_mend(resource, findings_of(check)):
+                    _repair(resource, chosen, actor=None)
+                    check = _check(resource)
+                _retire_unused(resource)
+            outcome = f"{len(check.findings)} differences"
         except TargetError as error:
-            return _record_failure(resource, error)
-    return f"{len(check.findings)} differences"
+            outcome = _record_failure(resource, error)
+        if not _is_observing():
+            # Also where the check was refused: a cluster that has parted is looked at on both sides.
+            with suppress(TargetError):
+                late_endings.end_what_is_left(resource)
+    return outcome
+
+
+def _to_mend(resource: Resource, findings: Collection[DriftFinding]) -> list[DriftFinding]:
+    """Choose what is mended without a person.
+
+    What a grant that is over left behind is always ended: its login may come back with a server that was away, and a
+    session may outlive its login.
+    """
+    over = late_endings.roles_that_are_over(finding.role for finding in findings if finding.kind is DriftKind.ORPHAN)
+    return [
+        finding
+        for finding in findings
+        if (resource.is_drift_repaired and finding.is_automatic)
+        or finding.kind is DriftKind.SESSION
+        or (finding.role, finding.grant_id) in over
+    ]
 
 
 def _retire_unused(resource: Resource) -> None:
     """Drop capability roles whose last grant, on any resource, ended PORTAL_CAPABILITY_KEEP_DAYS ago."""
-    if _is_observing():
-        return
     keep = digests_to_keep(timedelta(days=settings.PORTAL_CAPABILITY_KEEP_DAYS))
     report = retire.retire_capabilities(resource.as_target(), settings.PORTAL_INSTALLATION_ID, keep)
     if report.dropped:
@@ -137,8 +158,9 @@ def repair_now(*, actor: User, resource: Resource, keys: Collection[str]) -> Rep
 
 def _check(resource: Resource) -> DriftCheck:
     order = drift_order(resource)
-    report = drift.check_drift(resource.as_target(), order.installation_id, order)
-    return _store(resource, report, _still_true(resource, order, report.findings))
+    target = resource.as_target()
+    report = drift.check_drift(target, order.installation_id, order)
+    return _store(resource, report, _still_true(resource, order, report.findings), link_trouble(target))
 
 
 def _still_true(resource: Resource, order: DriftOrder, findings: Collection[DriftFinding]) -> list[DriftFinding]:
@@ -166,7 +188,9 @@ def _still_true(resource: Resource, order: DriftOrder, findings: Collection[Drif
 
 
 @transaction.atomic
-def _store(resource: Resource, report: DriftReport, findings: list[DriftFinding]) -> DriftCheck:
+def _store(
+    resource: Resource, report: DriftReport, findings: list[DriftFinding], trouble: TargetError | None
+) -> DriftCheck:
     before = {f.key for f in findings_of(DriftCheck.objects.select_for_update().filter(resource=resource).first())}
     check, _ = DriftCheck.objects.update_or_create(
         resource=resource,
@@ -174,7 +198,7 @@ def _store(resource: Resource, report: DriftReport, findings: list[DriftFinding]
             "checked_at": report.checked_at,
             "took_ms": report.took_ms,
             "findings": [finding.as_json() for finding in findings[:MOST_STORED]],
-            "error": None,
+            "error": {**_told(trouble), "at": report.checked_at.isoformat()} if trouble else None,
         },
     )
     fresh = [finding for finding in findings[:MOST_STORED] if finding.key not in before]
@@ -193,12 +217,15 @@ def _record_failure(resource: Resource, error: TargetError) -> str:
         )
         failures = int((check.error or {}).get("failures", 0)) + 1
         pause = min(FIRST_RETRY_SECONDS * 2 ** min(failures - 1, 10), LONGEST_RETRY_SECONDS)
-        told: dict[str, Any] = {"what": error.what, "why": error.why, "todo": error.todo, "sqlstate": error.sqlstate}
         retry_at = (now + timedelta(seconds=pause)).isoformat()
-        check.error = {**told, "at": now.isoformat(), "failures": failures, "retry_at": retry_at}
+        check.error = {**_told(error), "at": now.isoformat(), "failures": failures, "retry_at": retry_at}
         check.save(update_fields=["error"])
     logger.warning("Resource %s could not be looked at, next try in %d s: %s", resource.pk, pause, error)
     return "out of reach"
+
+
+def _told(error: TargetError) -> dict[str, Any]:
+    return {"what": error.what, "why": error.why, "todo": error.todo, "sqlstate": error.sqlstate}
 
 
 def _repair(resource: Resource, findings: list[DriftFinding], *, actor: User | None) -> RepairReport:

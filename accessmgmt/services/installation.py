@@ -68,9 +68,13 @@ def check_identity() -> bool:
 
 
 def unknown_roles() -> set[str]:
-    """Return the roles with our tag that the newest drift checks found and that no grant here knows."""
+    """Return the roles with our tag that the newest drift checks found and that no grant here ever had.
+
+    The role of a grant that is over can come back with a server that was away; the drift check ends it again.
+    """
     checks = DriftCheck.objects.filter(findings__contains=[{"kind": "orphan"}]).values_list("findings", flat=True)
-    return {finding["role"] for findings in checks for finding in findings if finding.get("kind") == "orphan"}
+    found = {finding["role"] for findings in checks for finding in findings if finding.get("kind") == "orphan"}
+    return found - set(Grant.objects.filter(role_name__in=found).values_list("role_name", flat=True))
 
 
 def _acknowledged() -> set[str]:

@@ -69,6 +69,16 @@ def test_the_guide_s_secret_is_all_that_is_needed(shop: Shop, aws: SecretsManage
     assert {rung.state for rung in check.test_connection(target)} == {RungState.PASSED}
 
 
+def test_a_list_of_hosts_may_stand_in_the_secret(shop: Shop, aws: SecretsManager) -> None:
+    """Every host of it is looked at when a grant ends, also one that does not answer."""
+    aws.put(NAME, value_of(shop, host=f"127.0.0.9,{shop.target.host}"))
+    target = replace(shop.target, host="", port=0, aws_secret=SECRET)
+    order = new_order(permissions("SELECT", "app", "orders"))
+    receipt = apply_grant(target, order)
+    ended = end_grant(target, replace(order, role_oid=receipt.role_oid))
+    assert any("at 127.0.0.9 could not be looked for" in note for note in ended.notes)
+
+
 def test_the_resource_s_own_fields_win(shop: Shop, aws: SecretsManager) -> None:
     aws.put(NAME, value_of(shop, username="other", password="other", host="other.invalid", dbname="other"))
     found = credentials.resolve_target(replace(shop.target, aws_secret=SECRET))

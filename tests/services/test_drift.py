@@ -20,7 +20,7 @@ from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.models import AuditEvent, DriftCheck, Endpoint, Grant, Installation, User
 from accessmgmt.provisioning.connect import close_pools
 from accessmgmt.selectors.drift import findings_of
-from accessmgmt.services import drift, endings, provision
+from accessmgmt.services import drift, endings, installation, provision
 from accessmgmt.services.grants import begin_end
 from devstack.postgres import PostgresServer
 from tests import factories
@@ -122,6 +122,58 @@ def test_repairs_run_by_themselves_only_where_an_admin_said_so(server: PostgresS
     endpoint.resource.save()
     assert drift.check_resource(endpoint.resource.pk) == "0 differences"
     assert AuditEvent.objects.get(action="resource.drift_repaired").actor_email == "portal"
+
+
+def test_a_login_that_came_back_after_its_end_is_ended_again(server: PostgresServer, endpoint: Endpoint) -> None:
+    """A server that was away at the end and is promoted brings it back; that is no sign of a restored backup."""
+    grant = ended(endpoint)
+    tag = f"access-portal:{settings.PORTAL_INSTALLATION_ID}:grant:{grant.pk}"
+    as_dba(
+        server,
+        endpoint,
+        "SET ROLE jit_portal",
+        f'CREATE ROLE "{grant.role_name}" LOGIN',
+        f"COMMENT ON ROLE \"{grant.role_name}\" IS '{tag}'",
+    )
+    check = drift.check_now(actor=factories.make_user(role=User.Role.ADMIN), resource=endpoint.resource)
+    assert kinds(check) == {DriftKind.ORPHAN}
+    assert installation.unknown_roles() == set()
+    assert drift.check_resource(endpoint.resource.pk) == "0 differences"
+    with server.connect() as conn:
+        assert conn.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [grant.role_name]).fetchall() == []
+    assert AuditEvent.objects.get(action="resource.drift_repaired").details["mended_count"] == 1
+
+
+def test_a_session_that_outlived_its_login_is_ended_unasked(
+    server: PostgresServer, facts: dict[str, Any], endpoint: Endpoint
+) -> None:
+    grant = active(endpoint)
+    with log_in(facts, grant.role_name, grant.password) as user:
+        as_dba(server, endpoint, f'DROP ROLE "{grant.role_name}"')
+        over(grant)
+        assert drift.check_resource(endpoint.resource.pk) == "0 differences"
+        with pytest.raises(psycopg.OperationalError):
+            user.execute("SELECT 1")
+
+
+def ended(endpoint: Endpoint) -> Grant:
+    grant = active(endpoint)
+    begin_end(actor=None, grant_id=grant.pk, reason=EndReason.REVOKED, action="grant.revoked")
+    assert endings.end_grant(grant.pk) == GrantState.ENDED
+    return grant
+
+
+def over(grant: Grant) -> None:
+    """Say of a grant that it is over, without looking at the target."""
+    now = timezone.now()
+    Grant.objects.filter(pk=grant.pk).update(
+        state=GrantState.ENDED,
+        end_reason=EndReason.REVOKED,
+        end_requested_at=now,
+        ended_at=now,
+        password="",
+        end_receipt=factories.END_RECEIPT,
+    )
 
 
 def test_a_grant_whose_role_vanished_is_ended_and_never_made_again(

@@ -1,0 +1,104 @@
+"""Ends what grants that are over have left on servers that were away, and writes that into their receipts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from accessmgmt.domain.permissions import PermissionSet
+from accessmgmt.domain.states import GrantState
+from accessmgmt.domain.targets import GrantOrder
+from accessmgmt.models import Grant, Resource
+from accessmgmt.provisioning import elsewhere
+from accessmgmt.provisioning.elsewhere import Left, Look
+from accessmgmt.services import audit
+
+LOOKED_FOR = timedelta(days=1)
+UNSEEN_LOOKED_FOR = timedelta(days=30)
+MOST_GRANTS = 2_000
+UNSEEN = "could not be looked for"  # the words of the engine's note on a server that did not answer
+
+
+def roles_that_are_over(names: Iterable[str]) -> set[tuple[str, str]]:
+    """Return, of these role names, those of grants that are over, each with its grant's id."""
+    over = Grant.objects.filter(role_name__in=set(names), state__in=(GrantState.ENDED, GrantState.FAILED))
+    return {(name, str(pk)) for name, pk in over.values_list("role_name", "pk")}
+
+
+def end_what_is_left(resource: Resource) -> None:
+    """Look for the logins and sessions of ended grants on every server of the resource beside its primary.
+
+    Grants are looked for during a day; those whose receipt names a server that could not be asked, during 30 days,
+    until it was. Raises TargetError when the primary is out of reach.
+    """
+    servers = elsewhere.find_servers_beside(resource.as_target())
+    grants = _grants_to_look_for(resource) if servers else []
+    if not grants:
+        return
+    orders = [_order_of(grant) for grant in grants]
+    for server in servers:
+        look = elsewhere.end_what_is_left(server, orders)
+        if look.left:
+            _record(resource, grants, look)
+
+
+def _grants_to_look_for(resource: Resource) -> Sequence[Grant]:
+    now = timezone.now()
+    unseen = Q(ended_at__gte=now - UNSEEN_LOOKED_FOR, end_receipt__notes__icontains=UNSEEN)
+    ended = Grant.objects.filter(resource=resource, state=GrantState.ENDED, role_oid__isnull=False)
+    rows = ended.filter(Q(ended_at__gte=now - LOOKED_FOR) | unseen).order_by("-ended_at")
+    return list(rows.only("role_name", "role_oid", "system_identifier", "end_receipt")[:MOST_GRANTS])
+
+
+def _order_of(grant: Grant) -> GrantOrder:
+    return GrantOrder(
+        grant_id=str(grant.pk),
+        installation_id=settings.PORTAL_INSTALLATION_ID,
+        role_name=grant.role_name,
+        permissions=PermissionSet((), (), ()),
+        ttl_seconds=0,
+        role_oid=grant.role_oid,
+        system_identifier=grant.system_identifier,
+    )
+
+
+@transaction.atomic
+def _record(resource: Resource, grants: Sequence[Grant], look: Look) -> None:
+    """Audit what was ended, and answer the notes of receipts that the server had not been asked."""
+    names = {str(grant.pk): grant.role_name for grant in grants}
+    found = [left for left in look.left if left.session_count or left.was_role_there]
+    if found:
+        audit.record(
+            None,
+            "resource.left_over_ended",
+            resource,
+            server=look.host,
+            roles=[names[left.grant_id] for left in found[:50]],
+            sessions_cut=sum(left.session_count for left in found),
+            not_proved=[names[left.grant_id] for left in found if not left.is_proved][:50],
+        )
+    proved = {left.grant_id: left for left in look.left if left.is_proved}
+    unseen = f"Sessions at {look.host} {UNSEEN}"
+    waiting = [grant.pk for grant in grants if str(grant.pk) in proved and _has_note(grant, unseen)]
+    for grant in Grant.objects.select_for_update(of=("self",)).filter(pk__in=waiting).only("end_receipt"):
+        receipt, answer = grant.end_receipt or {}, _answer(look.host, proved[str(grant.pk)])
+        notes = [answer if note.startswith(unseen) else note for note in receipt.get("notes", [])]
+        Grant.objects.filter(pk=grant.pk).update(end_receipt={**receipt, "notes": notes})
+
+
+def _has_note(grant: Grant, beginning: str) -> bool:
+    return any(note.startswith(beginning) for note in (grant.end_receipt or {}).get("notes", []))
+
+
+def _answer(host: str, left: Left) -> str:
+    now = timezone.now().strftime("%Y-%m-%d %H:%M UTC")
+    role = " The login was there, too, and was ended." if left.was_role_there else ""
+    return (
+        f"{host} did not answer when the grant ended. It was looked at on {now}: {left.session_count} sessions were"
+        f" ended there, and none is left.{role}"
+    )
