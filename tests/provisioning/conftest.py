@@ -181,6 +181,25 @@ def own_server(
 
 
 @pytest.fixture
+def own_standby(
+    own_server: Callable[..., PostgresServer], servers_directory: Path, certificate_authority: CertificateAuthority
+) -> Iterator[Callable[..., PostgresServer]]:
+    """Return a function that starts a streaming standby of an `own_server`."""
+    made: list[PostgresServer] = []
+
+    def start(primary: PostgresServer, **settings: str | int) -> PostgresServer:
+        folder = servers_directory / f"own-standby-{secrets.token_hex(4)}"
+        tls = certificate_authority.server()
+        made.append(primary.create_standby(folder, tls=tls, settings=settings).start())
+        return made[-1]
+
+    yield start
+    close_pools()
+    for server in made:
+        server.destroy()
+
+
+@pytest.fixture
 def shop_on(certificate_authority: CertificateAuthority) -> Callable[..., Shop]:
     """Return a function that makes a shop on a server."""
 

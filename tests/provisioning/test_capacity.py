@@ -58,7 +58,7 @@ def test_more_tables_than_the_server_has_locks(
             dba.execute(sql.SQL("BEGIN; LOCK TABLE {} IN ACCESS SHARE MODE").format(every))
 
 
-@pytest.mark.parametrize("version", [18, 16])
+@pytest.mark.parametrize("version", [16])
 def test_a_thousand_standing_logins(
     own_server: Callable[..., PostgresServer], shop_on: Callable[..., Shop], version: int
 ) -> None:

@@ -1,39 +1,56 @@
-"""kill -9 at every boundary of apply and of end: the next run finishes, and nothing is left over."""
+"""kill -9 at every boundary of apply, of end and of dropping a set: the next run finishes, and nothing is left over."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import psycopg
 import pytest
 
 from accessmgmt.domain.errors import TargetError
-from accessmgmt.domain.targets import GrantOrder
+from accessmgmt.domain.targets import EndReceipt, GrantOrder, Target
 from accessmgmt.provisioning import execute
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import close_pools
 from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grants
+from accessmgmt.provisioning.retire import retire_capabilities
+from devstack.postgres import PostgresServer
+from devstack.process import wait_until
 from tests.provisioning.conftest import Shop, new_order, permissions
 
 DONE = 0
+# On the oldest version other statements are sent: plain memberships, locks of tables. Every second boundary there.
+OLD_AND_NEW = pytest.mark.parametrize(("version", "step"), [(18, 1), (14, 2)])
 
 
 def run_and_die(work: Callable[[], object], boundary: int) -> bool:
     """Run work in a child that kills itself before statement number `boundary`; say whether it came to an end."""
+    seen = -1
+
+    def count(_description: str) -> bool:
+        nonlocal seen
+        seen += 1
+        return seen == boundary
+
+    return run_and_die_when(work, count)
+
+
+def run_and_die_when(work: Callable[[], object], is_time: Callable[[str], bool]) -> bool:
+    """Run work in a child that kills itself before the statement of which `is_time` says so."""
     close_pools()
     child = os.fork()
     if child == 0:
-        seen = 0
 
-        def count(description: str) -> None:
-            nonlocal seen
-            if seen == boundary:
+        def look(description: str) -> None:
+            if is_time(description):
                 os.kill(os.getpid(), signal.SIGKILL)
-            seen += 1
 
-        execute.before_statement = count
+        execute.before_statement = look
         try:
             work()
         except TargetError as error:
@@ -45,18 +62,19 @@ def run_and_die(work: Callable[[], object], boundary: int) -> bool:
     return not os.WIFSIGNALED(status)
 
 
-def leftovers(shop: Shop, order: GrantOrder) -> int:
+def leftovers(shop: Shop, *orders: GrantOrder) -> int:
     with shop.as_dba() as conn:
         row = conn.execute(
             "SELECT count(*) FROM pg_locks l WHERE l.locktype = 'advisory' AND l.database ="
             " (SELECT oid FROM pg_database WHERE datname = current_database())"
         ).fetchone()
     assert row is not None
-    return int(row[0]) + shop.roles(order)
+    return int(row[0]) + sum(shop.roles(order) for order in orders)
 
 
-def test_apply_killed_at_every_statement(new_shop: Callable[..., Shop]) -> None:
-    shop = new_shop()
+@OLD_AND_NEW
+def test_apply_killed_at_every_statement(new_shop: Callable[..., Shop], version: int, step: int) -> None:
+    shop = new_shop(version)
     boundary, finished = 0, False
     while not finished:
         # Another set each time, so that each child makes a capability role of its own.
@@ -70,11 +88,13 @@ def test_apply_killed_at_every_statement(new_shop: Callable[..., Shop]) -> None:
             user.execute("INSERT INTO app.tickets (note) VALUES ('after the crash')")
         end_grant(shop.target, order)
         assert leftovers(shop, order) == 0
-        boundary += 1
+        boundary += step
     assert boundary > 20
 
 
-def test_end_killed_at_every_statement(shop: Shop) -> None:
+@OLD_AND_NEW
+def test_end_killed_at_every_statement(shops: Callable[[int, bool], Shop], version: int, step: int) -> None:
+    shop = shops(version, False)
     boundary, finished = 0, False
     while not finished:
         order = new_order(permissions("SELECT", "app", "orders"))
@@ -89,7 +109,7 @@ def test_end_killed_at_every_statement(shop: Shop) -> None:
         assert leftovers(shop, order) == 0
         with pytest.raises(psycopg.OperationalError):
             user.execute("SELECT 1")
-        boundary += 1
+        boundary += step
     assert boundary > 12
 
 
@@ -102,3 +122,114 @@ def test_ending_what_was_never_finished(shop: Shop) -> None:
         end_grant(shop.target, order)
         assert leftovers(shop, order) == 0
         boundary += 1
+
+
+def applied(target: Target, count: int) -> list[GrantOrder]:
+    """Apply so many orders of one set."""
+    orders = [new_order(permissions("SELECT", "app", "orders")) for _ in range(count)]
+    return [replace(order, role_oid=apply_grant(target, order).role_oid) for order in orders]
+
+
+def has_ended_all(target: Target, orders: Sequence[GrantOrder]) -> bool:
+    return all(isinstance(outcome, EndReceipt) for outcome in end_grants(target, orders))
+
+
+def test_a_batch_of_endings_killed_at_every_statement(new_shop: Callable[..., Shop]) -> None:
+    """One with a session, one that left a table, one whose role is gone: all end, whatever the first run had done."""
+    shop = new_shop()
+    with shop.as_dba() as dba:
+        dba.execute("CREATE SCHEMA play; GRANT CREATE, USAGE ON SCHEMA play TO PUBLIC, jit_quarantine")
+    boundary, finished = 0, False
+    while not finished:
+        orders = applied(shop.target, 3)
+        user = shop.log_in(orders[0])
+        with shop.log_in(orders[1]) as owner:
+            owner.execute(f"CREATE TABLE play.left_{boundary} (id int)")  # type: ignore[call-overload]
+        with shop.as_dba() as dba:
+            dba.execute(f'DROP ROLE "{orders[2].role_name}"')  # type: ignore[call-overload]
+        finished = run_and_die(lambda o=orders: end_grants(shop.target, o), boundary)  # type: ignore[misc]
+
+        assert has_ended_all(shop.target, orders)
+
+        assert leftovers(shop, *orders) == 0
+        with pytest.raises(psycopg.OperationalError):
+            user.execute("SELECT 1")
+        boundary += 1
+    assert boundary > 15
+    with shop.as_dba() as dba:
+        query = "SELECT count(*), count(*) FILTER (WHERE tableowner = 'jit_quarantine') FROM pg_tables"
+        query += " WHERE schemaname = 'play'"
+        assert dba.execute(query).fetchall() == [(boundary, boundary)], "nothing a person made is lost"  # type: ignore[call-overload]
+
+
+def test_dropping_a_set_killed_at_every_statement(new_shop: Callable[..., Shop]) -> None:
+    """A capability role that is half emptied is finished by the next run, or filled again by the next apply."""
+    shop = new_shop()
+    wanted = permissions("SELECT,INSERT", "app", "orders,tickets")
+    boundary, finished = 0, False
+    while not finished:
+        order = replace(new_order(wanted), installation_id=f"inst-{secrets.token_hex(4)}")
+        name = order.installation_id
+        apply_grant(shop.target, order)
+        end_grant(shop.target, order)
+        finished = run_and_die(lambda n=name: retire_capabilities(shop.target, n, set()), boundary)  # type: ignore[misc]
+        if boundary % 2:
+            again = replace(order, role_name=new_order().role_name)
+            assert apply_grant(shop.target, again).table_count == 2
+            with shop.log_in(again) as user:
+                user.execute("INSERT INTO app.tickets (note) VALUES ('there again')")
+            end_grant(shop.target, again)
+
+        assert retire_capabilities(shop.target, name, set()).kept == {}
+
+        assert leftovers(shop, order) == 0
+        with shop.as_dba() as dba:
+            query = "SELECT count(*) FROM pg_roles WHERE rolname = %s"
+            assert dba.execute(query, [wanted.capability_role_name(name)]).fetchone() == (0,)
+        boundary += 1
+    assert boundary > 8
+
+
+PHASES = [
+    "revoke a membership",
+    "fence the login role",
+    "wait for the standby",
+    "drop the login role",
+    "verify that nothing is left",
+]
+
+
+def test_a_batch_on_a_standby_killed_in_each_phase(
+    own_server: Callable[..., PostgresServer], own_standby: Callable[..., PostgresServer], shop_on: Callable[..., Shop]
+) -> None:
+    """The second time a phase comes up too, where it does: on the standby, after the primary."""
+    shop = shop_on(own_server())
+    standby = own_standby(shop.server)
+    target = replace(shop.target, name="replica", port=standby.port, primary=shop.target)
+    for phase in PHASES:
+        for occurrence in (1, 2):
+            orders = applied(target, 2)
+            user = standby.connect(shop.database, orders[0].role_name, orders[0].password)
+            left = occurrence
+
+            def is_time(description: str) -> bool:
+                nonlocal left
+                left -= description == phase  # noqa: B023
+                return left == 0 and description == phase  # noqa: B023
+
+            run_and_die_when(lambda o=orders: end_grants(target, o), is_time)  # type: ignore[misc]
+
+            assert has_ended_all(target, orders)
+
+            assert leftovers(shop, *orders) == 0
+            with pytest.raises(psycopg.OperationalError):
+                user.execute("SELECT 1")
+            wait_until(lambda o=orders: roles_on(standby, o) == 0, timeout=5, what="replayed")  # type: ignore[misc]
+
+
+def roles_on(server: PostgresServer, orders: Sequence[GrantOrder]) -> int:
+    with server.connect() as conn:
+        query = "SELECT count(*) FROM pg_roles WHERE rolname = ANY (%s)"
+        row = conn.execute(query, [[order.role_name for order in orders]]).fetchone()
+    assert row is not None
+    return int(row[0])

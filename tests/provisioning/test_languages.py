@@ -75,10 +75,10 @@ class Interpreter:
         return b"".join(parts) + b"\0"
 
 
-@pytest.fixture(params=[18, 14])
-def spoken(request: pytest.FixtureRequest, new_shop: Callable[..., Shop]) -> Iterator[tuple[Shop, Interpreter]]:
+@pytest.fixture
+def spoken(new_shop: Callable[..., Shop]) -> Iterator[tuple[Shop, Interpreter]]:
     """A shop whose target leads through the interpreter, in clear."""
-    shop = new_shop(request.param)
+    shop = new_shop()
     listener = socket.create_server(("127.0.0.1", 0))
     interpreter = Interpreter(listener.getsockname()[1], shop.server.port)
 
