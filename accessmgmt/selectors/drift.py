@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db.models import Exists, OuterRef, Q
@@ -87,6 +88,30 @@ def digests_to_keep(since: timedelta) -> frozenset[str]:
 def findings_of(check: DriftCheck | None) -> list[DriftFinding]:
     """Return what the newest check of a resource found."""
     return [finding_from_json(value) for value in check.findings] if check else []
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """When the server was last compared in full with what a grant was given, and what differed for its login.
+
+    `at` is None before the first time since the grant is active; `is_out_of_reach` when a later try failed.
+    """
+
+    at: datetime | None
+    differences: int
+    is_out_of_reach: bool
+
+
+def last_comparison(grant: Grant) -> Comparison:
+    """Read from the resource's newest drift check what it says of one grant."""
+    check = DriftCheck.objects.filter(resource=grant.resource_id).first()
+    # Before its first look that succeeds a check has taken no time.
+    has_looked = check and check.took_ms and grant.active_at and check.checked_at >= grant.active_at
+    if check is None or not has_looked:
+        return Comparison(None, 0, bool(check and check.error))
+    roles = {grant.role_name, grant.permission_set.capability_role_name(settings.PORTAL_INSTALLATION_ID)}
+    own = [finding for finding in findings_of(check) if finding.grant_id == str(grant.pk) or finding.role in roles]
+    return Comparison(check.checked_at, len(own), bool(check.error))
 
 
 KIND_WORDS = {

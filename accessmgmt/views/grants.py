@@ -19,6 +19,7 @@ from accessmgmt.models import Endpoint, Grant, Resource
 from accessmgmt.selectors import pages
 from accessmgmt.selectors.access import END_REASON_WORDS, get_grant_for_user
 from accessmgmt.selectors.configuration import clean_pk, named
+from accessmgmt.selectors.drift import last_comparison
 from accessmgmt.services.grants import release_grant, reveal_password, revoke_grant
 from accessmgmt.views.lists import Column, Filter, Listing, render_list, searched
 from accessmgmt.views.my_access import render_card
@@ -158,6 +159,7 @@ def _detail_context(request: UserRequest, grant: Grant) -> dict[str, Any]:
         "connection": connection,
         "snippets": snippets_for(connection, service=grant.endpoint.name),
         "receipt": receipt,
+        "comparison": last_comparison(grant) if grant.state == GrantState.ACTIVE else None,
         "hidden_tables": receipt.get("table_count", 0) - len(receipt.get("tables", [])),
     }
 
