@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import psycopg
@@ -26,6 +27,7 @@ from accessmgmt.provisioning.statements import COMMIT, READ_CHUNK, READ_SUPERUSE
 from accessmgmt.provisioning.statements_locks import BEGIN_ALONE
 
 ALREADY_THERE = frozenset({"42710", "23505"})
+GONE = "42704"
 
 
 def ensure_capability(session: Session, order: GrantOrder, scope: Scope, found: Found) -> tuple[Found, CapabilityPlan]:
@@ -51,8 +53,19 @@ def ensure_capability(session: Session, order: GrantOrder, scope: Scope, found: 
         for number, work in enumerate(works):
             if number:
                 session.budget.report_progress()
-            session.repeat(work)
+            session.repeat(partial(_unless_gone, session, work))
     return inspect_target(session, order, scope), plan
+
+
+def _unless_gone(session: Session, work: Callable[[], None]) -> None:
+    """Do a piece of work; when the role, or an owner, was dropped meanwhile, everything has to be looked at anew."""
+    try:
+        work()
+    except psycopg.Error as error:
+        if error.sqlstate != GONE:
+            raise
+        session.roll_back()
+        raise Repeat from None
 
 
 def check_scope(session: Session, order: GrantOrder, found: Found) -> None:

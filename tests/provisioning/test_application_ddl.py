@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import secrets
-import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 
@@ -21,12 +19,12 @@ from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import admin_session
 from accessmgmt.provisioning.end import end_grant
-from accessmgmt.provisioning.execute import Row, Session
 from accessmgmt.provisioning.failures import is_worth_repeating
 from accessmgmt.provisioning.inspect import inspect_target, scope_of
 from accessmgmt.provisioning.plan import hold, plan_capability
 from accessmgmt.provisioning.retire import retire_capabilities
-from accessmgmt.provisioning.statements import READ_CHUNK, Statement
+from accessmgmt.provisioning.statements import READ_CHUNK
+from tests.provisioning.beside import Beside, before_the_commit
 from tests.provisioning.conftest import SHOP, Shop, new_order, permissions
 
 VERSIONS = [18, 17, 14]
@@ -71,60 +69,19 @@ def shop(request: pytest.FixtureRequest, new_shop: Callable[..., Shop]) -> Shop:
     return shop
 
 
-class Application:
-    """The owner of the tables, who runs one statement at the moment before the engine commits."""
+def application(shop: Shop, statement: str) -> Beside:
+    """The owner of the tables, who runs one statement; "done", or the error, comes of it."""
 
-    def __init__(self, shop: Shop, statement: str) -> None:
-        self.shop, self.statement = shop, statement
-        self.outcome = "never began"
-        self._thread = threading.Thread(target=self._run)
-        self._pid = 0
-
-    def begin(self) -> None:
-        """Start, and return when the statement waits for the engine, or is over."""
-        self._thread.start()
-        until = time.monotonic() + 10
-        with self.shop.as_dba() as dba:
-            while self._thread.is_alive() and time.monotonic() < until:
-                if self._pid and dba.execute("SELECT pg_blocking_pids(%s) <> '{}'", [self._pid]).fetchone() == (True,):
-                    return
-
-    def end(self) -> str:
-        """Return what came of it."""
-        if self._thread.ident is not None:
-            self._thread.join(30)
-        return self.outcome
-
-    def _run(self) -> None:
-        with self.shop.as_dba() as conn:
-            conn.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(f"{self.shop.database}_owner")))
-            self._pid = conn.info.backend_pid
-            self.outcome = "it hangs"
+    def run() -> str:
+        with shop.as_dba() as conn:
+            conn.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(f"{shop.database}_owner")))
             try:
-                conn.execute(self.statement)  # type: ignore[call-overload]
+                conn.execute(statement)  # type: ignore[call-overload]
             except psycopg.Error as error:
-                self.outcome = f"{error.sqlstate} {error}"
-            else:
-                self.outcome = "done"
+                return f"{error.sqlstate} {error}"
+        return "done"
 
-
-def before_the_commit(monkeypatch: pytest.MonkeyPatch, description: str, begin: Callable[[], None]) -> None:
-    """Call once when the engine has done what is described and is about to commit it."""
-    send = Session.send
-    has_done = has_begun = False
-
-    def pausing(self: Session, statements: Sequence[Statement]) -> list[list[Row]]:
-        nonlocal has_done, has_begun
-        words = [statement.description for statement in statements]
-        has_done = description in words or (has_done and "begin" not in words)
-        if words[-1] != "commit" or not has_done or has_begun:
-            return send(self, statements)
-        done = send(self, statements[:-1]) if words[:-1] else []
-        has_begun = True
-        begin()
-        return done + send(self, statements[-1:])
-
-    monkeypatch.setattr(Session, "send", pausing)
+    return Beside(shop, run)
 
 
 def an_order(wanted: PermissionSet | None = None) -> GrantOrder:
@@ -135,12 +92,12 @@ def an_order(wanted: PermissionSet | None = None) -> GrantOrder:
 
 @pytest.mark.parametrize(("at", "statement"), BESIDE_A_GRANT)
 def test_beside_a_grant(shop: Shop, monkeypatch: pytest.MonkeyPatch, at: str, statement: str) -> None:
-    application = Application(shop, statement)
-    before_the_commit(monkeypatch, at, application.begin)
+    running = application(shop, statement)
+    before_the_commit(monkeypatch, at, running.begin)
     takes_all = statement.startswith("DROP SCHEMA")
     with suppress(TargetRefused) if takes_all else nullcontext():
         assert apply_grant(shop.target, an_order(), budget_seconds=30).table_count >= 8 or takes_all
-    assert application.end() == "done"
+    assert running.end() == "done"
 
 
 @pytest.mark.parametrize(("at", "statement"), BESIDE_A_REVOKE)
@@ -148,10 +105,10 @@ def test_beside_the_end_of_a_set(shop: Shop, monkeypatch: pytest.MonkeyPatch, at
     order = an_order(permissions("SELECT,INSERT", "app", "orders,totals,tickets"))
     apply_grant(shop.target, order)
     end_grant(shop.target, order)
-    application = Application(shop, statement)
-    before_the_commit(monkeypatch, at, application.begin)
+    running = application(shop, statement)
+    before_the_commit(monkeypatch, at, running.begin)
     report = retire_capabilities(shop.target, order.installation_id, set())
-    assert application.end() == "done"
+    assert running.end() == "done"
     assert report.dropped == (order.permissions.capability_role_name(order.installation_id),), report.kept
 
 
@@ -162,10 +119,10 @@ def test_beside_the_end_of_a_login_that_was_granted_on(shop: Shop, monkeypatch: 
     with shop.as_dba() as dba:
         dba.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(f"{shop.database}_owner")))
         dba.execute(sql.SQL("GRANT SELECT ON app.customers TO {}").format(sql.Identifier(order.role_name)))
-    application = Application(shop, "DROP TABLE app.customers")
-    before_the_commit(monkeypatch, "revoke what is too much on tables", application.begin)
+    running = application(shop, "DROP TABLE app.customers")
+    before_the_commit(monkeypatch, "revoke what is too much on tables", running.begin)
     end_grant(shop.target, order)
-    assert application.end() == "done"
+    assert running.end() == "done"
 
 
 def test_a_running_vacuum_holds_nothing_up(shop: Shop) -> None:

@@ -16,6 +16,7 @@ from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.end import end_grant
 from accessmgmt.provisioning.retire import retire_capabilities
 from devstack.recipe import prepare_database, prepare_target
+from tests.provisioning.beside import Beside, before_the_commit
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_order, permissions
 
 SERVERS = [(18, False), (18, True), (16, False), (14, False)]
@@ -147,6 +148,31 @@ def test_a_member_that_comes_meanwhile_stops_it(new_shop: Callable[..., Shop], i
     assert (report.dropped, set(report.kept.values())) == ((), {"It is used again."})
     with shop.log_in(second) as user:
         user.execute("SELECT * FROM app.orders")
+    end_grant(shop.target, second)
+
+
+def works(shop: Shop, order: GrantOrder) -> bool:
+    """Say whether the login may what it should, and is a member of one role that is there."""
+    with shop.log_in(order) as user:
+        user.execute("SELECT * FROM app.orders")
+        roles = "SELECT pg_get_userbyid(roleid) FROM pg_auth_members WHERE member = current_user::regrole"
+        return user.execute(roles).fetchall() == [(order.permissions.capability_role_name(order.installation_id),)]
+
+
+@pytest.mark.parametrize("version", [18, 16, 15, 14])
+def test_somebody_becomes_a_member_while_it_is_retired(
+    new_shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch, installation_id: str, version: int
+) -> None:
+    shop = new_shop(version)
+    first, second = (an_order(installation_id, permissions("SELECT", "app", "orders")) for _ in range(2))
+    apply_grant(shop.target, first)
+    end_grant(shop.target, first)
+    applying = Beside(shop, lambda: apply_grant(shop.target, second))
+    before_the_commit(monkeypatch, "drop the login role", applying.begin)
+    report = retire_capabilities(shop.target, installation_id, set())
+    applying.end()
+    assert len(report.dropped) == 1
+    assert works(shop, second)
     end_grant(shop.target, second)
 
 
