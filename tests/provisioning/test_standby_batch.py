@@ -36,14 +36,13 @@ class Pair:
         return replace(order, role_oid=apply_grant(self.target, order).role_oid)
 
 
-@pytest.fixture(params=[18, 14])
+@pytest.fixture
 def pair(
-    request: pytest.FixtureRequest,
     own_server: Callable[..., PostgresServer],
     own_standby: Callable[..., PostgresServer],
     shop_on: Callable[..., Shop],
 ) -> Pair:
-    shop = shop_on(own_server(request.param))
+    shop = shop_on(own_server(14))
     standby = own_standby(shop.server)
     return Pair(shop, standby, replace(shop.target, name="replica", port=standby.port, primary=shop.target))
 
