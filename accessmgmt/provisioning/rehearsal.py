@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.provisioning.execute import Session
 from accessmgmt.provisioning.inspect import Drift, Found, Scope
-from accessmgmt.provisioning.plan import hold, membership_fix
+from accessmgmt.provisioning.plan import membership_fix
 from accessmgmt.provisioning.statements import (
     READ_MAY_SIGNAL,
     ROLLBACK,
@@ -59,7 +59,6 @@ def _beginning(
 ) -> Sequence[Statement]:
     statements = [*BEGIN_BRIEFLY, create_role(capability), create_role(login)]
     if relation is not None:
-        statements += hold([(relation.name, relation.relkind)])
         statements.append(grant_tables(scope.wanted, [relation.name], capability))
     return [*statements, grant_membership(capability, login, session.server_version)]
 

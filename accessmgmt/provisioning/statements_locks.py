@@ -38,10 +38,10 @@ def lock_relations(names: Sequence[str]) -> list[Statement]:
 
 
 def hold_tables(names: Sequence[str]) -> Statement:
-    """Keep what needs less than ACCESS EXCLUSIVE on a table waiting too: CREATE TRIGGER, FOREIGN KEY, SET (...).
+    """Keep what needs less than ACCESS EXCLUSIVE on a table waiting too.
 
-    A table whose lock is not free at once, or not ours to take, is left as it is: nothing waits for a VACUUM or
-    CREATE INDEX.
+    ROW EXCLUSIVE holds up CREATE TRIGGER and FOREIGN KEY, SHARE UPDATE EXCLUSIVE also SET (...). A lock that is not
+    free at once, or not ours to take, is left: nothing here waits for a CREATE INDEX or a VACUUM.
     """
     listed = sql.SQL(", ").join(map(sql.Literal, names))
     return Statement("hold the tables' definitions", load("hold_tables").format(names=listed))

@@ -28,6 +28,10 @@ class Beside(threading.Thread):
     def begin(self) -> None:
         """Start, and return when it waits for a lock, or is over."""
         self.start()
+        self.await_blocked()
+
+    def await_blocked(self) -> None:
+        """Return when it waits for a lock, or is over."""
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND cardinality(pg_blocking_pids(pid)) > 0"
         until = time.monotonic() + 10
         with self.shop.as_dba() as dba:
@@ -42,8 +46,13 @@ class Beside(threading.Thread):
         return self.outcome
 
 
-def before_the_commit(monkeypatch: pytest.MonkeyPatch, description: str, begin: Callable[[], None]) -> None:
-    """Call once when the engine has done what is described, in a transaction that it is about to commit."""
+def before_the_commit(
+    monkeypatch: pytest.MonkeyPatch, description: str, begin: Callable[[], None], *, last: str = "commit"
+) -> None:
+    """Call once when the engine has done what is described, in a transaction that it is about to commit.
+
+    `last` is "roll back" for one that it takes back.
+    """
     send = Session.send
     has_done = has_begun = False
 
@@ -51,10 +60,10 @@ def before_the_commit(monkeypatch: pytest.MonkeyPatch, description: str, begin: 
         nonlocal has_done, has_begun
         words = [statement.description for statement in statements]
         has_done = description in words or (has_done and "begin" not in words)
-        if "commit" not in words or not has_done or has_begun:
+        if last not in words or not has_done or has_begun:
             return send(self, statements)
         has_begun = True
-        end = words.index("commit")
+        end = words.index(last)
         done = send(self, statements[:end]) if end else []
         begin()
         return done + send(self, statements[end:])

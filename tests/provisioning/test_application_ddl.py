@@ -34,12 +34,15 @@ CREATE SERVER there FOREIGN DATA WRAPPER nowhere;
 CREATE FOREIGN TABLE app.remote (id int) SERVER there;
 ALTER FOREIGN TABLE app.remote OWNER TO {owner};
 """
-TRIGGER = "FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()"
+CREATE_TRIGGER = (
+    "CREATE TRIGGER same BEFORE UPDATE ON app.customers"
+    " FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()"
+)
 TABLES, SEQUENCES, SCHEMAS = "grant on the chunk's tables", "grant on sequence", "grant on schema"
 BESIDE_A_GRANT = [
     (TABLES, "DROP TABLE app.orders CASCADE"),
     (TABLES, "ALTER TABLE app.customers ADD COLUMN extra int"),
-    (TABLES, f"CREATE TRIGGER same BEFORE UPDATE ON app.customers {TRIGGER}"),
+    (TABLES, CREATE_TRIGGER),
     (TABLES, "ALTER TABLE app.tickets ADD FOREIGN KEY (id) REFERENCES app.customers (id)"),
     (TABLES, "ALTER TABLE app.customers SET (fillfactor = 70)"),
     (TABLES, "DROP MATERIALIZED VIEW app.totals"),
@@ -122,6 +125,34 @@ def test_beside_the_end_of_a_login_that_was_granted_on(shop: Shop, monkeypatch: 
     running = application(shop, "DROP TABLE app.customers")
     before_the_commit(monkeypatch, "revoke what is too much on tables", running.begin)
     end_grant(shop.target, order)
+    assert running.end() == "done"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["DROP TABLE app.customers", "ALTER TABLE app.customers ADD COLUMN extra int", CREATE_TRIGGER],
+)
+def test_beside_a_rehearsal(shop: Shop, monkeypatch: pytest.MonkeyPatch, statement: str) -> None:
+    """What is rolled back lets the application's statement go on, without any lock of ours."""
+    running = application(shop, statement)
+    before_the_commit(monkeypatch, TABLES, running.begin, last="roll back")
+    with suppress(TargetRefused):
+        apply_grant(shop.target, an_order(permissions("SELECT", "app", "customers")))
+    assert running.end() == "done"
+
+
+def test_beside_a_grant_that_finds_a_vacuum_at_work(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = application(shop, CREATE_TRIGGER)
+    with shop.as_dba() as vacuum:
+        vacuum.execute("BEGIN; LOCK TABLE app.customers IN SHARE UPDATE EXCLUSIVE MODE")
+
+        def begin() -> None:
+            running.begin()
+            vacuum.execute("COMMIT")
+            running.await_blocked()
+
+        before_the_commit(monkeypatch, TABLES, begin)
+        apply_grant(shop.target, an_order())
     assert running.end() == "done"
 
 

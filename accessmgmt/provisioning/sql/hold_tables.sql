@@ -1,13 +1,16 @@
 DO $hold$
 DECLARE
     name text;
+    mode text;
 BEGIN
     FOREACH name IN ARRAY ARRAY[{names}] LOOP
-        BEGIN
-            EXECUTE 'LOCK TABLE ONLY ' || name || ' IN SHARE UPDATE EXCLUSIVE MODE NOWAIT';
-        EXCEPTION WHEN lock_not_available OR insufficient_privilege THEN
-            NULL;
-        END;
+        FOREACH mode IN ARRAY ARRAY['ROW EXCLUSIVE', 'SHARE UPDATE EXCLUSIVE'] LOOP
+            BEGIN
+                EXECUTE 'LOCK TABLE ONLY ' || name || ' IN ' || mode || ' MODE NOWAIT';
+            EXCEPTION WHEN lock_not_available OR insufficient_privilege THEN
+                NULL;
+            END;
+        END LOOP;
     END LOOP;
 END
 $hold$
