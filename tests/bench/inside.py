@@ -113,7 +113,7 @@ def queue_and_wait(count: int, latest_seconds: float) -> dict[str, float]:
     while Grant.objects.filter(pk__in=names, state="active").count() < count:
         if time.monotonic() > deadline:
             raise TimeoutError("not all became active")
-        time.sleep(0.1)
+        time.sleep(0.5)
     rows = Grant.objects.filter(pk__in=names)
     first = min(rows.values_list("applying_at", flat=True))
     last = max(rows.values_list("active_at", flat=True))
