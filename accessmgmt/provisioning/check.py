@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from accessmgmt.domain.errors import TargetError, TargetUnavailable
+from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
+from accessmgmt.domain.permissions import PermissionSet, parse_permissions
 from accessmgmt.domain.targets import Rung, RungState, SslMode, Target
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import admin_session, forget_connections
@@ -21,16 +22,20 @@ from accessmgmt.provisioning.diagnosis import (
     try_log_in,
 )
 from accessmgmt.provisioning.discovery import with_primary
+from accessmgmt.provisioning.drift import order_of
 from accessmgmt.provisioning.execute import Row, Session
+from accessmgmt.provisioning.inspect import inspect_sets, scope_of
 from accessmgmt.provisioning.plan import membership_fix
 from accessmgmt.provisioning.preflight import as_sentence, as_sql, read_missing
+from accessmgmt.provisioning.rehearsal import rehearse_set
 from accessmgmt.provisioning.statements import ADMIN_ROLE, READ_ABILITIES
-from accessmgmt.provisioning.statements_rehearsal import rehearse
 
 BUDGET_SECONDS = 30.0
 FEW_DAYS = 30
 MUCH_USED = 0.9
 OLDEST_VERSION = 14
+MOST_REHEARSED = 10
+READ_EVERYTHING = parse_permissions({"grants": ["SELECT"], "schemas": ["*"], "tables": ["*"]})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +53,23 @@ class Climb:
 
     given: Target
     target: Target
+    permission_sets: Sequence[PermissionSet]
     hosts: list[str] = field(default_factory=list)
     row: Row = field(default_factory=dict)
     version: int = 0
     session: Session | None = None
 
 
-def test_connection(target: Target) -> Iterator[Rung]:
+def test_connection(
+    target: Target,
+    permission_sets: Sequence[PermissionSet] = (),  # noqa: PT028 - it is no test of ours
+) -> Iterator[Rung]:
     """Climb from the name of the host to a rehearsal of a grant; yield each rung as it is known.
 
-    After a failure the rungs above are skipped. Nothing is left on the server, and no rung holds a secret.
+    The first MOST_REHEARSED permission sets are rehearsed; SELECT on some table when there are none. After a failure
+    the rungs above are skipped. Nothing is left on the server, and no rung holds a secret.
     """
-    climb = Climb(target, target)
+    climb = Climb(target, target, permission_sets[:MOST_REHEARSED] or [READ_EVERYTHING])
     steps: list[tuple[str, Callable[[Climb], Answer]]] = [
         ("Credential", _credential),
         ("Host name", _host_name),
@@ -246,12 +256,22 @@ def _schemas(climb: Climb) -> Answer:
 
 
 def _rehearsal(climb: Climb) -> Answer:
-    writable = climb.given.primary or climb.given
-    suffix = secrets.token_hex(6)
-    with admin_session(writable, Budget(BUDGET_SECONDS)) as session:
-        statements = rehearse(f"jit_rehearsal_{suffix}", f"jitb_rehearsal_{suffix}", session.server_version)
-        session.send(statements)
-    return Answer("A login was made, given a role, fenced and dropped; all of it was rolled back.")
+    """Try each set under a capability role's name that is not there: the whole way, as before the first use."""
+    made_for = f"rehearsal-{secrets.token_hex(6)}"
+    tried = []
+    with admin_session(climb.given.primary or climb.given, Budget(BUDGET_SECONDS)) as session:
+        for permissions in climb.permission_sets:
+            scope = scope_of(order_of(made_for, permissions), session.server_version)
+            [found] = inspect_sets(session, [scope])
+            try:
+                relation = rehearse_set(session, scope, found)
+            except TargetRefused as error:
+                raise TargetRefused(
+                    f"{permissions.in_words()}: {error.what}", why=error.why, todo=error.todo, sqlstate=error.sqlstate
+                ) from None
+            tried.append(f"{', '.join(scope.wanted)} on {relation}" if relation else "membership alone")
+    listed = "; ".join(dict.fromkeys(tried))
+    return Answer(f"A login was made, given {listed}, verified, fenced and dropped; all of it was rolled back.")
 
 
 def _connections(climb: Climb) -> Answer:

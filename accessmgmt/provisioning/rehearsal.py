@@ -1,4 +1,5 @@
-"""Before a permission set's first use on a server: its whole life in one transaction that is rolled back.
+"""Before a permission set's first use on a server, and on every connection test: its life in one transaction that is
+rolled back.
 
 An ending that cannot work is found before anything is granted.
 """
@@ -26,11 +27,11 @@ from accessmgmt.provisioning.statements_locks import BEGIN_BRIEFLY
 from accessmgmt.provisioning.statements_rehearsal import create_role, read_may_use
 
 
-def rehearse_set(session: Session, scope: Scope, found: Found) -> None:
+def rehearse_set(session: Session, scope: Scope, found: Found) -> str:
     """Create both roles, grant on one relation, verify, fence, revoke and drop; then roll all of it back.
 
-    Raises TargetRefused (or psycopg.Error, which the session explains) with what is missing. Nothing is left behind,
-    wherever it stops.
+    Returns the relation's name, "" when there is none that lacks something and may be shared. Raises TargetRefused (or
+    psycopg.Error, which the session explains) with what is missing. Nothing is left behind, wherever it stops.
     """
     me = session.ask(READ_MAY_SIGNAL)[0]
     if not me["may_signal"]:
@@ -52,6 +53,7 @@ def rehearse_set(session: Session, scope: Scope, found: Found) -> None:
         session.send(_end(session, relation, login, capability))
     finally:
         session.roll_back()
+    return relation.name if relation is not None else ""
 
 
 def _beginning(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from accessmgmt.domain.errors import ForbiddenError, InvalidError, TargetError
+from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import Rung, Target
-from accessmgmt.models import Resource, User
+from accessmgmt.models import Authorization, Resource, User
 from accessmgmt.provisioning import check
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import admin_session, forget_connections
@@ -22,10 +23,18 @@ def test_connection(*, actor: User, resource: Resource) -> list[Rung]:
     Raises ForbiddenError for anybody but admins: the test opens connections from the portal's network.
     """
     _require_admin(actor)
-    rungs = list(check.test_connection(resource.as_target()))
+    rungs = list(check.test_connection(resource.as_target(), _permission_sets(resource)))
     if resource.pk:
         audit.record(actor, "resource.tested", resource, rungs={rung.name: rung.state.value for rung in rungs})
     return rungs
+
+
+def _permission_sets(resource: Resource) -> list[PermissionSet]:
+    """Return what the endpoints of a stored resource give, each set once."""
+    if not resource.pk:
+        return []
+    authorizations = Authorization.objects.filter(endpoints__resource=resource).order_by("name").distinct()
+    return list({authorization.permission_set: None for authorization in authorizations})
 
 
 def check_same_server(*, actor: User, resource: Resource) -> None:

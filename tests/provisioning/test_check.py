@@ -13,7 +13,7 @@ from accessmgmt.domain.targets import Rung, RungState, SslMode, Target
 from accessmgmt.provisioning import check
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
-from tests.provisioning.conftest import Shop
+from tests.provisioning.conftest import Shop, permissions
 
 
 def climb(target: Target) -> dict[str, Rung]:
@@ -46,9 +46,28 @@ def test_a_good_server_passes_every_rung(shops: Callable[[int, bool], Shop], ver
 
 
 def test_a_rehearsal_leaves_nothing(shop: Shop) -> None:
-    climb(shop.target)
+    rung = climb(shop.target)["Rehearsal"]
+    assert "given SELECT on app." in rung.detail
     with shop.as_dba() as conn:
         assert conn.execute("SELECT count(*) FROM pg_roles WHERE rolname LIKE '%rehearsal%'").fetchall() == [(0,)]
+
+
+def test_what_the_endpoints_give_is_rehearsed(new_shop: Callable[..., Shop]) -> None:
+    """A GRANT that the server refuses for a reason that no catalog shows is found by the test, not at the first use."""
+    shop = new_shop()
+    refuse = """
+        CREATE FUNCTION public.refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN
+            RAISE EXCEPTION 'no UPDATE here' USING ERRCODE = '42501'; END$$;
+        CREATE EVENT TRIGGER refuse ON ddl_command_start WHEN TAG IN ('GRANT') EXECUTE FUNCTION public.refuse()
+    """
+    sets = [permissions("UPDATE", "app", "orders")]
+    by_name = {rung.name: rung for rung in check.test_connection(shop.target, sets)}
+    assert "given UPDATE on app.orders" in by_name["Rehearsal"].detail
+    with shop.as_dba() as conn:
+        conn.execute(refuse)  # type: ignore[call-overload]
+    by_name = {rung.name: rung for rung in check.test_connection(shop.target, sets)}
+    assert by_name["Rehearsal"].state is RungState.FAILED
+    assert "42501" in by_name["Rehearsal"].detail + by_name["Rehearsal"].fix
 
 
 def test_a_wrong_host_name(shop: Shop) -> None:
