@@ -112,9 +112,11 @@ def _verify(
     seen = read_what_it_may(as_login, session, order, scope, found.scope, login.oid)
     if missing := _missing(seen, plan):
         drifting = {drift.oid for drift in inspect_target(session, order, scope).drift}
-        without_effect = [name for oid, name in missing.items() if oid not in drifting]
-        if without_effect or not seen.table_count:
-            raise _not_usable(target, order, without_effect or list(missing.values()))
+        # Asked once more: what was dropped meanwhile is not missing either.
+        seen = read_what_it_may(as_login, session, order, scope, found.scope, login.oid)
+        still = [name for oid, name in _missing(seen, plan).items() if oid in missing and oid not in drifting]
+        if still or not seen.table_count:
+            raise _not_usable(target, order, still or list(missing.values()))
     return seen, found, plan
 
 

@@ -228,3 +228,29 @@ def test_the_applications_owner_can_drop_what_was_shared(new_shop: Callable[...,
         ).fetchall()
     assert rows == [(2,)]
     end_grant(shop.target, order)
+
+
+def test_a_table_that_is_dropped_while_it_is_verified_is_no_refusal(new_shop: Callable[..., Shop]) -> None:
+    """Its privileges are taken away before each look, and it is dropped when the portal asks why they are missing."""
+    shop = new_shop()
+    order = new_order(permissions("SELECT", "app", "orders,customers"))
+    capability = order.permissions.capability_role_name(order.installation_id)
+    looks: list[str] = []
+
+    def interfere(description: str) -> None:
+        with shop.as_dba() as conn:
+            if description == "verify as the login role":
+                looks.append(description)
+                if len(looks) <= 4:
+                    conn.execute(sql.SQL("REVOKE ALL ON app.orders FROM {}").format(sql.Identifier(capability)))
+            elif description == "read the capability role's drift" and len(looks) == 4:
+                conn.execute("DROP TABLE IF EXISTS app.orders CASCADE")
+
+    execute.before_statement = interfere
+    try:
+        receipt = apply_grant(shop.target, order)
+    finally:
+        execute.before_statement = None
+    assert len(looks) > 4
+    assert receipt.role_oid
+    end_grant(shop.target, order)
