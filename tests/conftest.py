@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 
 import pytest
 from django.db import connection
@@ -61,3 +62,10 @@ def client_for() -> Callable[[User], Client]:
         return client
 
     return log_in
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port on which somebody takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        yield listener.getsockname()[1]

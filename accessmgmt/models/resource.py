@@ -22,6 +22,7 @@ class Resource(models.Model):
     """One row is one database on one server, with the admin credential the portal uses there.
 
     Fields carry the guide's names. What the guide leaves out is stored as absent (null or ""), never as a default.
+    `silent_until` is set while the server does not answer: until then nobody asks it to apply a grant.
     """
 
     type = models.CharField(max_length=20, default="postgres", editable=False)
@@ -58,6 +59,8 @@ class Resource(models.Model):
     leftovers = models.CharField(max_length=10, choices=Leftovers, default=Leftovers.REASSIGN)
     leftover_owner = models.CharField("new owner of leftovers", max_length=63, blank=True)
     is_drift_repaired = models.BooleanField("repair drift automatically", default=False)
+    silent_until = models.DateTimeField(null=True, blank=True, editable=False)
+    silent_tries = models.PositiveIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

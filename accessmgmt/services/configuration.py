@@ -51,6 +51,7 @@ def save_resource(*, actor: User, resource: Resource, is_same_server: bool = Fal
         before = Resource.objects.select_for_update().get(pk=resource.pk)
         if live := live_grants_at(before).count():
             _refuse_move(before, resource, live, is_same_server=is_same_server)
+    resource.silent_until, resource.silent_tries = None, 0  # what was changed is worth a try at once
     return _save(actor, resource)
 
 
@@ -200,8 +201,8 @@ def _save(actor: User, row: Described) -> Described:
 
 
 def _facts(row: models.Model) -> Mapping[str, Any]:
-    skipped = {"id", "created_at", "updated_at"}
-    return {f.attname: getattr(row, f.attname) for f in row._meta.concrete_fields if f.attname not in skipped}
+    """Return what people set; the rest is the portal's own book-keeping."""
+    return {f.attname: getattr(row, f.attname) for f in row._meta.concrete_fields if f.editable and f.attname != "id"}
 
 
 def _shown(row: models.Model, name: str, value: Any) -> Any:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from accessmgmt.domain.errors import ForbiddenError, InvalidError, TargetError
 from accessmgmt.domain.permissions import PermissionSet
-from accessmgmt.domain.targets import Rung, Target
+from accessmgmt.domain.targets import Rung, RungState, Target
 from accessmgmt.models import Authorization, Resource, User
 from accessmgmt.provisioning import check
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import admin_session, forget_connections
 from accessmgmt.provisioning.statements import READ_ABILITIES
 from accessmgmt.selectors.configuration import live_grants_at
-from accessmgmt.services import audit
+from accessmgmt.services import audit, silence
 from accessmgmt.services.configuration import changed_address
 
 ASK_SECONDS = 10.0
@@ -25,6 +25,8 @@ def test_connection(*, actor: User, resource: Resource) -> list[Rung]:
     _require_admin(actor)
     rungs = list(check.test_connection(resource.as_target(), _permission_sets(resource)))
     if resource.pk:
+        if RungState.FAILED not in {rung.state for rung in rungs}:
+            silence.answered(resource)
         audit.record(actor, "resource.tested", resource, rungs={rung.name: rung.state.value for rung in rungs})
     return rungs
 

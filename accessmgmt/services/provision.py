@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from datetime import timedelta
 from functools import partial
@@ -19,7 +20,7 @@ from accessmgmt.domain.targets import ApplyReceipt
 from accessmgmt.models import Grant
 from accessmgmt.outbox import Task
 from accessmgmt.provisioning import apply, end
-from accessmgmt.services import audit, installation, leases
+from accessmgmt.services import audit, installation, leases, silence
 from accessmgmt.services.endings import WAKE_AGAIN_SECONDS
 
 logger = logging.getLogger(__name__)
@@ -34,8 +35,11 @@ def apply_grant(grant_id: uuid.UUID | str) -> str:
     grant = leases.claim(grant_id, (GrantState.QUEUED, GrantState.APPLYING))
     if grant is None:
         return "nothing to do"
+    if (reason := silence.still_silent(grant.resource)) is not None:
+        return _record_apply_failure(grant, reason)
     if grant.refused_at is not None:
         return _clean_refused(grant)
+    began = time.monotonic()
     try:
         receipt = apply.apply_grant(
             grant.resource.as_target(),
@@ -44,13 +48,16 @@ def apply_grant(grant_id: uuid.UUID | str) -> str:
             on_progress=partial(leases.renew_lease, grant.pk, grant.lease_token),
         )
     except TargetRefused as error:
+        silence.answered(grant.resource)
         if not _record_refusal(grant, error):
             return "superseded"
         return _clean_refused(grant)
     except TargetError as error:
+        silence.failed(grant.resource, time.monotonic() - began)
         return _record_apply_failure(grant, error)
     except Exception as error:  # a fault of our own must stand at the grant as well, not only in a log
         return _record_apply_failure(grant, leases.unexpected(error))
+    silence.answered(grant.resource)
     return _record_active(grant, receipt)
 
 
@@ -161,7 +168,7 @@ def _back_off(grant: Grant, error: TargetError) -> str:
     if row is None:
         return "lease lost"
     delay = leases.backoff_seconds(row.attempts)
-    if row.refused_at is None or row.last_error is None:
+    if row.last_error is None or (row.refused_at is None and not isinstance(error, silence.StillSilent)):
         row.last_error = leases.as_json(error)
     row.next_attempt_at = timezone.now() + timedelta(seconds=delay)
     row.save(update_fields=["last_error", "next_attempt_at", *leases.release_lease(row)])

@@ -82,15 +82,6 @@ def test_a_closed_port(shop: Shop) -> None:
     assert (rung.name, "Nothing listens" in rung.detail) == ("Port", True)
 
 
-@pytest.fixture
-def silent_port() -> Iterator[int]:
-    """A port that accepts and never speaks."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(16)
-        yield listener.getsockname()[1]
-
-
 def test_a_server_that_never_answers(shop: Shop, silent_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("accessmgmt.provisioning.diagnosis.TIMEOUT_SECONDS", 0.3)
     rung = failure(replace(shop.target, port=silent_port))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -36,13 +35,6 @@ def facts(target_server: Callable[[int], PostgresServer]) -> dict[str, Any]:
 def endpoint(facts: dict[str, Any]) -> Endpoint:
     """SELECT on public of that database."""
     return factories.make_endpoint(resource=factories.make_resource(**facts))
-
-
-@pytest.fixture
-def black_hole() -> Iterator[int]:
-    """A port on which somebody takes connections and never says a word."""
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
-        yield listener.getsockname()[1]
 
 
 def due(endpoint: Endpoint, count: int) -> list[Grant]:
@@ -148,9 +140,9 @@ def test_many_workers_at_once_end_each_grant_once(endpoint: Endpoint) -> None:
     assert AuditEvent.objects.filter(action="grant.ended").count() == 120
 
 
-def test_a_resource_that_never_answers_delays_no_other(endpoint: Endpoint, black_hole: int) -> None:
-    """Two workers, as a small installation has: one hangs at the black hole, the other ends what can be ended."""
-    silent = factories.make_endpoint(resource=factories.make_resource(host="127.0.0.1", port=black_hole))
+def test_a_resource_that_never_answers_delays_no_other(endpoint: Endpoint, silent_port: int) -> None:
+    """Two workers, as a small installation has: one hangs at the silent port, the other ends what can be ended."""
+    silent = factories.make_endpoint(resource=factories.make_resource(host="127.0.0.1", port=silent_port))
     stuck, fine = due(silent, 30), due(endpoint, 30)
     lags: list[float] = []
     began = time.monotonic()

@@ -1,0 +1,124 @@
+"""A resource that keeps workers waiting is asked by one of them at a time; the others apply elsewhere."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from accessmgmt.domain.states import GrantState
+from accessmgmt.models import Endpoint, Grant, Resource, User
+from accessmgmt.services import connection_test, provision, silence
+from accessmgmt.services.configuration import save_resource
+from devstack.postgres import PostgresServer
+from tests import factories
+from tests.targets import make_target
+
+pytestmark = pytest.mark.django_db(transaction=True)
+WORKERS = 2
+
+
+@pytest.fixture
+def endpoint(target_server: Callable[[int], PostgresServer]) -> Endpoint:
+    """SELECT on public of a database of its own."""
+    fields: dict[str, Any] = make_target(target_server(18))
+    return factories.make_endpoint(resource=factories.make_resource(**fields))
+
+
+def queued(endpoint: Endpoint, count: int) -> list[Grant]:
+    return [factories.make_grant("queued", endpoint=endpoint) for _ in range(count)]
+
+
+def states(grants: list[Grant]) -> set[str]:
+    return set(Grant.objects.filter(pk__in=[grant.pk for grant in grants]).values_list("state", flat=True))
+
+
+def put_to_silence(resource: Resource, seconds: float, tries: int = 3) -> None:
+    until = timezone.now() + timedelta(seconds=seconds)
+    Resource.objects.filter(pk=resource.pk).update(silent_until=until, silent_tries=tries)
+    resource.refresh_from_db()
+
+
+def test_a_resource_that_never_answers_keeps_no_worker_from_another(endpoint: Endpoint, silent_port: int) -> None:
+    """Each worker meets it once, and puts off the rest of what waits for it without asking."""
+    silent = factories.make_endpoint(resource=factories.make_resource(host="127.0.0.1", port=silent_port))
+    stuck, fine = queued(silent, 12), queued(endpoint, 4)
+    line = [grant.pk for grant in (*stuck, *fine)]
+    lock = threading.Lock()
+
+    def work() -> None:
+        try:
+            while True:
+                with lock:
+                    if not line:
+                        return
+                    grant_id = line.pop(0)
+                provision.apply_grant(grant_id)
+        finally:
+            connection.close()
+
+    workers = [threading.Thread(target=work) for _ in range(WORKERS)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(90)
+    assert states(fine) == {GrantState.ACTIVE}
+    assert states(stuck) == {GrantState.APPLYING}
+    asked = [row for row in Grant.objects.filter(endpoint=silent) if "a moment ago" not in row.last_error["what"]]
+    assert len(asked) == WORKERS
+    assert not Grant.objects.filter(endpoint=silent, lease_token__isnull=False).exists()
+
+
+def test_one_worker_has_the_turn_and_an_answer_frees_what_waits(endpoint: Endpoint) -> None:
+    first, second, third = queued(endpoint, 3)
+    resource = endpoint.resource
+    put_to_silence(resource, 30)
+    assert provision.apply_grant(first.pk) == GrantState.APPLYING
+    put_to_silence(resource, -1)
+    seen_by_another = Resource.objects.get(pk=resource.pk)
+    assert provision.apply_grant(second.pk) == GrantState.ACTIVE
+    assert silence.still_silent(seen_by_another) is not None, "the turn was taken"
+    first.refresh_from_db()
+    resource.refresh_from_db()
+    assert (resource.silent_until, resource.silent_tries) == (None, 0)
+    assert first.next_attempt_at <= timezone.now()
+    assert provision.apply_grant(third.pk) == GrantState.ACTIVE
+    assert provision.apply_grant(first.pk) == GrantState.ACTIVE
+
+
+def test_the_pause_grows_with_each_try_and_only_a_long_wait_counts(endpoint: Endpoint) -> None:
+    resource = endpoint.resource
+    silence.failed(resource, silence.LONG_SECONDS - 0.1)
+    resource.refresh_from_db()
+    assert resource.silent_until is None, "a server that refuses at once keeps nobody waiting"
+    for seconds in (1, 2, 4, 8, 16, 32, 60, 60):
+        silence.failed(resource, silence.LONG_SECONDS)
+        resource.refresh_from_db()
+        assert resource.silent_until is not None
+        assert seconds - 1 <= (resource.silent_until - timezone.now()).total_seconds() <= seconds
+
+
+def test_what_the_server_said_before_stays_on_the_card(endpoint: Endpoint) -> None:
+    [grant] = queued(endpoint, 1)
+    Grant.objects.filter(pk=grant.pk).update(last_error={"what": "No answer within 5 seconds."})
+    put_to_silence(endpoint.resource, 30)
+    assert provision.apply_grant(grant.pk) == GrantState.APPLYING
+    grant.refresh_from_db()
+    assert grant.last_error == {"what": "No answer within 5 seconds."}
+
+
+def test_an_admin_ends_the_silence(endpoint: Endpoint, dave: User) -> None:
+    """By a connection test that passes, or by saving the resource."""
+    put_to_silence(endpoint.resource, 30)
+    connection_test.test_connection(actor=dave, resource=endpoint.resource)
+    endpoint.resource.refresh_from_db()
+    assert endpoint.resource.silent_until is None
+    put_to_silence(endpoint.resource, 30)
+    save_resource(actor=dave, resource=endpoint.resource)
+    endpoint.resource.refresh_from_db()
+    assert endpoint.resource.silent_until is None
