@@ -333,7 +333,7 @@ def page_numbers(page: Page[Any]) -> list[int | str]:
 
 @register.inclusion_tag("components/nav_link.html", takes_context=True)
 def nav_link(
-    context: RequestContext, name: str, label: str, icon: str, *, count: int = 0, tone: str = ""
+    context: RequestContext, name: str, label: str, icon: str, *, count: int | None = None, tone: str = ""
 ) -> dict[str, Any]:
     """Show one entry of the navigation. It is the current one when the page's URL name begins with the same noun."""
     request = context.get("request")
@@ -343,6 +343,7 @@ def nav_link(
     if noun == "grant" and not getattr(user, "is_auditor", False):
         noun = "my"
     return {
+        "name": name,
         "url": reverse(f"accessmgmt:{name}"),
         "label": label,
         "icon": icon,

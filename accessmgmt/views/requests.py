@@ -175,7 +175,8 @@ def cancel(request: UserRequest, pk: int) -> HttpResponse:
 def _decided(request: UserRequest, pk: int, message: str) -> HttpResponse:
     if request.htmx:
         row = get_request_for_user(request.user, pk)
-        return render(request, "requests/inbox.html#card", {"card": _card(row, None)})
+        context = {"card": _card(row, None), "waiting": requests_to_decide(request.user).count()}
+        return render(request, "requests/inbox.html#decided", context)
     messages.success(request, message)
     return redirect("accessmgmt:request-list")
 

@@ -188,9 +188,12 @@
     if (element instanceof HTMLFormElement) return element.method === "post" ? element : null;
     return element instanceof HTMLButtonElement ? element.form : null;
   };
+  const focusOf = new WeakMap(); // what had the focus when a request began; a held button loses it
   document.addEventListener("htmx:beforeRequest", (event) => {
     const form = formOf(event.target);
-    if (form) hold(form);
+    if (!form) return;
+    if (form.contains(document.activeElement)) focusOf.set(event.detail.xhr, document.activeElement);
+    hold(form);
   });
   document.addEventListener("htmx:afterRequest", (event) => {
     const form = formOf(event.detail.elt);
@@ -229,6 +232,26 @@
       ? event.detail.target.querySelector("[aria-invalid=true]")
       : document.querySelector("[aria-invalid=true]");
     if (invalid && event.detail.xhr?.status === 422) invalid.focus();
+  });
+
+  // Somebody who works with the keyboard goes on where the answer stands, and not at the top of the page. It is the
+  // place that gets the focus and not a button in it: a second Enter must not do what the new button does.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const { target, xhr } = event.detail;
+    if (target.contains(document.activeElement)) focusOf.set(xhr, document.activeElement);
+  });
+  document.addEventListener("htmx:afterSettle", (event) => {
+    const { target, xhr } = event.detail;
+    const place = target.isConnected ? target : event.target;
+    if (place.matches("[data-reveal]")) place.scrollIntoView({ block: "nearest" });
+    const before = focusOf.get(xhr);
+    if (!before || document.activeElement !== document.body || !place.closest("main")) return;
+    if (before.isConnected) {
+      before.focus({ preventScroll: true });
+      return;
+    }
+    place.tabIndex = -1;
+    place.focus({ preventScroll: true });
   });
 
   // ---- Tabs: without JavaScript all panels stand below each other ----------------------------------------------------

@@ -91,3 +91,60 @@ def test_request_and_approve(
     role = asking.locator("#fact-user").inner_text().strip()
     with log_in(facts, role, shown_password(asking)) as session:
         assert session.execute("SELECT count(*) FROM customers").fetchone() == (10,)
+
+
+def test_the_keyboard_alone(sign_in: Callable[..., Page], alice: User, endpoint: Endpoint) -> None:
+    page = sign_in(alice)
+    press(page, "Activate shop-read")
+    card = page.locator(".grant-card-active")
+    expect(card).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("You hold no access at the moment")).to_be_hidden()
+    assert has_focus_around(page, ".grant-card"), "the card that came has the focus, and the keyboard goes on there"
+    press(page, "Connect")
+    expect(page.get_by_role("heading", name="Connection")).to_be_visible()
+    press(page, "Show")
+    expect(page.locator("#fact-password")).to_be_visible()
+    expect(page.locator("#password")).to_be_focused()
+    press(page, "Hide")
+    expect(page.locator("#fact-password")).to_have_count(0)
+    press(page, "Release", backwards=True)
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.keyboard.press("Enter")
+    press(page, "Release")
+    expect(page.locator("#receipt-title")).to_be_visible(timeout=PATIENCE_MS)
+
+
+def test_a_decision_counts_in_the_navigation(
+    sign_in: Callable[..., Page], carol: User, bob: User, endpoint: Endpoint
+) -> None:
+    for _ in range(2):
+        factories.make_request(user=factories.make_user(), endpoint=endpoint)
+    page = sign_in(bob)
+    page.goto("/requests/")
+    count = page.locator("#count-request-list")
+    expect(count).to_have_text("2 waiting")
+    press(page, "Deny")
+    expect(page.get_by_text("Denied by Bob Approver")).to_be_visible()
+    expect(count).to_have_text("1 waiting")
+    assert has_focus_around(page, ".request-card")
+    press(page, "Deny")
+    expect(count).to_be_hidden()
+
+
+def press(page: Page, name: str, *, backwards: bool = False) -> None:
+    """Press Enter on what has this name, and get there by the Tab key only."""
+    for _ in range(60):
+        page.keyboard.press("Shift+Tab" if backwards else "Tab")
+        focused = page.evaluate("(document.activeElement.ariaLabel || document.activeElement.innerText).trim()")
+        if focused == name:
+            page.keyboard.press("Enter")
+            return
+    raise AssertionError(f"the Tab key does not lead to {name}")
+
+
+def has_focus_around(page: Page, selector: str) -> bool:
+    """Tell whether what has the focus is, or holds, what a CSS selector finds."""
+    held = f"document.activeElement.matches({selector!r}) || document.activeElement.querySelector({selector!r})"
+    return bool(page.evaluate(f"document.activeElement !== document.body && Boolean({held})"))
