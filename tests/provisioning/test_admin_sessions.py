@@ -45,6 +45,8 @@ def test_limits_stand_on_every_session(new_shop: Callable[..., Shop], version: i
         for role in ("jit_portal", shop.target.username, order.role_name):
             for name in LONGEST_MS:
                 dba.execute(sql.SQL("ALTER ROLE {} SET {} = 0").format(sql.Identifier(role), sql.Identifier(name)))
+            for words in ("timezone = 'Asia/Tokyo'", "search_path = app, public"):
+                dba.execute(sql.SQL("ALTER ROLE {} SET " + words).format(sql.Identifier(role)))
     close_pools()
     budget = Budget(10)
     with ExitStack() as stack:

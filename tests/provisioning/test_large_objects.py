@@ -50,6 +50,8 @@ def test_what_comes_into_being_while_it_is_cleaned_up_is_cleaned_up_too(new_shop
     shop = new_shop(18)
     order = new_order(permissions("SELECT", "app", "orders"))
     apply_grant(shop.target, order)
+    with shop.log_in(order) as user:
+        user.execute("SELECT lo_create(0)")  # so that it is cleaned up behind, and not just dropped
     drops = 0
 
     def give_it_something(description: str) -> None:
