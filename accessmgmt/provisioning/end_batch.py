@@ -26,7 +26,7 @@ from accessmgmt.provisioning.standby import wait_for_replay
 from accessmgmt.provisioning.statements import READ_LSN
 from accessmgmt.provisioning.statements_end import READ_ABSENCE
 from accessmgmt.provisioning.steps import Steps
-from accessmgmt.provisioning.topology import is_standby, other_hosts
+from accessmgmt.provisioning.topology import is_standby, link_notes, other_hosts
 
 BUDGET_SECONDS = 45.0
 
@@ -98,7 +98,7 @@ def _end_until_done(batch: Batch) -> None:
     while True:
         attempts += 1
         try:
-            batch.target = with_primary(batch.target, batch.budget.check())
+            batch.target = with_primary(batch.target, batch.budget.check(), for_ending=True)
             _end(batch)
         except Repeat:
             wait_a_little(attempts, batch.budget)
@@ -135,7 +135,10 @@ def _end(batch: Batch) -> None:
 
 
 def _sweep_other(batch: Batch, other: Target, lsn: str) -> None:
-    """End the sessions on another host of the list. One that is gone for good must not keep grants ending for ever."""
+    """End the sessions on another server of the cluster. One that is gone for good must not keep grants ending.
+
+    It is looked at again when it is back (see elsewhere.py).
+    """
     try:
         with admin_connection(other, timeout_seconds=batch.budget.check()) as conn:
             is_replica = is_standby(conn)
@@ -143,15 +146,30 @@ def _sweep_other(batch: Batch, other: Target, lsn: str) -> None:
         for ending in batch.live:
             ending.notes.append(f"Sessions at {other.host} could not be looked for: {error.what}")
         return
+    if not is_replica:
+        _end_apart(batch, other)
+        return
     try:
         with admin_session(other, batch.budget) as session:
             _cut(session, batch, server="standby", empty_polls=1)
-            if is_replica:
-                wait_for_replay(session, lsn)
-                _cut(session, batch, server="standby")
+            wait_for_replay(session, lsn)
+            _cut(session, batch, server="standby")
+            _verify_absence(session, batch)
     except TargetError as error:
         for ending in batch.live:
             ending.error = error
+
+
+def _end_apart(batch: Batch, other: Target) -> None:
+    """End the logins on a server that takes changes as well: the cluster has parted, and they live on both sides."""
+    live = batch.live
+    for ending, outcome in zip(live, end_grants(other, [ending.order for ending in live]), strict=True):
+        if isinstance(outcome, TargetError):
+            ending.error = outcome
+            continue
+        ending.notes += [f"“{other.name}” takes changes, too: the login was ended there as well.", *outcome.notes]
+        ending.sessions += outcome.sessions
+        ending.reassigned += outcome.reassigned
 
 
 def _take_away(session: Session, batch: Batch) -> None:
@@ -283,7 +301,7 @@ def _receipt(batch: Batch, ending: Ending) -> EndReceipt:
         role_was_absent=ending.was_absent,
         sessions=tuple(dict.fromkeys(ending.sessions)),
         reassigned=tuple(dict.fromkeys(ending.reassigned)),
-        notes=tuple(dict.fromkeys(ending.notes)),
+        notes=tuple(dict.fromkeys([*link_notes(batch.target), *ending.notes])),
         steps_ms=batch.steps.milliseconds,
         verified_at=ending.verified_at,
     )

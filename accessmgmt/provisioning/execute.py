@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -13,9 +13,10 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
-from accessmgmt.domain.errors import TargetError, TargetUnavailable
+from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
 from accessmgmt.provisioning.budget import Budget, out_of_time
 from accessmgmt.provisioning.failures import explain, is_lost, is_worth_repeating
+from accessmgmt.provisioning.preflight import Missing, as_sentence, as_sql, read_missing
 from accessmgmt.provisioning.statements import Prepared, Statement
 
 Row = dict[str, Any]
@@ -23,6 +24,7 @@ Result = TypeVar("Result")
 
 MOST_ATTEMPTS = 8
 FIRST_PAUSE_SECONDS = 0.02
+MAY_NOT = "42501"
 NOT_GRANTED = "01007"  # "no privileges were granted": a GRANT that succeeds and does nothing (postgres.md 2.1)
 
 before_statement: Callable[[str], None] | None = None
@@ -137,7 +139,18 @@ class Session:
         found = explain(error, target_name=self.target_name, description=description, is_secret=is_secret, todo=todo)
         if is_lost(error):
             return Interrupted(found.what, why=found.why, todo=found.todo, sqlstate=found.sqlstate)
-        return found
+        return found if todo or error.sqlstate != MAY_NOT else self._with_what_is_lacking(found)
+
+    def _with_what_is_lacking(self, refusal: TargetError) -> TargetError:
+        """Say which right the admin credential lacks, with the SQL that gives it, where the preflight finds one."""
+        missing: list[Missing] = []
+        with suppress(psycopg.Error, TargetError):
+            self.roll_back()
+            missing = read_missing(self)
+        if not missing:
+            return refusal
+        why, todo = f"{refusal.why} {as_sentence(missing)}", f"A DBA runs: {as_sql(missing)}"
+        return TargetRefused(refusal.what, why=why, todo=todo, sqlstate=refusal.sqlstate)
 
     def _cursor(self) -> psycopg.Cursor[Row]:
         return self.conn.cursor(row_factory=dict_row)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from accessmgmt.provisioning.execute import Row, Session
 from accessmgmt.provisioning.statements import QUARANTINE_ROLE
 from accessmgmt.provisioning.statements_topology import read_preflight
+
+if TYPE_CHECKING:
+    from accessmgmt.provisioning.execute import Row, Session
 
 MOST_LISTED = 10
 OPTIONS_SINCE = 16

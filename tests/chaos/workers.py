@@ -37,7 +37,7 @@ def celery(name: str, logs: Path, *arguments: str) -> ChildProcess:
 
 def worker(logs: Path, name: str = "worker") -> ChildProcess:
     """Return one worker for every queue, with four processes."""
-    queues = "ending,sweep,applying,default"
+    queues = "ending,sweep,applying,default,drift"
     return celery(name, logs, "worker", "-Q", queues, "-c", "4", "--without-gossip", "--without-mingle")
 
 

@@ -1,14 +1,14 @@
-"""Roles that another credential made, or that stem from before an upgrade to 16."""
+"""Roles that another credential made, or that stem from before an upgrade to 16: a refusal says which SQL mends it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
-from accessmgmt.domain.errors import TargetRefused
-from accessmgmt.domain.targets import RungState
+from accessmgmt.domain.errors import TargetError, TargetRefused
+from accessmgmt.domain.targets import GrantOrder, RungState
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import close_pools
 from accessmgmt.provisioning.end import end_grant
@@ -17,6 +17,61 @@ from tests.provisioning.test_preflight import climb, crud
 
 SINCE_16 = [16, 17, 18]
 NO_ADMIN = "Jit_portal has no ADMIN option on 2 roles of the portal, made before PostgreSQL 16 or by others."
+
+
+@dataclass
+class Switched:
+    """A shop where a superuser gave access, and the resource now has the minimal admin."""
+
+    shop: Shop
+    old: GrantOrder
+
+    @property
+    def later(self) -> GrantOrder:
+        return new_order(self.old.permissions)
+
+    def run(self, refusal: TargetError) -> None:
+        """Do what the refusal says, as a DBA."""
+        before, _, sql = refusal.todo.partition("A DBA runs: ")
+        assert before == ""
+        with self.shop.as_dba() as dba:
+            dba.execute(sql)  # type: ignore[arg-type]
+        close_pools()
+
+
+@pytest.fixture(params=SINCE_16)
+def switched(request: pytest.FixtureRequest, new_shop: Callable[..., Shop]) -> Switched:
+    shop = new_shop(request.param)
+    old = new_order(crud())
+    receipt = apply_grant(replace(shop.target, username="postgres", password=shop.server.password), old)
+    return Switched(shop, replace(old, role_oid=receipt.role_oid))
+
+
+def test_a_set_that_a_superuser_made_cannot_be_given_until_the_sql_was_run(switched: Switched) -> None:
+    order = switched.later
+    with pytest.raises(TargetRefused, match="refused to create the login role") as refusal:
+        apply_grant(switched.shop.target, order)
+    assert refusal.value.why.endswith(NO_ADMIN)
+    capability = order.permissions.capability_role_name(order.installation_id)
+    assert "TO jit_portal WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;" in refusal.value.todo
+    assert capability in refusal.value.todo
+    assert switched.shop.roles(order) == 0
+
+    switched.run(refusal.value)
+
+    receipt = apply_grant(switched.shop.target, order)
+    end_grant(switched.shop.target, replace(order, role_oid=receipt.role_oid))
+    assert switched.shop.roles(order) == 0
+
+
+def test_a_login_that_a_superuser_made_ends_when_the_sql_was_run(switched: Switched) -> None:
+    with pytest.raises(TargetRefused) as refusal:
+        end_grant(switched.shop.target, switched.old)
+    assert refusal.value.why.endswith(NO_ADMIN)
+    assert switched.old.role_name in refusal.value.todo
+    switched.run(refusal.value)
+    end_grant(switched.shop.target, switched.old)
+    assert switched.shop.roles(switched.old) == 0
 
 
 @pytest.mark.parametrize("version", SINCE_16)
@@ -35,9 +90,9 @@ def test_roles_that_an_upgrade_brought_along(new_shop: Callable[..., Shop], vers
     close_pools()
     rung = climb(shop.target)["Rights"]
     assert (rung.state, rung.detail) == (RungState.FAILED, NO_ADMIN)
-    assert order.role_name in rung.fix
-    with pytest.raises(TargetRefused):
+    with pytest.raises(TargetRefused) as refusal:
         end_grant(shop.target, ending)
+    assert refusal.value.todo == f"A DBA runs: {rung.fix}"
     with shop.as_dba() as dba:
         dba.execute(rung.fix)  # type: ignore[arg-type]
     assert climb(shop.target)["Rights"].state is RungState.PASSED
