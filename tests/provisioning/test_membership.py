@@ -68,6 +68,7 @@ def test_what_is_in_order_is_compared_and_not_granted_again(
     order = applied(shop, new_order(permissions("SELECT,INSERT", "app", "*")))
     assert "read the capability role's drift" in sent
     assert [text for text in sent if text.startswith(("grant", "revoke"))] == ["grant the capability role"]
+    assert "take the portal's lock of this database" not in sent
     end_grant(shop.target, order)
 
 
