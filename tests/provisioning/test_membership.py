@@ -17,6 +17,7 @@ from accessmgmt.provisioning import execute, remembered
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.end import end_grant
 from accessmgmt.provisioning.end_batch import end_grants
+from accessmgmt.provisioning.retire import retire_capabilities
 from devstack.recipe import prepare_database, prepare_target
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_order, permissions
 
@@ -182,6 +183,31 @@ def test_a_membership_that_another_admin_gave_is_taken_from_a_live_session(shop:
     assert left == [0]
     with pytest.raises(psycopg.OperationalError):
         user.execute("SELECT * FROM app.orders")
+
+
+def test_a_member_that_comes_after_a_set_was_emptied_keeps_it(shop: Shop) -> None:
+    """postgres.md 3.3: DROP ROLE takes memberships along without a word, so the last look is behind the role's lock."""
+    first = replace(new_order(ORDERS), installation_id=f"inst-{secrets.token_hex(4)}")
+    second = replace(new_order(ORDERS), installation_id=first.installation_id)
+    end_grant(shop.target, applied(shop, first))
+    emptied = False
+
+    def activate(description: str) -> None:
+        nonlocal emptied
+        if description == "tag the role" and not emptied:
+            emptied = True
+            apply_grant(shop.target, second)
+
+    execute.before_statement = activate
+    try:
+        report = retire_capabilities(shop.target, first.installation_id, set())
+    finally:
+        execute.before_statement = None
+    assert emptied
+    assert (report.dropped, set(report.kept.values())) == ((), {"It is used again."})
+    with shop.log_in(second) as user:
+        user.execute("SELECT * FROM app.orders")
+    end_grant(shop.target, second)
 
 
 @pytest.mark.parametrize("version", [16])
