@@ -25,7 +25,7 @@ from accessmgmt.views.saving import form_status, posted, saved_page
 AUTHORIZATIONS = Listing(
     noun="authorization",
     title="Authorizations",
-    placeholder="Search name, privilege, schema or table",
+    placeholder="Search authorizations",
     row_template="authorizations/row.html",
     empty_icon="shield-lock",
     empty_title="No authorization yet",

@@ -99,7 +99,7 @@ def test_the_keyboard_alone(sign_in: Callable[..., Page], alice: User, endpoint:
     card = page.locator(".grant-card-active")
     expect(card).to_be_visible(timeout=PATIENCE_MS)
     expect(page.get_by_text("You hold no access at the moment")).to_be_hidden()
-    assert has_focus_around(page, ".grant-card"), "the card that came has the focus, and the keyboard goes on there"
+    expect_focus_around(page, ".grant-card")
     press(page, "Connect")
     expect(page.get_by_role("heading", name="Connection")).to_be_visible()
     press(page, "Show")
@@ -128,7 +128,7 @@ def test_a_decision_counts_in_the_navigation(
     press(page, "Deny")
     expect(page.get_by_text("Denied by Bob Approver")).to_be_visible()
     expect(count).to_have_text("1 waiting")
-    assert has_focus_around(page, ".request-card")
+    expect_focus_around(page, ".request-card")
     press(page, "Deny")
     expect(count).to_be_hidden()
 
@@ -144,7 +144,6 @@ def press(page: Page, name: str, *, backwards: bool = False) -> None:
     raise AssertionError(f"the Tab key does not lead to {name}")
 
 
-def has_focus_around(page: Page, selector: str) -> bool:
-    """Tell whether what has the focus is, or holds, what a CSS selector finds."""
-    held = f"document.activeElement.matches({selector!r}) || document.activeElement.querySelector({selector!r})"
-    return bool(page.evaluate(f"document.activeElement !== document.body && Boolean({held})"))
+def expect_focus_around(page: Page, selector: str) -> None:
+    """Wait until what has the focus is, or holds, what a CSS selector finds."""
+    expect(page.locator(f"{selector}:focus, :focus:has({selector})")).to_be_visible()
