@@ -59,28 +59,31 @@ schema_state AS MATERIALIZED (
     FROM schema_scope s
     WHERE %(all_tables)s OR s.oid IN (SELECT h.schema_oid FROM owner_here h)
 ),
+-- Table by table through the index (OFFSET 0 keeps it so): where many tables were made just now the planner knows
+-- nothing of them, and would compare every sequence with every table.
 needed_sequence AS MATERIALIZED (
-    SELECT DISTINCT q.oid, quote_ident(n.nspname) || '.' || quote_ident(q.relname) AS name, q.relowner, q.relacl
-    FROM pg_class q
-    JOIN pg_namespace n ON n.oid = q.relnamespace
-    JOIN pg_depend d
-      ON (d.classid = 'pg_class'::regclass AND d.objid = q.oid AND d.deptype = 'a'
-          AND d.refclassid = 'pg_class'::regclass)
-    JOIN relation r ON r.oid = d.refobjid AND r.relkind IN ('r', 'p')
-    WHERE q.relkind = 'S' AND 'INSERT' = ANY (%(wanted)s::text[])
-    UNION
-    SELECT q.oid, quote_ident(n.nspname) || '.' || quote_ident(q.relname), q.relowner, q.relacl
-    FROM pg_class q
-    JOIN pg_namespace n ON n.oid = q.relnamespace
-    JOIN pg_depend d
-      ON d.refclassid = 'pg_class'::regclass AND d.refobjid = q.oid
-         AND d.classid = 'pg_attrdef'::regclass AND d.deptype = 'n'
-    JOIN pg_attrdef a ON a.oid = d.objid
-    JOIN relation r ON r.oid = a.adrelid AND r.relkind IN ('r', 'p')
-    WHERE q.relkind = 'S' AND 'INSERT' = ANY (%(wanted)s::text[])
+    SELECT DISTINCT q.oid, q.relnamespace, q.relname, q.relowner, q.relacl
+    FROM relation r
+    CROSS JOIN LATERAL (
+        SELECT d.objid
+        FROM pg_depend d
+        WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = r.oid
+          AND (d.classid = 'pg_class'::regclass) IS TRUE AND d.deptype = 'a'
+        UNION ALL
+        SELECT d.refobjid
+        FROM (SELECT a.oid FROM pg_attrdef a WHERE a.adrelid = r.oid OFFSET 0) a
+        CROSS JOIN LATERAL (
+            SELECT d.refobjid
+            FROM pg_depend d
+            WHERE d.classid = 'pg_attrdef'::regclass AND d.objid = a.oid
+              AND (d.refclassid = 'pg_class'::regclass) IS TRUE AND d.deptype = 'n'
+            OFFSET 0) d
+        OFFSET 0) found
+    CROSS JOIN LATERAL (SELECT c.* FROM pg_class c WHERE c.oid = found.objid AND c.relkind = 'S' OFFSET 0) q
+    WHERE r.relkind IN ('r', 'p') AND 'INSERT' = ANY (%(wanted)s::text[])
 ),
 sequence_state AS (
-    SELECT q.oid, q.name, q.relowner,
+    SELECT q.oid, q.relnamespace, q.relname, q.relowner,
            EXISTS (SELECT FROM aclexplode(q.relacl) a, capability k
                    WHERE a.grantee IN (0, k.oid) AND a.privilege_type = 'USAGE') AS has_usage,
            ARRAY(SELECT a.privilege_type FROM aclexplode(q.relacl) a, capability k
@@ -120,10 +123,11 @@ FROM (SELECT m.objid FROM mention m WHERE m.classid = 'pg_class'::regclass
 JOIN pg_class c ON c.oid = outside.objid
 JOIN pg_namespace n ON n.oid = c.relnamespace
 UNION ALL
-SELECT 'sequence', q.oid::bigint, q.name, 'S',
+SELECT 'sequence', q.oid::bigint, quote_ident(n.nspname) || '.' || quote_ident(q.relname), 'S',
        CASE WHEN q.has_usage THEN '{}'::text[] ELSE '{USAGE}' END, q.surplus, pg_get_userbyid(q.relowner)::text,
        pg_has_role(current_user, q.relowner, 'USAGE') OR has_sequence_privilege(q.oid, 'USAGE WITH GRANT OPTION'), false
 FROM sequence_state q
+JOIN pg_namespace n ON n.oid = q.relnamespace
 WHERE NOT q.has_usage OR cardinality(q.surplus) > 0
 UNION ALL
 SELECT 'schema', s.oid::bigint, quote_ident(s.nspname), '',
