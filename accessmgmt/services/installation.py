@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
@@ -31,7 +32,8 @@ def database_identity() -> str:
 
 def _ask(*questions: str) -> list[str]:
     try:
-        with transaction.atomic(), connection.cursor() as cursor:
+        # A question that fails must not take the caller's transaction along; alone it needs none.
+        with transaction.atomic() if connection.in_atomic_block else nullcontext(), connection.cursor() as cursor:
             cursor.execute("SELECT " + ", ".join(questions))
             return [str(value) for value in cursor.fetchone() or ()]
     except DatabaseError:
