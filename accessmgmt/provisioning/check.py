@@ -114,6 +114,8 @@ def _credential(climb: Climb) -> Answer:
 
 def _host_name(climb: Climb) -> Answer:
     found = resolve_host(climb.target)
+    if all(addresses == [host] for host, addresses in found.items()):
+        return Answer("An address, nothing to resolve.")
     return Answer("; ".join(f"{host} is {', '.join(addresses)}" for host, addresses in found.items()) + ".")
 
 
@@ -258,7 +260,7 @@ def _schemas(climb: Climb) -> Answer:
 def _rehearsal(climb: Climb) -> Answer:
     """Try each set under a capability role's name that is not there: the whole way, as before the first use."""
     made_for = f"rehearsal-{secrets.token_hex(6)}"
-    tried = []
+    given, nothing = [], []
     with admin_session(climb.given.primary or climb.given, Budget(BUDGET_SECONDS)) as session:
         for permissions in climb.permission_sets:
             scope = scope_of(order_of(made_for, permissions), session.server_version)
@@ -269,9 +271,16 @@ def _rehearsal(climb: Climb) -> Answer:
                 raise TargetRefused(
                     f"{permissions.in_words()}: {error.what}", why=error.why, todo=error.todo, sqlstate=error.sqlstate
                 ) from None
-            tried.append(f"{', '.join(scope.wanted)} on {relation}" if relation else "membership alone")
-    listed = "; ".join(dict.fromkeys(tried))
-    return Answer(f"A login was made, given {listed}, verified, fenced and dropped; all of it was rolled back.")
+            if relation:
+                given.append(f"{', '.join(scope.wanted)} on {relation}")
+            elif permissions is not READ_EVERYTHING:
+                nothing.append(permissions.in_words())
+    what = f"given {'; '.join(given)}, verified" if given else "made a member of another role"
+    detail = f"A login was made, {what}, fenced and dropped; all of it was rolled back."
+    if nothing:
+        fix = "Correct the schemas and tables of the authorization, or take its endpoint away."
+        return Answer(f"{detail} Nothing can be given of: {'; '.join(nothing)}.", fix, RungState.WARNED)
+    return Answer(detail)
 
 
 def _connections(climb: Climb) -> Answer:

@@ -70,6 +70,19 @@ def test_what_the_endpoints_give_is_rehearsed(new_shop: Callable[..., Shop]) -> 
     assert "42501" in by_name["Rehearsal"].detail + by_name["Rehearsal"].fix
 
 
+def test_what_matches_nothing_is_named(shop: Shop) -> None:
+    sets = [permissions("SELECT", "app", "orders"), permissions("SELECT", "app", "gone")]
+    rung = next(r for r in check.test_connection(shop.target, sets) if r.name == "Rehearsal")
+    assert rung.state is RungState.WARNED
+    assert "given SELECT on app.orders" in rung.detail
+    assert rung.detail.endswith("Nothing can be given of: SELECT on gone in app.")
+    assert rung.fix
+
+
+def test_an_address_is_not_resolved(shop: Shop) -> None:
+    assert climb(replace(shop.target, host="127.0.0.1", ssl_mode=None))["Host name"].detail.startswith("An address")
+
+
 def test_a_wrong_host_name(shop: Shop) -> None:
     rung = failure(replace(shop.target, host="nowhere.invalid"))
     assert (rung.name, "nowhere.invalid" in rung.detail) == ("Host name", True)
