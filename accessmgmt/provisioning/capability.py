@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import psycopg
@@ -24,6 +24,7 @@ from accessmgmt.provisioning.plan import (
 )
 from accessmgmt.provisioning.rehearsal import rehearse_set
 from accessmgmt.provisioning.statements import COMMIT, READ_CHUNK, READ_SUPERUSERS, create_capability
+from accessmgmt.provisioning.statements_end import revoke_memberships
 from accessmgmt.provisioning.statements_locks import BEGIN_ALONE
 
 ALREADY_THERE = frozenset({"42710", "23505"})
@@ -112,6 +113,8 @@ def _check_ours(session: Session, order: GrantOrder, scope: Scope, found: Found)
             why="Its comment is not the one this portal writes.",
             todo="A DBA looks at who made it, and drops it.",
         )
+    if facts.capability_memberships:
+        raise _is_a_member(session, scope, facts.capability_memberships)
     if facts.capability_is_elevated:
         raise TargetRefused(
             f"The role {scope.capability} on “{session.target_name}” has attributes it was not given.",
@@ -121,6 +124,17 @@ def _check_ours(session: Session, order: GrantOrder, scope: Scope, found: Found)
         )
 
 
+def _is_a_member(session: Session, scope: Scope, memberships: Sequence[str]) -> TargetRefused:
+    fix = " ".join(
+        f"{revoke_memberships(name, [scope.capability], None).query.as_string(None)};" for name in memberships
+    )
+    return TargetRefused(
+        f"The role {scope.capability} on “{session.target_name}” is a member of {', '.join(memberships)}.",
+        why="Everybody with this permission set would have what that role has, which nobody approved.",
+        todo=f"A DBA runs: {fix}",
+    )
+
+
 def _mend_frame(session: Session, order: GrantOrder, scope: Scope) -> None:
     """The next schemas and future objects, and the database, read again under the database's lock."""
     session.send(BEGIN_ALONE)
@@ -128,6 +142,9 @@ def _mend_frame(session: Session, order: GrantOrder, scope: Scope) -> None:
     if parts:
         session.send(plan_frame(parts[0], scope))
         _check_granted(session)
+        left = plan_capability(inspect_target(session, order, scope), scope).frame
+        if left and set(left[0]) & set(parts[0]):
+            raise _without_effect(session)
     session.send([COMMIT])
 
 

@@ -34,6 +34,8 @@ BUDGET_SECONDS = 30.0
 FEW_DAYS = 30
 MUCH_USED = 0.9
 OLDEST_VERSION = 14
+MOST_NAMED = 5
+MANY_LOGINS = 1_000
 MOST_REHEARSED = 10
 READ_EVERYTHING = parse_permissions({"grants": ["SELECT"], "schemas": ["*"], "tables": ["*"]})
 
@@ -81,6 +83,7 @@ def test_connection(
         ("Rights", _rights),
         ("Owners of tables", _owners),
         ("Schemas", _schemas),
+        ("Open to everybody", _open_to_everybody),
         ("Rehearsal", _rehearsal),
         ("Connections", _connections),
     ]
@@ -255,6 +258,24 @@ def _schemas(climb: Climb) -> Answer:
         f"REVOKE CREATE ON SCHEMA {listed} FROM PUBLIC;",
         RungState.WARNED,
     )
+
+
+def _open_to_everybody(climb: Climb) -> Answer:
+    """What every login of the portal gets besides, and what makes granting slow or impossible one day."""
+    found, fixes = [], []
+    if definers := climb.row["open_definers"]:
+        more = f" and {len(definers) - MOST_NAMED} more" if len(definers) > MOST_NAMED else ""
+        found.append(f"Everybody may run {', '.join(definers[:MOST_NAMED])}{more} with its owner's rights.")
+        fixes += [f"REVOKE EXECUTE ON FUNCTION {name} FROM PUBLIC;" for name in definers[:MOST_NAMED]]
+    if lists := climb.row["long_lists"]:
+        found.append(f"The access lists of {', '.join(lists[:MOST_NAMED])} are half full.")
+        fixes.append("Take grants to roles that are gone, or to single people, from these tables.")
+    if climb.row["standing_logins"] > MANY_LOGINS:
+        found.append(f"{climb.row['standing_logins']:,} logins of the portal stand at a time: each GRANT gets slower.")
+        fixes.append("Shorten the endpoints' time to live.")
+    if not found:
+        return Answer("No function runs with its owner's rights for everybody.")
+    return Answer(" ".join(found), " ".join(fixes), RungState.WARNED)
 
 
 def _rehearsal(climb: Climb) -> Answer:

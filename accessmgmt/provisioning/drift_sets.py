@@ -33,6 +33,10 @@ def compare_set(found: Found, scope: Scope, installation_id: str) -> list[DriftF
         what = "The capability role was given attributes, or may log in."
         fix = f"ALTER ROLE {role} NOLOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS;"
         findings.append(DriftFinding(DriftKind.ATTRIBUTE, Severity.ALARM, role, what, sql=fix, role=role))
+    for name in facts.capability_memberships:
+        what = f"The capability role is a member of {name}: every login of this set has what that role has."
+        fix = as_text([revoke_memberships(name, [role], None)])
+        findings.append(DriftFinding(DriftKind.MEMBERSHIP, Severity.ALARM, role, what, sql=fix, role=role))
     # A default privilege, or CONNECT, that nobody may give is no difference that a repair could mend.
     drift = sorted(found.drift, key=lambda d: (not d.surplus, d.name))
     findings += [_finding(d, scope) for d in drift[:MOST_OBJECTS]]

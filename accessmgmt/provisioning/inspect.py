@@ -35,6 +35,7 @@ class Facts:
     capability_oid: int | None
     capability_is_elevated: bool
     capability_tag: str | None
+    capability_memberships: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +198,7 @@ def _facts(row: Row, read_at: float) -> Facts:
         capability_oid=row["capability_oid"],
         capability_is_elevated=bool(row["capability_is_elevated"]),
         capability_tag=row["capability_tag"],
+        capability_memberships=tuple(row["capability_memberships"]),
     )
 
 

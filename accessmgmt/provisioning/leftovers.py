@@ -109,7 +109,9 @@ def _drop_login(session: Session, target: Target, role: LoginRole, budget: Budge
     for attempt in range(1, DROP_ATTEMPTS + 1):
         reassigned += empty_role(session, target, role, budget)
         try:
-            session.repeat(partial(session.send, [drop_roles([role.name])]))
+            drop = partial(session.send, [*BEGIN_BRIEFLY, drop_roles([role.name]), COMMIT])
+            # What a prepared transaction holds is not let go by waiting, and the others of the batch wait behind us.
+            _ = drop() if _prepared(session, [role.name]) else session.repeat(drop)
         except psycopg.Error as error:
             session.roll_back()
             if error.sqlstate == LOCKED and (prepared := _prepared(session, [role.name])):

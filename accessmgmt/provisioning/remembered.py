@@ -79,6 +79,7 @@ def _is_the_same(now: Facts, before: Facts, order: GrantOrder) -> bool:
     return (
         now.capability_oid == before.capability_oid
         and not now.capability_is_elevated
+        and not now.capability_memberships
         and not now.in_recovery
         and now.acting_as == before.acting_as
         and parse_tag(now.capability_tag) == RoleTag(order.installation_id, "set", order.permissions.digest)

@@ -116,7 +116,13 @@ FROM explored e
 WHERE cardinality(e.lacking) > 0 OR cardinality(e.surplus) > 0
 UNION ALL
 SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'relation' END, c.oid::bigint,
-       quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relkind::text, '{}', '{OUTSIDE}', pg_get_userbyid(c.relowner)::text, true, false
+       quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relkind::text, '{}', '{OUTSIDE}',
+       pg_get_userbyid(c.relowner)::text,
+       -- A person may give of their own, a temporary table say: that is theirs to take back.
+       pg_has_role(current_user, c.relowner, 'USAGE')
+           OR EXISTS (SELECT FROM aclexplode(c.relacl) a, capability k
+                      WHERE a.grantee = k.oid AND pg_get_userbyid(a.grantor) = current_user),
+       false
 FROM (SELECT m.objid FROM mention m WHERE m.classid = 'pg_class'::regclass
       EXCEPT SELECT r.oid FROM relation r
       EXCEPT SELECT q.oid FROM needed_sequence q) outside
@@ -137,22 +143,28 @@ FROM schema_state s
 WHERE NOT (s.has_usage OR (s.is_public AND NOT s.is_grantable)) OR cardinality(s.surplus) > 0
 UNION ALL
 SELECT 'schema', n.oid::bigint, quote_ident(n.nspname), '', '{}', '{OUTSIDE}', pg_get_userbyid(n.nspowner)::text,
-       true, false
+       pg_has_role(current_user, n.nspowner, 'USAGE')
+           OR EXISTS (SELECT FROM aclexplode(n.nspacl) a, capability k
+                      WHERE a.grantee = k.oid AND pg_get_userbyid(a.grantor) = current_user),
+       false
 FROM mention m
 JOIN pg_namespace n ON n.oid = m.objid
 WHERE m.classid = 'pg_namespace'::regclass AND NOT EXISTS (SELECT FROM schema_state s WHERE s.oid = n.oid)
 UNION ALL
-SELECT 'database', b.oid::bigint, quote_ident(b.datname), '', '{CONNECT}', '{}', pg_get_userbyid(b.datdba)::text,
-       p.can_grant, p.is_public
+SELECT 'database', b.oid::bigint, quote_ident(b.datname), '',
+       CASE WHEN p.has_connect OR (p.is_public AND NOT p.can_grant) THEN '{}'::text[] ELSE '{CONNECT}' END, p.surplus,
+       pg_get_userbyid(b.datdba)::text, p.can_grant, p.is_public
 FROM pg_database b
 CROSS JOIN LATERAL (
     SELECT has_database_privilege(b.oid, 'CONNECT WITH GRANT OPTION') AS can_grant,
+           EXISTS (SELECT FROM aclexplode(b.datacl) a, capability k
+                   WHERE a.grantee = k.oid AND a.privilege_type = 'CONNECT') AS has_connect,
+           ARRAY(SELECT a.privilege_type FROM aclexplode(b.datacl) a, capability k
+                 WHERE a.grantee = k.oid AND (a.is_grantable OR a.privilege_type <> 'CONNECT')) AS surplus,
            EXISTS (SELECT FROM aclexplode(coalesce(b.datacl, acldefault('d', b.datdba))) a
                    WHERE a.grantee = 0 AND a.privilege_type = 'CONNECT') AS is_public) p
 WHERE b.datname = current_database()
-  AND NOT EXISTS (SELECT FROM aclexplode(b.datacl) a, capability k
-                  WHERE a.grantee = k.oid AND a.privilege_type = 'CONNECT')
-  AND NOT (p.is_public AND NOT p.can_grant)
+  AND (NOT (p.has_connect OR (p.is_public AND NOT p.can_grant)) OR cardinality(p.surplus) > 0)
 UNION ALL
 SELECT 'default', d.schema_oid::bigint, quote_ident(d.nspname), d.objtype::text, d.privileges, '{}',
        pg_get_userbyid(d.owner_oid)::text, true, false

@@ -15,6 +15,8 @@ SELECT clock_timestamp() AS server_now,
        capability.rolcanlogin OR capability.rolsuper OR capability.rolcreaterole OR capability.rolcreatedb
            OR capability.rolreplication OR capability.rolbypassrls AS capability_is_elevated,
        shobj_description(capability.oid, 'pg_authid') AS capability_tag,
+       ARRAY(SELECT pg_get_userbyid(m.roleid)::text FROM pg_auth_members m WHERE m.member = capability.oid)
+           AS capability_memberships,
        ARRAY(SELECT m.roleid::bigint FROM pg_auth_members m WHERE m.member = login.oid) AS login_memberships
 FROM (SELECT 1) AS one
 LEFT JOIN pg_roles login ON login.rolname = %(role)s

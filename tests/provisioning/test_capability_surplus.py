@@ -1,0 +1,125 @@
+"""What a capability role was given besides: nobody gets it unseen, and nobody can spoil a set for the others."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from psycopg import sql
+
+from accessmgmt.domain.drift import DriftFinding, DriftKind, DriftOrder, Severity
+from accessmgmt.domain.errors import TargetRefused
+from accessmgmt.domain.targets import GrantOrder
+from accessmgmt.provisioning import remembered
+from accessmgmt.provisioning.apply import apply_grant
+from accessmgmt.provisioning.drift import check_drift
+from accessmgmt.provisioning.end import end_grant
+from tests.provisioning.conftest import Shop, new_order, permissions
+
+
+@pytest.fixture(params=[18, 16, 14])
+def shop(request: pytest.FixtureRequest, new_shop: Callable[..., Shop]) -> Shop:
+    """A shop of the test's own."""
+    return new_shop(request.param)
+
+
+@pytest.fixture
+def order(shop: Shop) -> GrantOrder:
+    """An order that was applied, of an installation of its own."""
+    order = new_order(permissions("SELECT", "app", "orders"))
+    order = replace(order, installation_id=f"inst-{secrets.token_hex(4)}")
+    apply_grant(shop.target, order)
+    return order
+
+
+def another(order: GrantOrder) -> GrantOrder:
+    """An order of the same set for somebody else."""
+    other = new_order(order.permissions, who="bob")
+    return replace(other, installation_id=order.installation_id)
+
+
+def as_dba(shop: Shop, order: GrantOrder, words: str, **names: str) -> None:
+    names = {"role": order.permissions.capability_role_name(order.installation_id), "db": shop.database, **names}
+    with shop.as_dba() as dba:
+        dba.execute(sql.SQL(words).format(**{key: sql.Identifier(name) for key, name in names.items()}))  # type: ignore[arg-type]
+
+
+def findings(shop: Shop, order: GrantOrder) -> tuple[DriftFinding, ...]:
+    wanted = DriftOrder(order.installation_id, (order.permissions,), (), frozenset({order.role_name}))
+    return check_drift(shop.target, order.installation_id, wanted).findings
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["compared before", "compared anew"])
+def test_a_capability_role_that_became_a_member_is_an_alarm_and_refused(
+    shop: Shop, order: GrantOrder, is_known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that the other role has would be everybody's: with SELECT in the set pg_read_all_data shows in no check."""
+    if not is_known:
+        monkeypatch.setattr(remembered, "RECALL_SECONDS", 0.0)
+    as_dba(shop, order, "GRANT pg_read_all_data TO {role}")
+    later = another(order)
+    with pytest.raises(TargetRefused, match="is a member of pg_read_all_data") as refusal:
+        apply_grant(shop.target, later)
+    assert shop.roles(later) == 0
+    [finding] = findings(shop, order)
+    assert (finding.kind, finding.severity) == (DriftKind.MEMBERSHIP, Severity.ALARM)
+    assert finding.sql == refusal.value.todo.removeprefix("A DBA runs: ")
+    with shop.as_dba() as dba:
+        dba.execute(finding.sql)  # type: ignore[call-overload]
+    assert findings(shop, order) == ()
+    apply_grant(shop.target, later)
+    for ending in (order, later):
+        end_grant(shop.target, ending)
+
+
+@pytest.mark.parametrize("privilege", ["CREATE", "TEMPORARY", "CONNECT"])
+def test_privileges_on_the_database_are_found_and_taken_back(shop: Shop, order: GrantOrder, privilege: str) -> None:
+    option = " WITH GRANT OPTION" if privilege == "CONNECT" else ""
+    as_dba(shop, order, f"GRANT {privilege} ON DATABASE {{db}} TO {{role}}{option}")
+    assert [(f.kind, f.severity) for f in findings(shop, order)] == [(DriftKind.PRIVILEGE, Severity.ALARM)]
+    later = another(order)
+    apply_grant(shop.target, later)
+    with shop.as_dba() as dba:
+        acl = dba.execute(
+            "SELECT a.privilege_type, a.is_grantable FROM pg_database d, aclexplode(d.datacl) a"
+            " WHERE d.datname = current_database() AND a.grantee = %s::regrole",
+            [order.permissions.capability_role_name(order.installation_id)],
+        ).fetchall()
+    assert acl == [("CONNECT", False)]
+    shop.log_in(later).close()
+    for ending in (order, later):
+        end_grant(shop.target, ending)
+
+
+def test_a_schema_privilege_of_another_grantor_is_a_failure(shop: Shop, order: GrantOrder) -> None:
+    """postgres.md 2.1 and 5.6: REVOKE says "REVOKE" and takes nothing, so it is looked at before the COMMIT."""
+    helper = f"helper_{secrets.token_hex(3)}"
+    as_dba(shop, order, "CREATE ROLE {helper}; GRANT CREATE ON SCHEMA app TO {helper} WITH GRANT OPTION", helper=helper)
+    as_dba(shop, order, "SET ROLE {helper}; GRANT CREATE ON SCHEMA app TO {role}", helper=helper)
+    later = another(order)
+    with pytest.raises(TargetRefused) as refusal:
+        apply_grant(shop.target, later)
+    assert refusal.value.sqlstate == "01007"
+    assert shop.roles(later) == 0
+    end_grant(shop.target, order)
+
+
+def test_nobody_spoils_a_set_by_giving_it_something_of_their_own(shop: Shop, order: GrantOrder) -> None:
+    """postgres.md 2.7: everybody may make temporary tables, and grant on what is theirs to whom they like."""
+    role = sql.Identifier(order.permissions.capability_role_name(order.installation_id))
+    with shop.as_dba() as dba:
+        dba.execute("CREATE SCHEMA play; GRANT CREATE, USAGE ON SCHEMA play TO PUBLIC, jit_quarantine")
+    user = shop.log_in(order)
+    for words in (
+        "CREATE TEMP TABLE mine (id serial); GRANT SELECT ON mine TO {0}; GRANT USAGE ON SEQUENCE mine_id_seq TO {0}",
+        "CREATE TABLE play.mine (id int); GRANT ALL ON play.mine TO {0}",
+    ):
+        user.execute(sql.SQL(words).format(role))  # type: ignore[arg-type]
+    later = another(order)
+    receipt = apply_grant(shop.target, later)
+    assert [table.table for table in receipt.tables] == ["orders"]
+    assert "play.mine" in {finding.object for finding in findings(shop, order)}
+    end_grant(shop.target, order)
+    end_grant(shop.target, later)

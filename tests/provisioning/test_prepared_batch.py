@@ -1,0 +1,36 @@
+"""Logins that a prepared transaction holds on to are put off quickly: the others of the batch end with it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from accessmgmt.domain.errors import TargetRefused
+from accessmgmt.domain.targets import EndReceipt
+from accessmgmt.provisioning.apply import apply_grant
+from accessmgmt.provisioning.end_batch import end_grants
+from devstack.postgres import PostgresServer
+from tests.provisioning.conftest import Shop, new_order, permissions
+
+
+def test_prepared_transactions_hold_up_no_batch(
+    own_server: Callable[..., PostgresServer], shop_on: Callable[..., Shop]
+) -> None:
+    shop = shop_on(own_server(18, max_prepared_transactions=9))
+    with shop.as_dba() as dba:
+        dba.execute("CREATE SCHEMA play; GRANT CREATE, USAGE ON SCHEMA play TO PUBLIC, jit_quarantine")
+    orders = [new_order(permissions("SELECT", "app", "orders")) for _ in range(6)]
+    orders = [replace(order, role_oid=apply_grant(shop.target, order).role_oid) for order in orders]
+    for number, order in enumerate(orders[:5]):
+        with shop.log_in(order) as user:
+            user.execute(f"BEGIN; CREATE TABLE play.t{number} (id int); PREPARE TRANSACTION 't{number}'")  # type: ignore[call-overload]
+    started = time.monotonic()
+    *held, ended = end_grants(shop.target, orders)
+    assert time.monotonic() - started < 10
+    assert all(isinstance(outcome, TargetRefused) for outcome in held)
+    assert isinstance(ended, EndReceipt)
+    with shop.as_dba() as dba:
+        for number in range(5):
+            dba.execute(f"ROLLBACK PREPARED 't{number}'")  # type: ignore[call-overload]
+    assert all(isinstance(outcome, EndReceipt) for outcome in end_grants(shop.target, orders))
