@@ -41,6 +41,7 @@ SETTINGS = {
     "datestyle": "ISO",
     "client_min_messages": "notice",
     "plan_cache_mode": "force_generic_plan",
+    "jit": "off",  # on a catalog that nobody has analyzed the estimates are high enough to compile what takes moments
 }
 KEEPALIVE: dict[str, Any] = {
     "keepalives": 1,

@@ -89,6 +89,7 @@ def _statements(
 ) -> list[Statement]:
     verifier = make_verifier(order.password)
     tag = RoleTag(order.installation_id, "grant", order.grant_id)
+    set_tag = RoleTag(order.installation_id, "set", order.permissions.digest)
     return [
         write_login(
             order.role_name,
@@ -98,6 +99,9 @@ def _statements(
             connection_limit=connection_limit,
         ),
         *([] if exists else [comment_on_role(order.role_name, str(tag))]),
+        # Locks the capability role by its name until the commit: GRANT alone would make somebody a member of a role
+        # that is being dropped beside it, on every version (postgres.md 3.3).
+        comment_on_role(scope.capability, str(set_tag)),
         grant_membership(scope.capability, order.role_name, session.server_version),
     ]
 

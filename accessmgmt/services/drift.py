@@ -120,7 +120,8 @@ def _retire_unused(resource: Resource) -> None:
     report = retire.retire_capabilities(resource.as_target(), settings.PORTAL_INSTALLATION_ID, keep)
     if report.dropped:
         with transaction.atomic():
-            audit.record(None, "resource.sets_retired", resource, roles=list(report.dropped))
+            details = {"roles": list(report.dropped), "handed_over": report.reassigned}
+            audit.record(None, "resource.sets_retired", resource, **details)
     for name, words in report.kept.items():
         logger.warning("The capability role %s stays on resource %s: %s", name, resource.pk, words)
 

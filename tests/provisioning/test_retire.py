@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -14,7 +16,7 @@ from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning import execute
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.end import end_grant
-from accessmgmt.provisioning.retire import retire_capabilities
+from accessmgmt.provisioning.retire import RetireReport, retire_capabilities
 from devstack.recipe import prepare_database, prepare_target
 from tests.provisioning.beside import Beside, before_the_commit
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_order, permissions
@@ -160,6 +162,24 @@ def works(shop: Shop, order: GrantOrder) -> bool:
 
 
 @pytest.mark.parametrize("version", [18, 16, 15, 14])
+def test_it_is_retired_while_somebody_becomes_a_member(
+    new_shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch, installation_id: str, version: int
+) -> None:
+    shop = new_shop(version)
+    first, second = (an_order(installation_id, permissions("SELECT", "app", "orders")) for _ in range(2))
+    apply_grant(shop.target, first)
+    end_grant(shop.target, first)
+    retiring = Beside(shop, lambda: retire_capabilities(shop.target, installation_id, set()))
+    before_the_commit(monkeypatch, "grant the capability role", retiring.begin)
+    apply_grant(shop.target, second)
+    report = retiring.end()
+    assert isinstance(report, RetireReport)
+    assert list(report.kept.values()) == ["It is used again."]
+    assert works(shop, second)
+    end_grant(shop.target, second)
+
+
+@pytest.mark.parametrize("version", [18, 16, 15, 14])
 def test_somebody_becomes_a_member_while_it_is_retired(
     new_shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch, installation_id: str, version: int
 ) -> None:
@@ -171,6 +191,38 @@ def test_somebody_becomes_a_member_while_it_is_retired(
     before_the_commit(monkeypatch, "drop the login role", applying.begin)
     report = retire_capabilities(shop.target, installation_id, set())
     applying.end()
+    assert len(report.dropped) == 1
+    assert works(shop, second)
+    end_grant(shop.target, second)
+
+
+@pytest.mark.parametrize("version", [18, 16, 15, 14])
+def test_it_is_dropped_when_somebody_is_about_to_become_a_member(
+    new_shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch, installation_id: str, version: int
+) -> None:
+    """The grant found it complete, and is sent while it is being dropped: GRANT alone would leave a dangling row."""
+    shop = new_shop(version)
+    first, second = (an_order(installation_id, permissions("SELECT", "app", "orders")) for _ in range(2))
+    apply_grant(shop.target, first)
+    end_grant(shop.target, first)
+    has_looked, may_go_on = threading.Event(), threading.Event()
+
+    def hold_up(description: str) -> None:
+        if description == "create the login role" and not has_looked.is_set():
+            has_looked.set()
+            may_go_on.wait(30)
+
+    execute.before_statement = hold_up
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            applying = pool.submit(apply_grant, shop.target, second)
+            assert has_looked.wait(10)
+            goes_on = Beside(shop, lambda: (may_go_on.set(), applying.result()))
+            before_the_commit(monkeypatch, "drop the login role", goes_on.begin)
+            report = retire_capabilities(shop.target, installation_id, set())
+            applying.result()
+    finally:
+        execute.before_statement = None
     assert len(report.dropped) == 1
     assert works(shop, second)
     end_grant(shop.target, second)

@@ -97,7 +97,7 @@ def test_clients_of_all_kinds_get_in(shop: Shop) -> None:
         {"sslmode": "require", "require_auth": "scram-sha-256"},
     ):
         with shop.log_in(order, **options) as user:
-            assert user.execute("SELECT count(*) FROM app.orders").fetchone() == (1,)
+            assert user.execute("SELECT count(*) > 0 FROM app.orders").fetchone() == (True,)
     for method in ("md5", "password", "none"):
         with pytest.raises(psycopg.OperationalError):
             shop.log_in(order, require_auth=method)
