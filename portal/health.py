@@ -31,10 +31,17 @@ def ready(request: HttpRequest) -> JsonResponse:
         {
             "status": "ok" if checks["database"] else "unready",
             "checks": checks,
-            "unreadable_secrets": unreadable_count() if checks["database"] else None,
+            "unreadable_secrets": _unreadable_secrets() if checks["database"] else None,
         },
         status=200 if checks["database"] else 503,
     )
+
+
+def _unreadable_secrets() -> int | None:
+    try:
+        return unreadable_count()
+    except DatabaseError:  # the tables are not there yet
+        return None
 
 
 def _database_answers() -> bool:

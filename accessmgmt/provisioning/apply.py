@@ -72,7 +72,7 @@ def _apply(target: Target, order: GrantOrder, budget: Budget) -> ApplyReceipt:
             known = recall(session, order, scope)
             found = known[0] if known else inspect_target(session, order, scope)
         with steps.measured("capability"):
-            found, plan = known or session.repeat(lambda: ensure_capability(session, order, scope, found))
+            found, plan = known or ensure_capability(session, order, scope, found)
             if known is None:
                 remember(session, scope, found)
         with steps.measured("login"):

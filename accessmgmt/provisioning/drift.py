@@ -142,7 +142,7 @@ def resync_sets(
         for scope, found in zip(scopes, found_sets, strict=True):
             order = order_of(installation_id, scope.permissions)
             try:
-                session.repeat(partial(ensure_capability, session, order, scope, found))
+                ensure_capability(session, order, scope, found)
             except TargetRefused as error:
                 session.roll_back()
                 refused[scope.capability] = str(error)

@@ -94,11 +94,11 @@ def end_grants(target: Target, orders: Sequence[GrantOrder]) -> list[EndReceipt 
 
 
 def _end_until_done(batch: Batch) -> None:
-    attempts = 0
+    given, attempts = batch.target, 0
     while True:
         attempts += 1
         try:
-            batch.target = with_primary(batch.target, batch.budget.check(), for_ending=True)
+            batch.target = with_primary(given, batch.budget.check(), for_ending=True)
             _end(batch)
         except Repeat:
             wait_a_little(attempts, batch.budget)
@@ -139,8 +139,9 @@ def _sweep_other(batch: Batch, other: Target, lsn: str) -> None:
 
     It is looked at again when it is back (see elsewhere.py).
     """
+    timeout_seconds = batch.budget.check()  # that our own time is over says nothing about the server
     try:
-        with admin_connection(other, timeout_seconds=batch.budget.check()) as conn:
+        with admin_connection(other, timeout_seconds=timeout_seconds) as conn:
             is_replica = is_standby(conn)
     except TargetError as error:
         for ending in batch.live:

@@ -99,13 +99,17 @@ class Session:
         if not self.conn.closed and self.conn.info.transaction_status is not TransactionStatus.IDLE:
             self.conn.rollback()
 
-    def repeat(self, work: Callable[[], Result]) -> Result:
-        """Do a piece of work that starts a transaction of its own, again when somebody else got in its way."""
+    def repeat(self, work: Callable[[], Result], *, but_not: str = "") -> Result:
+        """Do a piece of work that starts a transaction of its own, again when somebody else got in its way.
+
+        `but_not` is an SQLSTATE that is not tried again here.
+        """
         for attempt in range(1, MOST_ATTEMPTS + 1):
             try:
                 return work()
             except psycopg.Error as error:
-                if attempt == MOST_ATTEMPTS or not is_worth_repeating(error) or is_lost(error):
+                is_hopeless = not is_worth_repeating(error) or is_lost(error) or error.sqlstate == but_not
+                if attempt == MOST_ATTEMPTS or is_hopeless:
                     raise
                 self.roll_back()
             wait_a_little(attempt, self.budget)

@@ -107,10 +107,11 @@ def fence(session: Session, roles: Sequence[LoginRole], *, waits_for_disk: bool)
     that crashes before has no sessions left, and the ending begins anew. `waits_for_disk` has them there before this
     returns: a standby replays nothing earlier.
 
-    In this order, because a person cannot hold up the first, but can hold up the second: an open transaction with
-    ALTER ROLE CURRENT_USER PASSWORD locks the role's row. Such a session is cut, and the door closed in the same
-    message. When the server refuses one role, each half is tried by itself, so that one never keeps the others' doors
-    open. Raises Repeat when a role has gone meanwhile.
+    Both can be held up. A person's open ALTER ROLE CURRENT_USER PASSWORD locks the role's row: such a session is cut,
+    and the door closed in the same message. A DBA's open GRANT of the capability role keeps the memberships: then the
+    doors are closed first, sessions end, and DROP ROLE takes the memberships along. When the server refuses one role,
+    each half is tried by itself, so that one never keeps the others' doors open. Raises Repeat when a role has gone
+    meanwhile.
     """
     fenced = Fenced()
     begin = [BEGIN] if waits_for_disk else [BEGIN, COMMIT_WITHOUT_WAITING]
@@ -118,9 +119,9 @@ def fence(session: Session, roles: Sequence[LoginRole], *, waits_for_disk: bool)
     ordered = sorted(roles, key=lambda role: (role.memberships, role.name))
     if not ordered or _do_both(session, begin, fenced, ordered):
         return fenced
+    _by_halves(session, ordered, partial(_close_doors, session, begin, fenced), fenced.failures)
     # DROP ROLE takes along what cannot be revoked, such as a membership in a role that is gone (possible up to 15).
     _by_halves(session, ordered, partial(_revoke, session, begin), {}, repeats=False)
-    _by_halves(session, ordered, partial(_close_doors, session, begin, fenced), fenced.failures)
     return fenced
 
 
@@ -164,8 +165,11 @@ def _by_halves(
 
 
 def _revoke(session: Session, begin: list[Statement], roles: Sequence[LoginRole]) -> None:
-    if taken := _taken(session, begin, roles):
-        session.repeat(partial(session.send, taken))
+    try:
+        if taken := _taken(session, begin, roles):
+            session.send(taken)
+    except psycopg.errors.LockNotAvailable:
+        session.roll_back()  # somebody holds the capability role, for any time: no session is kept waiting for that
 
 
 def _close_doors(session: Session, begin: list[Statement], fenced: Fenced, roles: Sequence[LoginRole]) -> None:
@@ -195,7 +199,7 @@ def _doors(begin: list[Statement], roles: Sequence[LoginRole]) -> list[Statement
 def _taken(session: Session, begin: list[Statement], roles: Sequence[LoginRole]) -> list[Statement]:
     """Return the transaction that takes all memberships away; nothing when there are none."""
     revokes = _revokes(session, roles)
-    return [*begin, *revokes, COMMIT] if revokes else []
+    return [*begin, SHORT_LOCK_TIMEOUT, *revokes, COMMIT] if revokes else []
 
 
 def _revokes(session: Session, roles: Sequence[LoginRole]) -> list[Statement]:

@@ -5,7 +5,7 @@ A login usually owns nothing, and one DROP ROLE for many of them is all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -15,7 +15,7 @@ from accessmgmt.domain.errors import TargetError, TargetRefused
 from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import database_session
-from accessmgmt.provisioning.execute import Row, Session
+from accessmgmt.provisioning.execute import Interrupted, Row, Session
 from accessmgmt.provisioning.failures import is_lost
 from accessmgmt.provisioning.fence import LoginRole
 from accessmgmt.provisioning.plan import CHUNK_SIZE, hold
@@ -94,8 +94,11 @@ def _drop_together(session: Session, roles: Sequence[LoginRole]) -> bool:
 def _drop_alone(session: Session, target: Target, role: LoginRole, budget: Budget, dropped: Dropped) -> None:
     try:
         dropped.reassigned[role.oid] = _drop_login(session, target, role, budget)
-    except TargetRefused as refusal:
-        dropped.failures[role.oid] = refusal
+    except Interrupted:
+        raise
+    except TargetError as error:
+        session.roll_back()
+        dropped.failures[role.oid] = error
     except psycopg.Error as error:
         if is_lost(error):
             raise
@@ -110,8 +113,8 @@ def _drop_login(session: Session, target: Target, role: LoginRole, budget: Budge
         reassigned += empty_role(session, target, role, budget)
         try:
             drop = partial(session.send, [*BEGIN_BRIEFLY, drop_roles([role.name]), COMMIT])
-            # What a prepared transaction holds is not let go by waiting, and the others of the batch wait behind us.
-            _ = drop() if _prepared(session, [role.name]) else session.repeat(drop)
+            # Anybody may hold the role for as long as they like, and the others of the batch wait behind us.
+            session.repeat(drop, but_not=LOCKED)
         except psycopg.Error as error:
             session.roll_back()
             if error.sqlstate == LOCKED and (prepared := _prepared(session, [role.name])):
@@ -175,21 +178,35 @@ def _revoke_held(session: Session, role: LoginRole, beginning: Sequence[Statemen
     DROP OWNED would take it away as well, and let the application's DDL beside it fail.
     """
     tried: set[str] = set()
-    while names := session.repeat(partial(_revoke_some, session, role, beginning, tried)):
+    while names := [row["name"] for row in _held(session, role) if row["name"] not in tried][:CHUNK_SIZE]:
+        _revoke_some(session, role, beginning, names)
         tried.update(names)
 
 
-def _revoke_some(session: Session, role: LoginRole, beginning: Sequence[Statement], tried: Set[str]) -> list[str]:
-    """Look what is held now, and revoke what was not tried before: at most a chunk, whose names are returned."""
-    held = session.send([read_held(role.oid)])[0]
-    chunk = [row for row in held if row["kind"] in {"relation", "sequence"} and row["name"] not in tried][:CHUNK_SIZE]
-    if chunk:
+def _held(session: Session, role: LoginRole) -> list[Row]:
+    return [row for row in session.send([read_held(role.oid)])[0] if row["kind"] in {"relation", "sequence"}]
+
+
+def _revoke_some(session: Session, role: LoginRole, beginning: Sequence[Statement], names: Sequence[str]) -> None:
+    """Revoke what is held of these, together. What is not ours to take back is left: DROP ROLE says so in the end."""
+
+    def revoke() -> None:
+        chunk = [row for row in _held(session, role) if row["name"] in names]
         tables = [row["name"] for row in chunk if row["kind"] == "relation"]
         sequences = [row["name"] for row in chunk if row["kind"] == "sequence"]
         taken = [revoke_tables(tables, role.name)] if tables else []
         taken += [revoke_on("SEQUENCE", sequences, role.name)] if sequences else []
-        session.send([*beginning, *hold([(row["name"], row["relkind"]) for row in chunk]), *taken, COMMIT])
-    return [row["name"] for row in chunk]
+        if taken:
+            session.send([*beginning, *hold([(row["name"], row["relkind"]) for row in chunk]), *taken, COMMIT])
+
+    try:
+        session.repeat(revoke)
+    except psycopg.Error as error:
+        if error.sqlstate != REFUSED:
+            raise
+        session.roll_back()
+        for name in names if len(names) > 1 else ():
+            _revoke_some(session, role, beginning, [name])
 
 
 def _clear(session: Session, role: LoginRole, beginning: Sequence[Statement], clearing: Sequence[Statement]) -> None:

@@ -5,6 +5,7 @@ All of them are held until the transaction is over, none keeps anybody from read
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 
 from psycopg import sql
@@ -30,11 +31,13 @@ def lock_relations(names: Sequence[str]) -> list[Statement]:
     To prepare a query locks what it names, reads nothing and asks for no privilege; LOCK TABLE refuses sequences,
     materialized views and foreign tables.
     """
-    listed = ", ".join(f"{name} AS r{number}" for number, name in enumerate(names))
-    return [
-        Statement("lock what is named", trusted(f"PREPARE jit_lock AS SELECT FROM {listed}")),
-        Statement("keep only the lock", trusted("DEALLOCATE jit_lock")),
-    ]
+    return [Statement("lock what is named", _do("lock_relations", names))]
+
+
+def _do(name: str, names: Sequence[str]) -> sql.Composable:
+    """Return a DO block over names. The tag of its text is not to be guessed: a name may hold any other."""
+    listed = sql.SQL(", ").join(map(sql.Literal, names))
+    return load(name).format(names=listed, tag=trusted(f"$t{secrets.token_hex(8)}$"))
 
 
 def hold_tables(names: Sequence[str]) -> Statement:
@@ -43,8 +46,7 @@ def hold_tables(names: Sequence[str]) -> Statement:
     ROW EXCLUSIVE holds up CREATE TRIGGER and FOREIGN KEY, SHARE UPDATE EXCLUSIVE also SET (...). A lock that is not
     free at once, or not ours to take, is left: nothing here waits for a CREATE INDEX or a VACUUM.
     """
-    listed = sql.SQL(", ").join(map(sql.Literal, names))
-    return Statement("hold the tables' definitions", load("hold_tables").format(names=listed))
+    return Statement("hold the tables' definitions", _do("hold_tables", names))
 
 
 def hold_sequences(names: Sequence[str]) -> Statement:

@@ -106,9 +106,10 @@ def other_hosts(target: Target, used: str) -> list[Target]:
     Those are the other hosts of a list, and the server that an outdated link leads to. People may have sessions there
     too: a client that cannot reach the first host of the list takes the next.
     """
-    others: list[Target] = []
-    if wants_primary(resolve_target(target)):
-        others = [server for server in _each_host(target) if server.host != used]
+    writable = _each_host(target.primary or target)
+    others = [server for server in writable if server.host != used] if len(writable) > 1 else []
+    standbys = _each_host(target) if target.primary else []
+    others += standbys if len(standbys) > 1 else []  # only one of them was asked as the standby
     if isinstance(target, Relinked) and target.former is not None:
         others += _each_host(target.former)
     return others
@@ -117,7 +118,7 @@ def other_hosts(target: Target, used: str) -> list[Target]:
 def servers_beside(target: Target, used: str) -> list[Target]:
     """Return every known server of the cluster but the one that was `used` to make roles: standbys, too."""
     standbys = _each_host(target) if target.primary else []
-    return standbys + other_hosts(target, used)
+    return list(dict.fromkeys(standbys + other_hosts(target, used)))
 
 
 def _each_host(target: Target) -> list[Target]:

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import models, transaction
+from django.db import models
 from django.db.models import Value
 from django.db.models.functions import Cast
 
@@ -40,9 +40,8 @@ def reencrypt_secrets() -> Reencryption:
     report = Reencryption()
     for column in encrypted_fields():
         for batch in column.tokens():
-            with transaction.atomic():
-                for pk, token in batch:
-                    _reencrypt(column, pk, token, report)
+            for pk, token in batch:
+                _reencrypt(column, pk, token, report)
     return report
 
 

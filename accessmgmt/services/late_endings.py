@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from accessmgmt.domain.permissions import PermissionSet
@@ -51,7 +51,8 @@ def _grants_to_look_for(resource: Resource) -> Sequence[Grant]:
     now = timezone.now()
     unseen = Q(ended_at__gte=now - UNSEEN_LOOKED_FOR, end_receipt__notes__icontains=UNSEEN)
     ended = Grant.objects.filter(resource=resource, state=GrantState.ENDED, role_oid__isnull=False)
-    rows = ended.filter(Q(ended_at__gte=now - LOOKED_FOR) | unseen).order_by("-ended_at")
+    rows = ended.annotate(is_unseen=unseen).filter(Q(ended_at__gte=now - LOOKED_FOR) | unseen)
+    rows = rows.order_by(F("is_unseen").desc(nulls_last=True), "-ended_at")
     return list(rows.only("role_name", "role_oid", "system_identifier", "end_receipt")[:MOST_GRANTS])
 
 

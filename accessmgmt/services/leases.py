@@ -37,7 +37,8 @@ def claim(grant_id: uuid.UUID | str, states: tuple[GrantState, ...]) -> Grant | 
         taken = free.filter(state=GrantState.QUEUED).update(**lease, state=GrantState.APPLYING, applying_at=Now())
     if not taken and not free.filter(state__in=states).update(**lease):
         return None
-    return Grant.objects.select_related("user", "endpoint", "resource").get(pk=grant_id)
+    mine = Grant.objects.filter(pk=grant_id, lease_token=lease["lease_token"])  # held up for a lease, it is not ours
+    return mine.select_related("user", "endpoint", "resource").first()
 
 
 def lease_end() -> Any:
@@ -62,13 +63,13 @@ def kept(grants: Sequence[Grant]) -> Iterator[None]:
     is_over = threading.Event()
 
     def keep() -> None:
-        try:
-            while not is_over.wait(settings.PORTAL_LEASE_SECONDS / 4):
+        while not is_over.wait(settings.PORTAL_LEASE_SECONDS / 4):
+            try:
                 Grant.objects.filter(pk__in=pks, lease_token=token).update(lease_until=lease_end())
-        except DatabaseError:
-            logger.exception("the leases of %d grants could not be kept", len(pks))
-        finally:
-            connection.close()
+            except DatabaseError:
+                logger.exception("the leases of %d grants could not be kept now", len(pks))
+                connection.close()
+        connection.close()
 
     keeper = threading.Thread(target=keep, name="lease-keeper", daemon=True)
     keeper.start()

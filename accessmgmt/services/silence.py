@@ -45,6 +45,7 @@ def still_silent(resource: Resource) -> StillSilent | None:
 def failed(resource: Resource, took_seconds: float) -> None:
     """Leave the resource alone for 1, 2, 4 ... at most 60 seconds, when the failure kept a worker for LONG_SECONDS."""
     if took_seconds < LONG_SECONDS:
+        answered(resource)
         return
     delay = timedelta(seconds=leases.backoff_seconds(resource.silent_tries + 1))
     Resource.objects.filter(pk=resource.pk).update(silent_until=Now() + delay, silent_tries=F("silent_tries") + 1)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from accessmgmt.provisioning import execute
 from accessmgmt.provisioning.apply import apply_grant
+from accessmgmt.provisioning.connect import close_pools
 from accessmgmt.provisioning.end import end_grant
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
@@ -49,3 +52,20 @@ def may_log_in(shop: Shop, role_oid: int) -> bool:
         row = conn.execute("SELECT rolcanlogin FROM pg_roles WHERE oid = %s", [role_oid]).fetchone()
     assert row is not None
     return bool(row[0])
+
+
+@pytest.mark.parametrize("version", [18, 14])
+def test_what_is_recorded_as_gone_stays_gone(
+    own_server: Callable[..., PostgresServer], shop_on: Callable[[PostgresServer], Shop], version: int
+) -> None:
+    """A server with synchronous_commit off would forget the DROP ROLE."""
+    server = own_server(version, synchronous_commit="off", wal_writer_delay="10s", wal_writer_flush_after="1GB")
+    shop = shop_on(server)
+    order = new_order()
+    receipt = apply_grant(shop.target, order)
+    server.execute("CHECKPOINT")
+    end_grant(shop.target, replace(order, role_oid=receipt.role_oid))
+    server.kill()
+    close_pools()
+    server.start()
+    assert shop.roles(order) == 0

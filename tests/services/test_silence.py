@@ -122,3 +122,20 @@ def test_an_admin_ends_the_silence(endpoint: Endpoint, dave: User) -> None:
     save_resource(actor=dave, resource=endpoint.resource)
     endpoint.resource.refresh_from_db()
     assert endpoint.resource.silent_until is None
+
+
+def test_a_table_that_somebody_locks_puts_nobody_else_off(
+    endpoint: Endpoint, target_server: Callable[[int], PostgresServer]
+) -> None:
+    """One set has to be granted on a table that a migration holds; another is there already."""
+    ready, quick = queued(endpoint, 2)
+    assert provision.apply_grant(ready.pk) == GrantState.ACTIVE
+    wanted = {"grants": ["SELECT", "INSERT"], "schemas": ["public"], "tables": ["*"]}
+    authorization = factories.make_authorization(permissions=wanted)
+    other = factories.make_endpoint(resource=endpoint.resource, authorization=authorization)
+    [slow] = queued(other, 1)
+    with target_server(18).connect(endpoint.resource.database_name) as dba:
+        dba.execute("BEGIN; LOCK TABLE public.orders IN ACCESS EXCLUSIVE MODE")
+        assert provision.apply_grant(slow.pk) == GrantState.APPLYING
+        assert provision.apply_grant(quick.pk) == GrantState.ACTIVE
+        dba.execute("ROLLBACK")

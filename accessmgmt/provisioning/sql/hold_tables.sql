@@ -1,4 +1,4 @@
-DO $hold$
+DO {tag}
 DECLARE
     name text;
     mode text;
@@ -13,4 +13,4 @@ BEGIN
         END LOOP;
     END LOOP;
 END
-$hold$
+{tag}

@@ -4,9 +4,9 @@
 SELECT CASE
     WHEN pg_try_advisory_xact_lock({0}, {1}) THEN 'taken'
     WHEN EXISTS (
-        SELECT FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+        SELECT FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
         WHERE l.locktype = 'advisory' AND l.classid = {0}::oid AND l.objid = {1}::oid AND l.objsubid = 2
           AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-          AND NOT pg_has_role(a.usesysid, current_user, 'MEMBER')) THEN 'left to others'
+          AND pg_has_role(a.usesysid, current_user, 'MEMBER') IS NOT TRUE) THEN 'left to others'
     ELSE pg_advisory_xact_lock({0}, {1})::text
 END AS lock

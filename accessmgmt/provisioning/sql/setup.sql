@@ -8,6 +8,9 @@ SELECT me.rolsuper AS is_superuser,
                                                     WHERE r.rolname = {admin_role}), {membership})
            THEN pg_catalog.set_config('role', {admin_role}, false)
        END AS stepped_into,
-       {transaction_timeout} AS transaction_timeout
+       {transaction_timeout} AS transaction_timeout,
+       -- What is recorded as gone must be gone after a crash as well; stricter settings of the server stay.
+       CASE WHEN current_setting('synchronous_commit') = 'off'
+           THEN pg_catalog.set_config('synchronous_commit', 'local', false) END AS synchronous_commit
 FROM pg_catalog.pg_roles me
 WHERE me.rolname = session_user

@@ -1,0 +1,83 @@
+"""A worker that was held up in the middle of claiming a grant has no part in it any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from accessmgmt.domain.states import EndReason, GrantState
+from accessmgmt.models import Endpoint, Grant
+from accessmgmt.provisioning.apply import apply_grant
+from accessmgmt.services import endings, leases, provision
+from accessmgmt.services.grants import begin_end
+from devstack.postgres import PostgresServer
+from tests import factories
+from tests.targets import make_target, portal_roles
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def server(target_server: Callable[[int], PostgresServer]) -> PostgresServer:
+    return target_server(18)
+
+
+@pytest.fixture
+def grant(server: PostgresServer) -> Grant:
+    fields: dict[str, Any] = make_target(server)
+    endpoint: Endpoint = factories.make_endpoint(resource=factories.make_resource(**fields))
+    return factories.make_grant("queued", endpoint=endpoint)
+
+
+def claim_held_up(grant: Grant, meanwhile: Callable[[], object]) -> Grant | None:
+    """Claim it as a worker does whose lease lapses between its UPDATE and its SELECT, and do something meanwhile."""
+    is_done = False
+
+    def hold_up(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        nonlocal is_done
+        if sql.startswith("SELECT") and '"accessmgmt_grant"' in sql and not is_done:
+            is_done = True
+            Grant.objects.filter(pk=grant.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+            meanwhile()
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(hold_up):
+        claimed = leases.claim(grant.pk, (GrantState.QUEUED, GrantState.APPLYING))
+    assert is_done
+    return claimed
+
+
+def test_the_lease_of_another_is_not_taken_over(grant: Grant) -> None:
+    assert claim_held_up(grant, lambda: leases.claim(grant.pk, (GrantState.APPLYING,))) is None
+
+
+def test_a_grant_that_another_has_finished_is_left_alone(grant: Grant) -> None:
+    assert claim_held_up(grant, lambda: provision.apply_grant(grant.pk)) is None
+    grant.refresh_from_db()
+    assert grant.state == GrantState.ACTIVE
+
+
+def test_a_login_that_was_proved_to_be_gone_is_not_made_again(server: PostgresServer, grant: Grant) -> None:
+    """Another applies it, the person gives it back, and it is ended, but not recorded yet: then the first goes on."""
+    before = portal_roles(server)
+    ending: list[tuple[list[Grant], list[Any]]] = []
+
+    def live_and_end() -> None:
+        assert provision.apply_grant(grant.pk) == GrantState.ACTIVE
+        begin_end(actor=grant.user, grant_id=grant.pk, reason=EndReason.RELEASED, action="grant.released")
+        row = leases.claim(grant.pk, (GrantState.ENDING,))
+        assert row is not None
+        ending.append(([row], endings._end([row])))
+
+    claimed = claim_held_up(grant, live_and_end)
+    if claimed is not None:
+        apply_grant(claimed.resource.as_target(), claimed.as_order(with_password=True))
+    endings._record(*ending[0])
+    grant.refresh_from_db()
+    assert grant.state == GrantState.ENDED
+    assert portal_roles(server) == before
