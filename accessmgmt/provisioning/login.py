@@ -18,11 +18,9 @@ from accessmgmt.provisioning.statements import (
     COMMIT,
     LOGIN,
     LOGIN_CONNECTION_LIMIT,
-    READ_LSN,
     Statement,
     comment_on_role,
     grant_membership,
-    guard,
     write_login,
 )
 
@@ -31,11 +29,10 @@ CHANGED = frozenset({"42710", "23505", "42704"})
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """The login role after its transaction. `lsn` is the primary's log position behind the commit."""
+    """The login role after its transaction."""
 
     oid: int
     valid_until: datetime
-    lsn: str
 
 
 def ensure_login(
@@ -53,16 +50,17 @@ def ensure_login(
     statements = _statements(session, order, scope, exists=exists, valid_until=valid_until, connection_limit=limit)
     latest = facts.server_now + timedelta(seconds=_seconds_left_after(session, facts))
     session.prepare([LOGIN])
-    read_login = LOGIN.execute({"role": order.role_name})
+    read_login = LOGIN.execute({"role": order.role_name, "latest": latest.isoformat()})
     try:
-        results = session.send([BEGIN, *statements, read_login, guard(latest), COMMIT, READ_LSN])
+        results = session.send([BEGIN, *statements, read_login, COMMIT])
     except psycopg.Error as error:
         if error.sqlstate in CHANGED:
             session.roll_back()
             raise Repeat from None
         raise
-    _check_exact(session, order, scope, results[-4][0])
-    return Login(oid=results[-4][0]["oid"], valid_until=valid_until, lsn=results[-1][0]["lsn"])
+    row = results[-2][0]
+    _check_exact(session, order, scope, row)
+    return Login(row["oid"], valid_until)
 
 
 def _check_exact(session: Session, order: GrantOrder, scope: Scope, row: Row) -> None:

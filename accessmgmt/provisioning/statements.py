@@ -106,7 +106,7 @@ class Prepared:
 
 
 FINGERPRINT = Prepared("jit_fingerprint", "read the catalog's fingerprint", load_text("fingerprint"), {})
-LOGIN = Prepared("jit_login", "read the login role", load_text("login"), {"role": "text"})
+LOGIN = Prepared("jit_login", "read the login role", load_text("login"), {"role": "text", "latest": "timestamptz"})
 FACTS = Prepared("jit_facts", "read the two roles", load_text("facts"), {"role": "text", "capability": "text"})
 DRIFT = Prepared(
     "jit_drift",
@@ -193,16 +193,6 @@ def grant_membership(capability: str, role: str, server_version: int) -> Stateme
     return Statement(
         "grant the capability role",
         sql.SQL("GRANT {} TO {}{}").format(sql.Identifier(capability), sql.Identifier(role), option),
-    )
-
-
-def guard(latest: datetime) -> Statement:
-    """Fail on the server (22012) when its clock has passed `latest`: nobody waits for this transaction any more."""
-    return Statement(
-        "check that the work is still wanted",
-        sql.SQL("SELECT 1 / CASE WHEN clock_timestamp() > {}::timestamptz THEN 0 ELSE 1 END").format(
-            sql.Literal(latest.isoformat())
-        ),
     )
 
 

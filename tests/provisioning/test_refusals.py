@@ -181,7 +181,7 @@ def test_work_that_comes_too_late_makes_no_login(shop: Shop) -> None:
     late = new_order(permissions("SELECT", "app", "orders"))
 
     def be_held_up(description: str) -> None:
-        if description == "check that the work is still wanted":
+        if description == "read the login role":
             time.sleep(0.5)  # stands for SIGSTOP: the rest was already decided
 
     execute.before_statement = be_held_up
