@@ -38,13 +38,13 @@ def ensure_capability(session: Session, order: GrantOrder, scope: Scope, found: 
     """
     check_scope(session, order, found)
     if found.facts.capability_oid is None:
-        if refused := plan_capability(found, scope).refused:
+        if refused := plan_capability(found).refused:
             raise _may_not_share(session, refused, found)
         session.repeat(partial(rehearse_set, session, scope, found))
         _create(session, order, scope)
         found = inspect_target(session, order, scope)
     _check_ours(session, order, scope, found)
-    plan = plan_capability(found, scope)
+    plan = plan_capability(found)
     if plan.refused:
         raise _may_not_share(session, plan.refused, found)
     if plan.is_empty:
@@ -138,11 +138,11 @@ def _is_a_member(session: Session, scope: Scope, memberships: Sequence[str]) -> 
 def _mend_frame(session: Session, order: GrantOrder, scope: Scope) -> None:
     """The next schemas and future objects, and the database, read again under the database's lock."""
     session.send(BEGIN_ALONE)
-    parts = plan_capability(inspect_target(session, order, scope), scope).frame
+    parts = plan_capability(inspect_target(session, order, scope)).frame
     if parts:
         session.send(plan_frame(parts[0], scope))
         _check_granted(session)
-        left = plan_capability(inspect_target(session, order, scope), scope).frame
+        left = plan_capability(inspect_target(session, order, scope)).frame
         if left and set(left[0]) & set(parts[0]):
             raise _without_effect(session)
     session.send([COMMIT])

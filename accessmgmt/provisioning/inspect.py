@@ -91,11 +91,6 @@ class Scope:
     wanted: tuple[str, ...]
     values: dict[str, object] = field(repr=False)
 
-    @property
-    def grants_future(self) -> bool:
-        """Default privileges are set only for "all tables": they know no patterns."""
-        return self.permissions.tables == (EVERYTHING,)
-
 
 def scope_of(order: GrantOrder, server_version: int) -> Scope:
     """Translate an order's permission set for a server of this version."""

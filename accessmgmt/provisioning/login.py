@@ -42,7 +42,7 @@ def ensure_login(
 
     Raises Repeat when the roles have changed since they were looked for.
     """
-    _check_ours(session, order, scope, facts)
+    _check_ours(session, order, facts)
     exists = facts.login_oid is not None
     # The role's own end counts on a re-run: trying again must not lengthen the time.
     valid_until = facts.login_valid_until or facts.server_now + timedelta(seconds=order.ttl_seconds)
@@ -104,7 +104,7 @@ def _statements(
     ]
 
 
-def _check_ours(session: Session, order: GrantOrder, scope: Scope, facts: Facts) -> None:
+def _check_ours(session: Session, order: GrantOrder, facts: Facts) -> None:
     if facts.login_oid is None:
         return
     if parse_tag(facts.login_tag) != RoleTag(order.installation_id, "grant", order.grant_id):

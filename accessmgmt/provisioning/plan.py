@@ -51,7 +51,7 @@ class CapabilityPlan:
         return not self.frame and not self.chunks
 
 
-def plan_capability(found: Found, scope: Scope) -> CapabilityPlan:
+def plan_capability(found: Found) -> CapabilityPlan:
     """Decide what to mend.
 
     `refused` is what makes the whole order impossible: a relation that the set names exactly, a schema or the

@@ -54,7 +54,7 @@ def recall(session: Session, order: GrantOrder, scope: Scope) -> tuple[Found, Ca
 
 def remember(session: Session, scope: Scope, found: Found) -> None:
     """Keep a capability role that is in order: nothing is left that the portal could mend."""
-    plan = plan_capability(found, scope)
+    plan = plan_capability(found)
     if not plan.is_empty or plan.refused or found.facts.capability_oid is None:
         return
     with _lock:

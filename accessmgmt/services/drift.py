@@ -161,10 +161,10 @@ def _check(resource: Resource) -> DriftCheck:
     order = drift_order(resource)
     target = resource.as_target()
     report = drift.check_drift(target, order.installation_id, order)
-    return _store(resource, report, _still_true(resource, order, report.findings), link_trouble(target))
+    return _store(resource, report, _still_true(order, report.findings), link_trouble(target))
 
 
-def _still_true(resource: Resource, order: DriftOrder, findings: Collection[DriftFinding]) -> list[DriftFinding]:
+def _still_true(order: DriftOrder, findings: Collection[DriftFinding]) -> list[DriftFinding]:
     """Drop what the portal itself has changed while the target was looked at.
 
     A role's name is committed before the role exists (promise 2): what is unknown *after* the look is an orphan.

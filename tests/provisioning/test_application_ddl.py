@@ -186,7 +186,7 @@ def test_what_is_dropped_while_we_look_keeps_its_name(new_shop: Callable[..., Sh
         names = {(drift.kind, drift.name, drift.can_grant) for drift in gone}
         assert names == {("relation", quoted, True), ("sequence", "app.\"Orders of 'Q1'_id_seq\"", True)}
         assert {row["name"] for row in rows} == {name for _, name, _ in names}
-        assert not plan_capability(found, scope).refused
+        assert not plan_capability(found).refused
         with pytest.raises(psycopg.errors.UndefinedTable) as error:
             session.send(hold([(drift.name, drift.relkind) for drift in gone]))
         assert is_worth_repeating(error.value)
