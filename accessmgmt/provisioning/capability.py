@@ -10,6 +10,8 @@ import psycopg
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.names import RoleTag, parse_tag
 from accessmgmt.domain.targets import GrantOrder
+from accessmgmt.provisioning import advice
+from accessmgmt.provisioning.advice import in_words
 from accessmgmt.provisioning.execute import Repeat, Session
 from accessmgmt.provisioning.inspect import Drift, Found, Scope, inspect_target
 from accessmgmt.provisioning.plan import (
@@ -24,7 +26,6 @@ from accessmgmt.provisioning.plan import (
 )
 from accessmgmt.provisioning.rehearsal import rehearse_set
 from accessmgmt.provisioning.statements import COMMIT, READ_CHUNK, READ_SUPERUSERS, create_capability
-from accessmgmt.provisioning.statements_end import revoke_memberships
 from accessmgmt.provisioning.statements_locks import BEGIN_ALONE
 
 ALREADY_THERE = frozenset({"42710", "23505"})
@@ -115,23 +116,19 @@ def _check_ours(session: Session, order: GrantOrder, scope: Scope, found: Found)
         )
     if facts.capability_memberships:
         raise _is_a_member(session, scope, facts.capability_memberships)
-    if facts.capability_is_elevated:
+    if facts.capability_attributes:
         raise TargetRefused(
             f"The role {scope.capability} on “{session.target_name}” has attributes it was not given.",
-            why="Somebody made it a superuser, or let it log in, create roles or databases, replicate or bypass RLS.",
-            todo=f"ALTER ROLE {scope.capability} NOLOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION"
-            " NOBYPASSRLS;",
+            why=f"Somebody gave it {', '.join(facts.capability_attributes)}.",
+            todo=str(advice.undo_attributes(scope.capability, facts.capability_attributes)),
         )
 
 
 def _is_a_member(session: Session, scope: Scope, memberships: Sequence[str]) -> TargetRefused:
-    fix = " ".join(
-        f"{revoke_memberships(name, [scope.capability], None).query.as_string(None)};" for name in memberships
-    )
     return TargetRefused(
         f"The role {scope.capability} on “{session.target_name}” is a member of {', '.join(memberships)}.",
         why="Everybody with this permission set would have what that role has, which nobody approved.",
-        todo=f"A DBA runs: {fix}",
+        todo=str(advice.undo_memberships(scope.capability, memberships)),
     )
 
 
@@ -191,12 +188,13 @@ def _may_not_share(session: Session, refused: tuple[Drift, ...], found: Found) -
     names = ", ".join(d.name for d in refused[:5]) + (f" and {len(refused) - 5} more" if len(refused) > 5 else "")
     superusers = frozenset(row["name"] for row in session.ask(READ_SUPERUSERS))
     database = next((d for d in refused if d.kind == "database"), None)
-    fix = sharing_fix(refused, session.server_version, found.facts.acting_as, superusers)
+    here, acting_as = session.conn.info.dbname, found.facts.acting_as
+    fix = sharing_fix(refused, session.server_version, acting_as, superusers, here)
     if database is not None:
-        fix = f'GRANT CONNECT ON DATABASE {database.name} TO "{found.facts.acting_as}" WITH GRANT OPTION;'
+        fix = [advice.pass_connect_on(acting_as, here)]
     return TargetRefused(
         f"The portal may not share {names} on “{session.target_name}”.",
         why=f"{found.facts.acting_as} is not a member of their owner, and holds no grant option.",
-        todo=f"A DBA runs: {fix}",
+        todo=in_words(fix),
         sqlstate="42501",
     )

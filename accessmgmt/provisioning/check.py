@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
 from accessmgmt.domain.permissions import PermissionSet, parse_permissions
 from accessmgmt.domain.targets import Rung, RungState, SslMode, Target
+from accessmgmt.provisioning import advice
+from accessmgmt.provisioning.advice import as_script
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import admin_session, forget_connections
 from accessmgmt.provisioning.credentials import forget_secret, resolve_target
@@ -25,8 +27,7 @@ from accessmgmt.provisioning.discovery import with_primary
 from accessmgmt.provisioning.drift import order_of
 from accessmgmt.provisioning.execute import Row, Session
 from accessmgmt.provisioning.inspect import inspect_sets, scope_of
-from accessmgmt.provisioning.plan import membership_fix
-from accessmgmt.provisioning.preflight import as_sentence, as_sql, read_missing
+from accessmgmt.provisioning.preflight import as_sentence, read_missing
 from accessmgmt.provisioning.rehearsal import rehearse_set
 from accessmgmt.provisioning.statements import ADMIN_ROLE, READ_ABILITIES
 
@@ -228,7 +229,7 @@ def _rights(climb: Climb) -> Answer:
     with admin_session(climb.given.primary or climb.given, Budget(BUDGET_SECONDS)) as session:
         missing = read_missing(session)
     if missing:
-        return Answer(as_sentence(missing), as_sql(missing), RungState.FAILED)
+        return Answer(as_sentence(missing), as_script(item.advice for item in missing), RungState.FAILED)
     return Answer(f"As {row['acting_as']}: creates roles, ends sessions, passes CONNECT on.")
 
 
@@ -242,7 +243,7 @@ def _owners(climb: Climb) -> Answer:
         )
     if not missing:
         return Answer("The tables of every owner can be shared.")
-    fix = membership_fix(missing, climb.version, climb.row["acting_as"])
+    fix = advice.share_owners(missing, climb.row["acting_as"], climb.version).as_sql()
     state = RungState.WARNED if climb.row["owners_held"] else RungState.FAILED
     return Answer(f"Tables of {', '.join(missing)} cannot be shared.", fix, state)
 
@@ -255,7 +256,7 @@ def _schemas(climb: Climb) -> Answer:
     listed = ", ".join(found)
     return Answer(
         f"Everybody may create objects in {listed}, every login too: what it makes there is left behind.",
-        f"REVOKE CREATE ON SCHEMA {listed} FROM PUBLIC;",
+        advice.close_schemas(found, climb.row["database"]).as_sql(),
         RungState.WARNED,
     )
 
@@ -266,7 +267,7 @@ def _open_to_everybody(climb: Climb) -> Answer:
     if definers := climb.row["open_definers"]:
         more = f" and {len(definers) - MOST_NAMED} more" if len(definers) > MOST_NAMED else ""
         found.append(f"Everybody may run {', '.join(definers[:MOST_NAMED])}{more} with its owner's rights.")
-        fixes += [f"REVOKE EXECUTE ON FUNCTION {name} FROM PUBLIC;" for name in definers[:MOST_NAMED]]
+        fixes.append(advice.close_routines(definers[:MOST_NAMED], climb.row["database"]).as_sql())
     if lists := climb.row["long_lists"]:
         found.append(f"The access lists of {', '.join(lists[:MOST_NAMED])} are half full.")
         fixes.append("Take grants to roles that are gone, or to single people, from these tables.")
@@ -275,7 +276,7 @@ def _open_to_everybody(climb: Climb) -> Answer:
         fixes.append("Shorten the endpoints' time to live.")
     if not found:
         return Answer("No function runs with its owner's rights for everybody.")
-    return Answer(" ".join(found), " ".join(fixes), RungState.WARNED)
+    return Answer(" ".join(found), "\n".join(fixes), RungState.WARNED)
 
 
 def _rehearsal(climb: Climb) -> Answer:

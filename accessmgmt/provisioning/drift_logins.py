@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from accessmgmt.domain.drift import DriftFinding, DriftKind, DriftOrder, KnownLogin, Severity
 from accessmgmt.domain.names import RoleTag, parse_tag
+from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.execute import Row
 from accessmgmt.provisioning.fence import LoginRole
 from accessmgmt.provisioning.plan import hold
@@ -304,14 +305,13 @@ def compare_grantors(rows: Sequence[Row]) -> list[Difference]:
     """Grants of others to capability roles: only their grantor can take them back (postgres.md 5.6)."""
     differences = []
     for row in rows:
-        quoted = ['"' + row[key].replace('"', '""') + '"' for key in ("grantor", "role")]
         finding = DriftFinding(
             DriftKind.GRANTOR,
             Severity.WARNING,
             row["name"],
             f"{row['grantor']} granted {', '.join(row['privileges'])} on it to {row['role']}:"
             " a REVOKE by its owner leaves that in place.",
-            sql=f"SET ROLE {quoted[0]};\nREVOKE ALL ON {row['name']} FROM {quoted[1]};\nRESET ROLE;",
+            sql=advice.revoke_as_grantor(row["grantor"], row["name"], row["role"]).as_sql(),
             role=row["role"],
         )
         differences.append(Difference(finding))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from accessmgmt.domain.drift import DriftFinding, DriftKind, Severity
 from accessmgmt.domain.names import RoleTag, parse_tag
+from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.drift_logins import Difference
 from accessmgmt.provisioning.execute import Row
 from accessmgmt.provisioning.fence import LoginRole
@@ -29,13 +30,13 @@ def compare_set(found: Found, scope: Scope, installation_id: str) -> list[DriftF
         what = "The role has this capability role's name, and not its tag: the portal does not touch it."
         return [DriftFinding(DriftKind.FOREIGN, Severity.ALARM, role, what, role=role)]
     findings = []
-    if facts.capability_is_elevated:
-        what = "The capability role was given attributes, or may log in."
-        fix = f"ALTER ROLE {role} NOLOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS;"
+    if attributes := facts.capability_attributes:
+        what = f"The capability role was given {', '.join(attributes)}."
+        fix = advice.undo_attributes(role, attributes).as_sql()
         findings.append(DriftFinding(DriftKind.ATTRIBUTE, Severity.ALARM, role, what, sql=fix, role=role))
     for name in facts.capability_memberships:
         what = f"The capability role is a member of {name}: every login of this set has what that role has."
-        fix = as_text([revoke_memberships(name, [role], None)])
+        fix = advice.undo_memberships(role, [name]).as_sql()
         findings.append(DriftFinding(DriftKind.MEMBERSHIP, Severity.ALARM, role, what, sql=fix, role=role))
     # A default privilege, or CONNECT, that nobody may give is no difference that a repair could mend.
     drift = sorted(found.drift, key=lambda d: (not d.surplus, d.name))

@@ -14,9 +14,10 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
 from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
+from accessmgmt.provisioning.advice import in_words
 from accessmgmt.provisioning.budget import Budget, out_of_time
 from accessmgmt.provisioning.failures import explain, is_lost, is_worth_repeating
-from accessmgmt.provisioning.preflight import Missing, as_sentence, as_sql, read_missing
+from accessmgmt.provisioning.preflight import Missing, as_sentence, read_missing
 from accessmgmt.provisioning.statements import Prepared, Statement
 
 Row = dict[str, Any]
@@ -153,7 +154,7 @@ class Session:
             missing = read_missing(self)
         if not missing:
             return refusal
-        why, todo = f"{refusal.why} {as_sentence(missing)}", f"A DBA runs: {as_sql(missing)}"
+        why, todo = f"{refusal.why} {as_sentence(missing)}", in_words(item.advice for item in missing)
         return TargetRefused(refusal.what, why=why, todo=todo, sqlstate=refusal.sqlstate)
 
     def _cursor(self) -> psycopg.Cursor[Row]:

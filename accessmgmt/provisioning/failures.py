@@ -9,7 +9,8 @@ from __future__ import annotations
 import psycopg
 
 from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
-from accessmgmt.provisioning.statements import ADMIN_ROLE, GUARD_SQLSTATE
+from accessmgmt.provisioning.advice import SET_UP
+from accessmgmt.provisioning.statements import GUARD_SQLSTATE
 
 AT_ONCE = frozenset({"XX000", "40001", "40P01", "55P03", "23505", "42704", "42P01", "3F000", "42710"})
 """Somebody else was at work on the same thing: a new transaction reads again what there is, and goes on."""
@@ -31,11 +32,6 @@ WHAT_TO_DO = {
     "28P01": "Correct the user name or the password in the resource.",
     "28000": "Look at pg_hba.conf on the server: it has to let this user in from the portal's address.",
 }
-
-MAY_NOT = (
-    f"A DBA runs the portal's set-up on this server: {ADMIN_ROLE} needs CREATEROLE, pg_signal_backend and"
-    " membership in the roles that own the shared tables."
-)
 
 
 def is_lost(error: psycopg.Error) -> bool:
@@ -69,7 +65,7 @@ def explain(
         return TargetUnavailable(
             f"“{target_name}” could not: {description}.", why=why, todo="It is tried again.", sqlstate=code or ""
         )
-    fallback = MAY_NOT if code == "42501" else WHAT_TO_DO.get(code, "Ask a DBA of this server.")
+    fallback = SET_UP if code == "42501" else WHAT_TO_DO.get(code, "Ask a DBA of this server.")
     return TargetRefused(
         f"“{target_name}” refused to {description}.",
         why=_words(error, is_secret),

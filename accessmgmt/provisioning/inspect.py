@@ -33,9 +33,9 @@ class Facts:
     login_tag: str | None
     login_memberships: tuple[int, ...]
     capability_oid: int | None
-    capability_is_elevated: bool
     capability_tag: str | None
     capability_memberships: tuple[str, ...] = ()
+    capability_attributes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +191,9 @@ def _facts(row: Row, read_at: float) -> Facts:
         login_tag=row["login_tag"],
         login_memberships=tuple(row["login_memberships"]),
         capability_oid=row["capability_oid"],
-        capability_is_elevated=bool(row["capability_is_elevated"]),
         capability_tag=row["capability_tag"],
         capability_memberships=tuple(row["capability_memberships"]),
+        capability_attributes=tuple(row["capability_attributes"]),
     )
 
 

@@ -13,6 +13,7 @@ import psycopg
 
 from accessmgmt.domain.errors import TargetError, TargetRefused
 from accessmgmt.domain.targets import Target
+from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import database_session
 from accessmgmt.provisioning.execute import Interrupted, Row, Session
@@ -75,7 +76,7 @@ def prepared_notes(session: Session, names: Sequence[str]) -> dict[str, list[str
     notes: dict[str, list[str]] = {}
     for row in _prepared(session, names):
         notes.setdefault(row["role"], []).append(
-            f"The transaction {row['gid']!r} in {row['database']}, prepared by the login, outlives it: {_finish(row)}"
+            f"The transaction {row['gid']!r} in {row['database']}, prepared by the login, outlives it. {_finish(row)}"
         )
     return notes
 
@@ -234,19 +235,14 @@ def new_owner(target: Target) -> str:
 def may_not_hand_over(session: Session, role: LoginRole, owner: str, error: psycopg.Error) -> TargetError:
     """Explain a refusal (42501) to hand a role's objects over, with what a DBA runs."""
     schemas = [row["schema"] for row in session.ask(READ_OWNED_SCHEMAS, {"oid": role.oid})]
-    grants = " ".join(f"GRANT CREATE ON SCHEMA {name} TO {_quoted(owner)};" for name in schemas)
-    option = " WITH INHERIT TRUE, SET TRUE" if session.server_version >= 16 else ""
-    todo = f"A DBA runs: {grants} GRANT {_quoted(owner)} TO {_acting_role(session)}{option};"
-    return session.explained(error, todo=todo)
+    mend = advice.hand_over_to(
+        owner, _acting_role(session), session.server_version, schemas=schemas, database=session.conn.info.dbname
+    )
+    return session.explained(error, todo=str(mend))
 
 
 def _acting_role(session: Session) -> str:
-    """Return the role that acts, quoted."""
-    return _quoted(str(session.conn.execute("SELECT current_user::text").fetchall()[0][0]))
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    return str(session.conn.execute("SELECT current_user::text").fetchall()[0][0])
 
 
 def ensure_owner(session: Session, target: Target) -> None:
@@ -264,12 +260,10 @@ def ensure_owner(session: Session, target: Target) -> None:
         return
     version = session.server_version
     if target.leftover_owner not in {"", QUARANTINE_ROLE}:
-        option = " WITH INHERIT TRUE, SET TRUE" if version >= 16 else ""
         raise TargetRefused(
             f"The role {owner}, which takes over what logins leave on “{target.name}”, does not exist.",
             why="The resource names it as the new owner of leftovers.",
-            todo=f"A DBA runs: CREATE ROLE {_quoted(owner)} NOLOGIN;"
-            f" GRANT {_quoted(owner)} TO {_acting_role(session)}{option};",
+            todo=str(advice.make_owner(owner, _acting_role(session), version)),
             sqlstate="42704",
         )
     own = [] if _acts_as_superuser(session) else [step_into(owner, version, with_set=True)]
@@ -321,8 +315,7 @@ def _prepared(session: Session, names: Sequence[str]) -> list[Row]:
 
 
 def _finish(row: Row) -> str:
-    gid = "'" + row["gid"].replace("'", "''") + "'"
-    return f"a superuser runs, connected to {row['database']}, ROLLBACK PREPARED {gid}; or COMMIT PREPARED {gid};"
+    return str(advice.finish_prepared(row["database"], row["gid"]))
 
 
 def _held_by_prepared(session: Session, role: LoginRole, prepared: list[Row]) -> TargetRefused:
@@ -336,9 +329,4 @@ def _held_by_prepared(session: Session, role: LoginRole, prepared: list[Row]) ->
 
 def _what_is_left(session: Session, target: Target, role: LoginRole) -> str:
     rows = session.ask(READ_DEPENDENCIES, {"oids": [role.oid]})
-    name, owner = _quoted(role.name), _quoted(new_owner(target))
-    places = ", ".join(row["database"] or "any database, for shared objects" for row in rows)
-    return (
-        f"A superuser runs, connected to {places}: REASSIGN OWNED BY {name} TO {owner};"
-        f" DROP OWNED BY {name}; and the portal goes on."
-    )
+    return str(advice.clear_by_hand(role.name, new_owner(target), [row["database"] for row in rows]))

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from accessmgmt.provisioning import advice
+from accessmgmt.provisioning.advice import Advice, Shared
 from accessmgmt.provisioning.inspect import Drift, Found, Scope
 from accessmgmt.provisioning.statements import (
-    ADMIN_ROLE,
     Statement,
     grant_future,
     grant_on,
@@ -19,6 +20,7 @@ from accessmgmt.provisioning.statements import (
 from accessmgmt.provisioning.statements_locks import hold_sequences, hold_tables, lock_relations, lock_schemas
 
 CHUNK_SIZE = 200
+MOST_SHARED = 5
 TABLES = frozenset({"r", "p"})
 OUTSIDE = "OUTSIDE"  # among the surplus: this is not in the set at all
 WORDS = {"schema": "SCHEMA", "database": "DATABASE"}
@@ -143,25 +145,17 @@ def hold(objects: Sequence[tuple[str, str]]) -> list[Statement]:
     return statements
 
 
-def membership_fix(owners: Sequence[str], server_version: int, acting_as: str = ADMIN_ROLE) -> str:
-    """Return the SQL that a DBA runs so that the admin role may share what these owners have."""
-    option = " WITH INHERIT TRUE, SET FALSE" if server_version >= 16 else ""
-    quoted = ['"' + name.replace('"', '""') + '"' for name in (*dict.fromkeys(owners), acting_as)]
-    return " ".join(f"GRANT {owner} TO {quoted[-1]}{option};" for owner in quoted[:-1])
-
-
-def sharing_fix(refused: Sequence[Drift], server_version: int, acting_as: str, superusers: frozenset[str]) -> str:
-    """Return the SQL that lets the admin role share these objects: membership in their owners.
+def sharing_fix(
+    refused: Sequence[Drift], server_version: int, acting_as: str, superusers: frozenset[str], database: str
+) -> list[Advice]:
+    """Return what lets the admin role share these objects: membership in their owners.
 
     Nobody is made a member of a superuser: what one owns is shared by a grant option, object by object.
     """
     owners = [d.owner for d in refused if d.owner not in superusers]
-    membership = [membership_fix(owners, server_version, acting_as)] if owners else []
-    quoted = '"' + acting_as.replace('"', '""') + '"'
-    options = [
-        f"GRANT {', '.join(d.lacking)} ON {'' if d.kind == 'relation' else d.kind.upper() + ' '}{d.name} TO {quoted}"
-        " WITH GRANT OPTION;"
-        for d in refused
-        if d.owner in superusers
+    single = [d for d in refused if d.owner in superusers][:MOST_SHARED]
+    objects = [Shared("TABLE" if d.kind == "relation" else d.kind.upper(), d.name, d.lacking) for d in single]
+    return [
+        *([advice.share_owners(owners, acting_as, server_version)] if owners else []),
+        *([advice.share_objects(objects, acting_as, database)] if objects else []),
     ]
-    return " ".join([*membership, *options[:5]])

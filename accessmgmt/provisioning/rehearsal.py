@@ -10,9 +10,9 @@ import secrets
 from collections.abc import Sequence
 
 from accessmgmt.domain.errors import TargetRefused
+from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.execute import Session
 from accessmgmt.provisioning.inspect import Drift, Found, Scope
-from accessmgmt.provisioning.plan import membership_fix
 from accessmgmt.provisioning.statements import (
     READ_MAY_SIGNAL,
     ROLLBACK,
@@ -38,7 +38,7 @@ def rehearse_set(session: Session, scope: Scope, found: Found) -> str:
         raise TargetRefused(
             f"The portal could not end sessions on “{session.target_name}”, so it grants nothing there.",
             why=f"{me['name']} is not a member of pg_signal_backend.",
-            todo=f"A DBA runs: {membership_fix(['pg_signal_backend'], session.server_version, me['name'])}",
+            todo=str(advice.end_sessions(me["name"], session.server_version)),
             sqlstate="42501",
         )
     relation = next((d for d in found.drift if d.kind == "relation" and d.can_grant and d.lacking), None)

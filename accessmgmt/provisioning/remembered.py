@@ -78,7 +78,7 @@ def _key(session: Session, scope: Scope) -> Key:
 def _is_the_same(now: Facts, before: Facts, order: GrantOrder) -> bool:
     return (
         now.capability_oid == before.capability_oid
-        and not now.capability_is_elevated
+        and not now.capability_attributes
         and not now.capability_memberships
         and not now.in_recovery
         and now.acting_as == before.acting_as

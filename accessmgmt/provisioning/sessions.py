@@ -10,9 +10,9 @@ import psycopg
 
 from accessmgmt.domain.errors import TargetError, TargetUnavailable
 from accessmgmt.domain.targets import CutSession
+from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.execute import Row, Session
 from accessmgmt.provisioning.failures import is_lost
-from accessmgmt.provisioning.plan import membership_fix
 from accessmgmt.provisioning.statements import ADMIN_ROLE
 from accessmgmt.provisioning.statements_end import terminate
 
@@ -50,8 +50,8 @@ def _end_sessions(session: Session, oids: list[int], server: str, empty_polls: i
             raise
         session.roll_back()
         if len(oids) == 1:
-            fix = membership_fix(["pg_signal_backend"], session.server_version, ADMIN_ROLE)
-            cut.failures[oids[0]] = session.explained(error, todo=f"A DBA runs: {fix}")
+            todo = str(advice.end_sessions(ADMIN_ROLE, session.server_version))
+            cut.failures[oids[0]] = session.explained(error, todo=todo)
             return
         half = len(oids) // 2
         _end_sessions(session, oids[:half], server, empty_polls, cut)

@@ -20,6 +20,7 @@ from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
 from devstack.recipe import prepare_database, prepare_target
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, make_shop, new_order, permissions
+from tests.provisioning.dba import sql_in
 
 VERSIONS = [18, 16, 14]
 
@@ -52,7 +53,7 @@ def applied(shop: Shop) -> GrantOrder:
 def run_as_dba(shop: Shop, todo: str) -> None:
     """Run what a refusal tells a DBA to run."""
     with shop.as_dba() as conn:
-        conn.execute(todo.partition("A DBA runs: ")[2])  # type: ignore[call-overload]
+        conn.execute(sql_in(todo))  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("version", VERSIONS)

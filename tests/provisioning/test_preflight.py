@@ -13,7 +13,7 @@ from psycopg import sql
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import Rung, RungState, Target
-from accessmgmt.provisioning import check, preflight
+from accessmgmt.provisioning import advice, check, preflight
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import close_pools
 from accessmgmt.provisioning.end import end_grant
@@ -65,7 +65,7 @@ def test_schemas_in_which_everybody_may_create(new_shop: Callable[..., Shop], ve
         listed = ", ".join(['"Play Ground"', *schemas])
         rung = climb(shop.target)["Schemas"]
         assert (rung.state, listed in rung.detail) == (RungState.WARNED, True)
-        assert rung.fix == f"REVOKE CREATE ON SCHEMA {listed} FROM PUBLIC;"
+        assert rung.fix.endswith(f"\nREVOKE CREATE ON SCHEMA {listed} FROM PUBLIC;")
         dba.execute(rung.fix)  # type: ignore[call-overload]
     assert climb(shop.target)["Schemas"].state is RungState.PASSED
 
@@ -113,8 +113,8 @@ def test_each_missing_piece_is_named_with_the_sql_that_mends_it(bare: Bare) -> N
     rung = climb(bare.target)["Rights"]
     assert rung.state is RungState.FAILED
     option = " WITH INHERIT FALSE, SET TRUE" if version >= 16 else ""
-    assert f"GRANT jit_portal TO {bare.login}{option};" in rung.fix
-    assert f"GRANT CONNECT ON DATABASE {bare.shop.database} TO jit_portal WITH GRANT OPTION;" in rung.fix
+    assert f'GRANT "jit_portal" TO "{bare.login}"{option};' in rung.fix
+    assert f'GRANT CONNECT ON DATABASE "{bare.shop.database}" TO "jit_portal" WITH GRANT OPTION;' in rung.fix
     bare.run(rung.fix)
 
     rungs = climb(bare.target)
@@ -133,9 +133,9 @@ def test_a_log_in_that_does_the_work_itself(bare: Bare) -> None:
     """No jit_portal is stepped into: the log-in has CREATEROLE itself, and lacks the rest, piece by piece."""
     bare.run(f"ALTER ROLE {bare.login} CREATEROLE; GRANT CONNECT ON DATABASE {bare.shop.database} TO {bare.login}")
     expected = {
-        "may not end the sessions of others": f"GRANT pg_signal_backend TO {bare.login};",
-        "may not pass on CONNECT": f"GRANT CONNECT ON DATABASE {bare.shop.database} TO {bare.login} WITH GRANT OPTION;",
-        "cannot hand objects over to jit_quarantine": f"GRANT jit_quarantine TO {bare.login}",
+        "may not end the sessions of others": f'GRANT "pg_signal_backend" TO "{bare.login}"',
+        "may not pass on CONNECT": f'ON DATABASE "{bare.shop.database}" TO "{bare.login}" WITH GRANT OPTION;',
+        "cannot hand objects over to jit_quarantine": f'GRANT "jit_quarantine" TO "{bare.login}"',
     }
     for words, fix in expected.items():
         rung = climb(bare.target)["Rights"]
@@ -195,7 +195,7 @@ def test_roles_from_before_an_upgrade_to_16(new_shop: Callable[..., Shop], versi
 def test_many_old_roles_are_mended_by_one_block(new_shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch) -> None:
     shop = new_shop(18)
     apply_grant(replace(shop.target, username="postgres", password=shop.server.password), new_order(crud()))
-    monkeypatch.setattr(preflight, "MOST_LISTED", 1)
+    monkeypatch.setattr(advice, "MOST_LISTED", 1)
     rung = climb(shop.target)["Rights"]
     assert rung.fix.startswith("DO $$")
     with shop.as_dba() as conn:
@@ -216,7 +216,8 @@ def test_a_role_without_createrole() -> None:
         "lacks_quarantine": None,
         "not_administered": [],
     }
-    assert preflight.as_sql(preflight.missing_in(row, 18)) == "ALTER ROLE jit_portal CREATEROLE;"
+    [missing] = preflight.missing_in(row, 18)
+    assert missing.advice.as_sql() == 'ALTER ROLE "jit_portal" CREATEROLE;'
     assert preflight.missing_in({**row, "may_create_roles": True}, 18) == []
 
 

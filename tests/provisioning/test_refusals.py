@@ -16,6 +16,7 @@ from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import admin_connection
 from accessmgmt.provisioning.end import end_grant
 from tests.provisioning.conftest import INSTALLATION, Shop, new_order, permissions
+from tests.provisioning.dba import sql_in
 
 
 @pytest.mark.parametrize("tag", ["", f"access-portal:{INSTALLATION}:grant:another", "access-portal:other:grant:x"])
@@ -88,7 +89,10 @@ def test_tables_of_an_owner_that_is_not_held(new_shop: Callable[..., Shop]) -> N
     with pytest.raises(TargetRefused) as refusal:
         apply_grant(shop.target, named)
     assert refusal.value.sqlstate == "42501"
-    assert refusal.value.todo == ('A DBA runs: GRANT SELECT ON app."Their Table" TO "jit_portal" WITH GRANT OPTION;')
+    assert refusal.value.todo == (
+        f"A superuser runs, connected to {shop.database}:"
+        ' GRANT SELECT ON TABLE app."Their Table" TO "jit_portal" WITH GRANT OPTION;'
+    )
     end_grant(shop.target, named)
 
     everything = new_order(permissions("SELECT", "app", "*"))
@@ -99,7 +103,7 @@ def test_tables_of_an_owner_that_is_not_held(new_shop: Callable[..., Shop]) -> N
     end_grant(shop.target, everything)
 
     with shop.as_dba() as conn:
-        conn.execute(refusal.value.todo.removeprefix("A DBA runs: "))  # type: ignore[arg-type]
+        conn.execute(sql_in(refusal.value.todo))  # type: ignore[arg-type]
     apply_grant(shop.target, named)
     with shop.log_in(named) as user:
         assert user.execute('SELECT * FROM app."Their Table"').fetchall() == []
@@ -117,7 +121,7 @@ def test_tables_of_another_owner(new_shop: Callable[..., Shop]) -> None:
     with pytest.raises(TargetRefused) as refusal:
         apply_grant(shop.target, order)
     with shop.as_dba() as conn:
-        conn.execute(refusal.value.todo.removeprefix("A DBA runs: "))  # type: ignore[arg-type]
+        conn.execute(sql_in(refusal.value.todo))  # type: ignore[arg-type]
     assert apply_grant(shop.target, order).table_count == 1
     end_grant(shop.target, order)
 

@@ -18,6 +18,7 @@ from accessmgmt.provisioning.end import end_grant
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
 from tests.provisioning.conftest import Shop, make_shop, new_order, permissions
+from tests.provisioning.dba import sql_in
 
 
 @pytest.mark.parametrize(("version", "is_superuser"), [(18, False), (18, True), (16, False), (14, False)])
@@ -59,7 +60,7 @@ def test_nothing_is_granted_where_sessions_could_not_be_ended(
         with server.connect() as conn:
             made = conn.execute("SELECT count(*) FROM pg_roles WHERE rolname ~ '^jitb?_(alice|[0-9a-f]{24})'")
             assert made.fetchall() == [(0,)]
-            conn.execute(refusal.value.todo.partition(": ")[2])  # type: ignore[call-overload]
+            conn.execute(sql_in(refusal.value.todo))  # type: ignore[call-overload]
         apply_grant(shop.target, order)
         end_grant(shop.target, order)
         close_pools()

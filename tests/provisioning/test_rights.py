@@ -13,6 +13,7 @@ from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import close_pools
 from accessmgmt.provisioning.end import end_grant
 from tests.provisioning.conftest import Shop, new_order
+from tests.provisioning.dba import sql_in
 from tests.provisioning.test_preflight import climb, crud
 
 SINCE_16 = [16, 17, 18]
@@ -32,10 +33,8 @@ class Switched:
 
     def run(self, refusal: TargetError) -> None:
         """Do what the refusal says, as a DBA."""
-        before, _, sql = refusal.todo.partition("A DBA runs: ")
-        assert before == ""
         with self.shop.as_dba() as dba:
-            dba.execute(sql)  # type: ignore[arg-type]
+            dba.execute(sql_in(refusal.todo))  # type: ignore[arg-type]
         close_pools()
 
 
@@ -53,7 +52,7 @@ def test_a_set_that_a_superuser_made_cannot_be_given_until_the_sql_was_run(switc
         apply_grant(switched.shop.target, order)
     assert refusal.value.why.endswith(NO_ADMIN)
     capability = order.permissions.capability_role_name(order.installation_id)
-    assert "TO jit_portal WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;" in refusal.value.todo
+    assert 'TO "jit_portal" WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;' in refusal.value.todo
     assert capability in refusal.value.todo
     assert switched.shop.roles(order) == 0
 

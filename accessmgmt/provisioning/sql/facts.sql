@@ -12,8 +12,13 @@ SELECT clock_timestamp() AS server_now,
        login.rolvaliduntil = '-infinity' AS login_is_fenced,
        shobj_description(login.oid, 'pg_authid') AS login_tag,
        capability.oid::bigint AS capability_oid,
-       capability.rolcanlogin OR capability.rolsuper OR capability.rolcreaterole OR capability.rolcreatedb
-           OR capability.rolreplication OR capability.rolbypassrls AS capability_is_elevated,
+       -- What the capability role was given and should not have, in the words of ALTER ROLE.
+       array_remove(ARRAY[CASE WHEN capability.rolcanlogin THEN 'LOGIN' END,
+                          CASE WHEN capability.rolsuper THEN 'SUPERUSER' END,
+                          CASE WHEN capability.rolcreaterole THEN 'CREATEROLE' END,
+                          CASE WHEN capability.rolcreatedb THEN 'CREATEDB' END,
+                          CASE WHEN capability.rolreplication THEN 'REPLICATION' END,
+                          CASE WHEN capability.rolbypassrls THEN 'BYPASSRLS' END], NULL) AS capability_attributes,
        shobj_description(capability.oid, 'pg_authid') AS capability_tag,
        ARRAY(SELECT pg_get_userbyid(m.roleid)::text FROM pg_auth_members m WHERE m.member = capability.oid)
            AS capability_memberships,

@@ -18,16 +18,16 @@ WITH me AS (SELECT r.oid, r.rolname, r.rolcreaterole FROM pg_roles r WHERE r.rol
          UNION
          SELECT m.member FROM pg_auth_members m JOIN capability c ON c.oid = m.roleid
          WHERE shobj_description(m.member, 'pg_authid') LIKE 'access-portal:%')
-SELECT quote_ident(session_user) AS login,
-       quote_ident(worker.rolname) AS worker,
-       quote_ident(home.datname) AS database,
+SELECT session_user::text AS login,
+       worker.rolname::text AS worker,
+       home.datname::text AS database,
        worker.rolname = current_user AS is_stepped_in,
        worker.rolcreaterole AS may_create_roles,
        pg_has_role(worker.oid, 'pg_signal_backend', 'USAGE') AS may_signal,
        has_database_privilege(worker.oid, home.oid, 'CONNECT WITH GRANT OPTION') AS may_pass_connect,
        (SELECT NOT pg_has_role(worker.oid, q.oid, {set_option}) FROM pg_roles q WHERE q.rolname = {quarantine_role})
            AS lacks_quarantine,
-       ARRAY(SELECT quote_ident(r.rolname) FROM ours JOIN pg_roles r ON r.oid = ours.oid
+       ARRAY(SELECT r.rolname::text FROM ours JOIN pg_roles r ON r.oid = ours.oid
              WHERE {needs_admin_option} AND NOT pg_has_role(worker.oid, r.oid, 'MEMBER WITH ADMIN OPTION')
              ORDER BY 1) AS not_administered
 FROM worker, home

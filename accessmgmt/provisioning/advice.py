@@ -1,0 +1,265 @@
+"""What a person does about a refusal: every sentence with SQL in it that the portal shows to a DBA is made here.
+
+Each function is pure and returns an Advice, and tests/provisioning/test_advice.py runs what it says as the role that it
+names, and then repeats the act that was refused. What has nothing to run is a sentence, and needs no function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from psycopg import sql
+
+from accessmgmt.provisioning.statements import ADMIN_ROLE, Statement
+from accessmgmt.provisioning.statements_drift import as_text, take_attributes
+from accessmgmt.provisioning.statements_end import revoke_memberships
+
+OPTIONS_SINCE = 16
+"""GRANT ... WITH INHERIT ..., SET ...; and ADMIN is needed on every role, CREATEROLE alone is not enough."""
+MOST_LISTED = 10
+SUPERUSER_ONLY = frozenset({"SUPERUSER", "REPLICATION", "BYPASSRLS"})
+
+
+class Runner(StrEnum):
+    """Who can run it. A DBA has CREATEROLE and ADMIN on the roles that are named, and is no superuser."""
+
+    DBA = "A DBA"
+    OWNER = "The owner"
+    SUPERUSER = "A superuser"
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """Statements without their semicolons, who runs them, and where. `str()` is how it is shown.
+
+    `before` and `after` are sentences around them. `database` is "" when any of the server's will do. `owner_of` names
+    what a Runner.OWNER owns.
+    """
+
+    sql: tuple[str, ...]
+    runner: Runner = Runner.DBA
+    database: str = ""
+    owner_of: str = ""
+    before: str = ""
+    after: str = ""
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.before, f"{self.heading}:", *self.lines, self.after) if part)
+
+    @property
+    def heading(self) -> str:
+        """Who runs it, and where."""
+        who = f"{self.runner} of {self.owner_of}" if self.owner_of else str(self.runner)
+        return f"{who} runs, connected to {self.database}" if self.database else f"{who} runs"
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The statements, each with its semicolon."""
+        return tuple(f"{statement};" for statement in self.sql)
+
+    def as_sql(self) -> str:
+        """Return what can be pasted into psql: the statements, under a comment when not just any DBA can run them."""
+        comment = f"-- {self.heading}:\n" if self.runner is not Runner.DBA else ""
+        return comment + "\n".join(self.lines)
+
+
+def in_words(advices: Iterable[Advice]) -> str:
+    """Return several pieces of advice as one text; those for the same hands become one."""
+    return " ".join(str(advice) for advice in _merged(advices))
+
+
+def as_script(advices: Iterable[Advice]) -> str:
+    """Return several pieces of advice as SQL to paste."""
+    return "\n".join(advice.as_sql() for advice in _merged(advices))
+
+
+def _merged(advices: Iterable[Advice]) -> list[Advice]:
+    merged: list[Advice] = []
+    for advice in advices:
+        last = merged[-1] if merged else None
+        if last is not None and (last.heading, last.after, advice.before) == (advice.heading, "", ""):
+            together = tuple(dict.fromkeys(last.sql + advice.sql))
+            merged[-1] = Advice(
+                together, last.runner, last.database, last.owner_of, before=last.before, after=advice.after
+            )
+        else:
+            merged.append(advice)
+    return merged
+
+
+def quoted(name: str) -> str:
+    """Return a name as it stands in SQL: always quoted, so that no word or letter means something else."""
+    return sql.Identifier(name).as_string(None)
+
+
+def _options(server_version: int, words: str) -> str:
+    return f" WITH {words}" if server_version >= OPTIONS_SINCE else ""
+
+
+def _to_run(statements: Sequence[Statement]) -> tuple[str, ...]:
+    return tuple(statement.query.as_string(None) for statement in statements)
+
+
+# --- what the portal's own roles need ---
+
+
+def step_into(login: str, worker: str, server_version: int) -> Advice:
+    """Let the resource's log-in step into the role that does the work."""
+    option = _options(server_version, "INHERIT FALSE, SET TRUE")
+    return Advice((f"GRANT {quoted(worker)} TO {quoted(login)}{option}",))
+
+
+def create_roles(worker: str) -> Advice:
+    """Let the role that does the work make roles."""
+    return Advice((f"ALTER ROLE {quoted(worker)} CREATEROLE",))
+
+
+def end_sessions(worker: str, server_version: int) -> Advice:
+    """Let the role that does the work end sessions of others."""
+    return share_owners(["pg_signal_backend"], worker, server_version)
+
+
+def pass_connect_on(worker: str, database: str) -> Advice:
+    """Let the role that does the work let others into the database."""
+    return Advice(
+        (f"GRANT CONNECT ON DATABASE {quoted(database)} TO {quoted(worker)} WITH GRANT OPTION",),
+        Runner.OWNER,
+        owner_of=f"the database {database}",
+    )
+
+
+def administer(roles: Sequence[str], worker: str) -> Advice:
+    """Let the role that does the work change roles that it did not make, or made before PostgreSQL 16."""
+    option = "WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"
+    listed = ", ".join(quoted(role) for role in roles)
+    if len(roles) <= MOST_LISTED:
+        return Advice((f"GRANT {listed} TO {quoted(worker)} {option}",))
+    every_role = sql.SQL(
+        "DO $$ DECLARE name text; BEGIN FOR name IN SELECT rolname FROM pg_roles WHERE"
+        " shobj_description(oid, 'pg_authid') LIKE 'access-portal:%' LOOP"
+        " EXECUTE format('GRANT %I TO %I {}', name, {}); END LOOP; END $$"
+    ).format(sql.SQL(option), sql.Literal(worker))
+    return Advice((every_role.as_string(None),))
+
+
+# --- what is to be shared ---
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Something that a capability role should get. `kind` is SQL's word; `name` was quoted by the server."""
+
+    kind: str
+    name: str
+    privileges: tuple[str, ...]
+
+
+def share_owners(owners: Sequence[str], worker: str, server_version: int) -> Advice:
+    """Let the role that does the work share all that these owners have."""
+    option = _options(server_version, "INHERIT TRUE, SET FALSE")
+    return Advice(tuple(f"GRANT {quoted(owner)} TO {quoted(worker)}{option}" for owner in dict.fromkeys(owners)))
+
+
+def share_objects(objects: Sequence[Shared], worker: str, database: str) -> Advice:
+    """Let the role that does the work share single objects: nobody is made a member of a superuser, who owns them."""
+    return Advice(
+        tuple(
+            f"GRANT {', '.join(item.privileges)} ON {item.kind} {item.name} TO {quoted(worker)} WITH GRANT OPTION"
+            for item in objects
+        ),
+        Runner.SUPERUSER,
+        database,
+    )
+
+
+# --- the portal's roles, when somebody changed them ---
+
+
+def undo_attributes(role: str, attributes: Sequence[str]) -> Advice:
+    """Take attributes away, by their names: naming one that is not there needs a superuser as well."""
+    runner = Runner.SUPERUSER if SUPERUSER_ONLY & set(attributes) else Runner.DBA
+    return Advice(_to_run([take_attributes(role, attributes)]), runner)
+
+
+def undo_memberships(role: str, memberships: Sequence[str]) -> Advice:
+    """Take the role out of others that somebody made it a member of."""
+    return Advice(_to_run([revoke_memberships(name, [role], None) for name in memberships]))
+
+
+def revoke_as_grantor(grantor: str, name: str, role: str) -> Advice:
+    """Take back what another role granted: only its grantor's REVOKE counts. `name` was quoted by the server."""
+    return Advice((f"SET ROLE {quoted(grantor)}", f"REVOKE ALL ON {name} FROM {quoted(role)}", "RESET ROLE"))
+
+
+def mend(statements: Sequence[Statement]) -> str:
+    """Return the statements of a repair, for a DBA who would rather run them by hand."""
+    return as_text(statements)
+
+
+# --- what logins leave behind ---
+
+
+def hand_over_to(
+    owner: str, worker: str, server_version: int, schemas: Sequence[str] = (), database: str = ""
+) -> Advice:
+    """Let the role that does the work hand objects over to `owner`. `schemas` (quoted) are where they lie."""
+    into = [f"GRANT CREATE ON SCHEMA {name} TO {quoted(owner)}" for name in schemas]
+    option = _options(server_version, "INHERIT TRUE, SET TRUE")
+    return Advice((*into, f"GRANT {quoted(owner)} TO {quoted(worker)}{option}"), database=database if into else "")
+
+
+def make_owner(owner: str, worker: str, server_version: int) -> Advice:
+    """Make the role that takes over what logins leave, as the resource names it."""
+    option = _options(server_version, "INHERIT TRUE, SET TRUE")
+    return Advice((f"CREATE ROLE {quoted(owner)} NOLOGIN", f"GRANT {quoted(owner)} TO {quoted(worker)}{option}"))
+
+
+def finish_prepared(database: str, gid: str) -> Advice:
+    """Roll a prepared transaction back, or commit it: either frees what it holds."""
+    name = sql.Literal(gid).as_string(None)
+    return Advice(
+        (f"ROLLBACK PREPARED {name}",),
+        Runner.SUPERUSER,
+        database,
+        after=f"(Or COMMIT PREPARED {name}, to keep what it did.)",
+    )
+
+
+def clear_by_hand(role: str, owner: str, databases: Sequence[str]) -> Advice:
+    """Hand over and take away what still depends on a role, in each of these databases ("" for shared objects)."""
+    places = ", ".join(name or "any database, for shared objects" for name in databases)
+    return Advice(
+        (f"REASSIGN OWNED BY {quoted(role)} TO {quoted(owner)}", f"DROP OWNED BY {quoted(role)}"),
+        Runner.SUPERUSER,
+        places,
+        after="The portal then goes on by itself.",
+    )
+
+
+# --- what everybody may do ---
+
+
+def close_schemas(schemas: Sequence[str], database: str) -> Advice:
+    """Let nobody create objects in schemas (quoted by the server) just by being there."""
+    listed = ", ".join(schemas)
+    return Advice(
+        (f"REVOKE CREATE ON SCHEMA {listed} FROM PUBLIC",), Runner.OWNER, database, owner_of=f"the schema {listed}"
+    )
+
+
+def close_routines(routines: Sequence[str], database: str) -> Advice:
+    """Let not everybody run routines with their owner's rights. Their names were quoted by the server."""
+    return Advice(
+        tuple(f"REVOKE EXECUTE ON ROUTINE {name} FROM PUBLIC" for name in routines),
+        Runner.OWNER,
+        database,
+        owner_of="the routine",
+    )
+
+
+SET_UP = (
+    f"A DBA runs the portal's set-up on this server: {ADMIN_ROLE} needs CREATEROLE, pg_signal_backend and"
+    " membership in the roles that own the shared tables."
+)
