@@ -18,7 +18,7 @@ from tests.factories import make_user
 def django_db_setup(django_db_setup: None, django_db_blocker: pytest.FixtureRequest) -> None:
     """Let the tests' own flush empty the audit tables; tests/models checks the trigger itself."""
     with django_db_blocker.unblock(), connection.cursor() as cursor:  # type: ignore[attr-defined]
-        for table in ("accessmgmt_auditevent", "accessmgmt_auditseal"):
+        for table in ("accessmgmt_auditevent", "accessmgmt_auditseal", "accessmgmt_auditslot"):
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {table}_no_truncate")
 
 

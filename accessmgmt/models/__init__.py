@@ -1,7 +1,7 @@
 """The portal's own tables, one entity a file."""
 
 from accessmgmt.models.access_request import AccessRequest
-from accessmgmt.models.audit_event import AuditEvent, AuditSeal
+from accessmgmt.models.audit_event import AuditEvent, AuditSeal, AuditSlot
 from accessmgmt.models.authorization import Authorization
 from accessmgmt.models.drift_check import DriftCheck
 from accessmgmt.models.endpoint import Endpoint, EndpointApprover
@@ -15,6 +15,7 @@ __all__ = [
     "AccessRequest",
     "AuditEvent",
     "AuditSeal",
+    "AuditSlot",
     "Authorization",
     "DriftCheck",
     "Endpoint",

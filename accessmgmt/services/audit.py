@@ -1,37 +1,72 @@
-"""Records what was done, and seals it into a hash chain."""
+"""Records what was done, in the transaction of the act. The chain over it is made in audit_chain.py."""
 
 from __future__ import annotations
 
-import hmac
 import json
 from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, models, transaction
+from django.db import models, transaction
 from django.utils import timezone
 
-from accessmgmt.models import AuditEvent, AuditSeal, User
+from accessmgmt.domain.audit_proof import SLOTS, event_mac, slot_mac
+from accessmgmt.models import AuditEvent, AuditSlot, User
 
 PORTAL = "portal"
-SEAL_LOCK = 0x5EA1
-GENESIS = "0" * 64
-BATCH = 1_000
 
 
 def record(actor: User | None, action: str, subject: models.Model, **details: Any) -> AuditEvent:
-    """Add an event in the caller's transaction (promise 9). `actor` None means the portal itself.
+    """Add an event in the caller's transaction: the act and its event are there together, or neither.
 
-    `details` must be JSON-able and free of secrets.
+    `actor` None means the portal itself. `details` must be JSON-able and free of secrets.
     """
-    event = _event(actor, action, subject, details)
-    event.save(force_insert=True)
-    return event
+    return record_many(actor, action, [(subject, details)])[0]
 
 
-def record_many(actor: User | None, action: str, subjects: Sequence[tuple[models.Model, dict[str, Any]]]) -> None:
+@transaction.atomic
+def record_many(
+    actor: User | None, action: str, subjects: Sequence[tuple[models.Model, dict[str, Any]]]
+) -> list[AuditEvent]:
     """Add one event for each pair of subject and details, in one statement and in the caller's transaction."""
-    AuditEvent.objects.bulk_create(_event(actor, action, subject, details) for subject, details in subjects)
+    if not subjects:
+        return []
+    slot = _free_slot()
+    events = [_event(actor, action, subject, details) for subject, details in subjects]
+    for event in events:
+        slot.count += 1
+        event.slot, event.number = slot.pk, slot.count
+        event.mac = event_mac(settings.PORTAL_AUDIT_KEY, content_of(event), slot=event.slot, number=event.number)
+    slot.mac = slot_mac(settings.PORTAL_AUDIT_KEY, slot.pk, slot.count)
+    slot.save(update_fields=["count", "mac"])
+    return AuditEvent.objects.bulk_create(events)
+
+
+def content_of(event: AuditEvent) -> dict[str, object]:
+    """Return what an event says, without its place among the others."""
+    return {
+        "at": event.at.isoformat(),
+        "actor_id": event.actor_id,
+        "actor_email": event.actor_email,
+        "action": event.action,
+        "object_type": event.object_type,
+        "object_id": event.object_id,
+        "object_name": event.object_name,
+        "details": event.details,
+    }
+
+
+def _free_slot() -> AuditSlot:
+    """Take a counter that no other open transaction holds; it is ours until the commit. The first use makes them."""
+    free = AuditSlot.objects.select_for_update(skip_locked=True).order_by("pk").first()
+    if free is not None:
+        return free
+    if not AuditSlot.objects.exists():
+        key = settings.PORTAL_AUDIT_KEY
+        slots = [AuditSlot(pk=pk, count=0, mac=slot_mac(key, pk, 0)) for pk in range(SLOTS)]
+        AuditSlot.objects.bulk_create(slots, ignore_conflicts=True)
+        return _free_slot()
+    return AuditSlot.objects.select_for_update().order_by("?")[:1].get()
 
 
 def _event(actor: User | None, action: str, subject: models.Model, details: dict[str, Any]) -> AuditEvent:
@@ -43,70 +78,10 @@ def _event(actor: User | None, action: str, subject: models.Model, details: dict
         object_type=subject._meta.model_name or "",
         object_id=str(subject.pk),
         object_name=_object_name(subject),
-        details=details,
+        details=json.loads(json.dumps(details)),  # as it comes back from the database: it is authenticated like this
     )
 
 
 def _object_name(subject: models.Model) -> str:
     endpoint = getattr(subject, "endpoint", None)
     return str(endpoint if endpoint is not None else subject)[:255]
-
-
-def event_hash(event: AuditEvent, previous_hash: str) -> str:
-    """Return the HMAC-SHA256 that seals an event to the seal before it, 64 hexadecimal digits.
-
-    The key is not in the database: who can write there still cannot make a chain that holds.
-    """
-    document = {
-        "id": event.pk,
-        "at": event.at.isoformat(),
-        "actor_id": event.actor_id,
-        "actor_email": event.actor_email,
-        "action": event.action,
-        "object_type": event.object_type,
-        "object_id": event.object_id,
-        "object_name": event.object_name,
-        "details": event.details,
-        "previous_hash": previous_hash,
-    }
-    text = json.dumps(document, sort_keys=True, ensure_ascii=False)
-    return hmac.new(settings.PORTAL_AUDIT_KEY.encode(), text.encode(), "sha256").hexdigest()
-
-
-def chain_head() -> tuple[int, str]:
-    """Return the sequence number and hash of the newest seal: noted elsewhere, it proves that none was cut off."""
-    last = AuditSeal.objects.order_by("-sequence").first()
-    return (last.sequence, last.hash) if last else (0, GENESIS)
-
-
-@transaction.atomic
-def seal_events() -> int:
-    """Seal the events that are not sealed yet, oldest first, at most BATCH; return how many.
-
-    One sealer at a time (advisory lock): recording never waits for sealing, and the chain has no fork.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [SEAL_LOCK])
-        row = cursor.fetchone()
-    if not row or not row[0]:
-        return 0
-    sequence, previous = chain_head()
-    seals = []
-    for event in AuditEvent.objects.filter(seal__isnull=True).order_by("id")[:BATCH]:
-        sequence += 1
-        sealed = event_hash(event, previous)
-        seals.append(AuditSeal(sequence=sequence, event=event, previous_hash=previous, hash=sealed))
-        previous = sealed
-    AuditSeal.objects.bulk_create(seals)
-    return len(seals)
-
-
-def broken_seals() -> list[int]:
-    """Walk the whole chain and return the sequence numbers whose hash, order or event does not hold."""
-    broken = []
-    previous, expected = GENESIS, 1
-    for seal in AuditSeal.objects.select_related("event").order_by("sequence").iterator(chunk_size=2_000):
-        if seal.sequence != expected or seal.previous_hash != previous or event_hash(seal.event, previous) != seal.hash:
-            broken.append(seal.sequence)
-        previous, expected = seal.hash, seal.sequence + 1
-    return broken

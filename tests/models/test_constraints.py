@@ -7,6 +7,7 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from accessmgmt.models import AuditEvent, Resource, User
 from accessmgmt.services import audit
+from accessmgmt.services.audit_chain import seal_events
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -90,7 +91,7 @@ def test_nobody_decides_on_their_own_request(alice: User) -> None:
 )
 def test_audit_rows_cannot_be_changed(alice: User, statement: str) -> None:
     audit.record(alice, "test.made", alice)
-    audit.seal_events()
+    seal_events()
     with pytest.raises(DatabaseError, match="cannot be changed"), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement)
     assert AuditEvent.objects.count() == 1

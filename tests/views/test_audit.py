@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from accessmgmt.models import AuditEvent
 from accessmgmt.selectors import audit as selector
-from accessmgmt.services.audit import seal_events
+from accessmgmt.services.audit_chain import seal_events
 
 LIST = reverse("accessmgmt:audit-list")
 NOON = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
@@ -29,7 +29,8 @@ def make_event(action: str = "resource.updated", **fields: Any) -> AuditEvent:
         "object_name": "postgres-production",
         "details": {},
     }
-    return AuditEvent.objects.create(**{**values, **fields})
+    number = AuditEvent.objects.count() + 1
+    return AuditEvent.objects.create(slot=0, number=number, **{**values, **fields})
 
 
 def test_auditors_and_admins_read_members_do_not(client_for, alice, bob, carol, dave, erin):
