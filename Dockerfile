@@ -16,6 +16,7 @@ COPY accessmgmt accessmgmt
 COPY templates templates
 COPY static static
 RUN useradd --system --home /nonexistent portal \
+    && install -d -o portal /audit \
     && PORTAL_SECRET_KEY=build PORTAL_ENCRYPTION_KEYS=x PORTAL_INSTALLATION_ID=build \
        DATABASE_URL=postgres://build@localhost/build REDIS_URL=redis://localhost python manage.py collectstatic --noinput
 USER portal

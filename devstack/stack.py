@@ -26,7 +26,7 @@ from devstack.demo_resources import (
 )
 from devstack.paths import ROOT
 from devstack.people import PEOPLE
-from devstack.portal_database import create_portal_database
+from devstack.portal_database import create_portal_database_with_owner
 from devstack.ports import free_port, is_free
 from devstack.postgres import PostgresServer
 from devstack.process import (
@@ -121,8 +121,8 @@ class Stack:
         self.state.save(self._state_path)
 
     def migrate(self) -> None:
-        """Bring the schema of the portal's database up to date."""
-        self.manage("migrate", "--verbosity=0")
+        """Bring the schema of the portal's database up to date, as its owner; nothing else knows that role."""
+        self.manage("migrate", "--verbosity=0", PORTAL_OWNER_DATABASE_URL=self.owner_database_url)
 
     def seed(self) -> None:
         """Load people and connection facts, when they are not what was loaded last."""
@@ -229,6 +229,7 @@ class Stack:
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis.url(),
             "PORTAL_SECRET_KEY": self.state.secret_key,
+            "PORTAL_AUDIT_CHECKPOINTS": str(self.state_dir / "audit-checkpoints"),
             "PORTAL_ENCRYPTION_KEYS": self.state.encryption_key,
             "PORTAL_INSTALLATION_ID": self.state.installation_id,
             "PORTAL_DEBUG": "0",
@@ -265,10 +266,10 @@ class Stack:
         except (OSError, urllib.error.URLError):
             return False
 
-    def manage(self, *arguments: str) -> str:
+    def manage(self, *arguments: str, **extra_environment: str) -> str:
         """Run `manage.py` and return its output; raise StackError when it fails."""
         command = [sys.executable, str(ROOT / "manage.py"), *arguments]
-        environment = self._process_environment(f"manage-{arguments[0]}")
+        environment = {**self._process_environment(f"manage-{arguments[0]}"), **extra_environment}
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise StackError(f"manage.py {arguments[0]} failed:\n{done.stdout}{done.stderr}")
@@ -308,7 +309,9 @@ class Stack:
         self.portal_server = PostgresServer(VERSION, self.state_dir / "portal", port=ports["postgres-portal"])
         self.redis = RedisServer(self.state_dir / "redis", port=ports["redis"])
         self.supervisor.add("postgres-portal", self.portal_server)
-        self.database_url = create_portal_database(self.portal_server, password=self.state.portal_password)
+        self.database_url, self.owner_database_url = create_portal_database_with_owner(
+            self.portal_server, password=self.state.portal_password
+        )
         self.supervisor.add("redis", self.redis)
 
     def _start_target(self, ports: Mapping[str, int]) -> None:

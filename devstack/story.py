@@ -176,11 +176,13 @@ class Story:
 
     def look_back(self) -> None:
         """The audit shows every act, and the set-up downloads as Terraform."""
-        with self.step("the audit shows every act"):
+        with self.step("the audit shows every act, and its proofs hold"):
             for action in ACTIONS:
                 self.admin.open(f"/audit/?action={action}")
                 if not self.admin.has("#rows tbody tr"):
                     raise StoryError(f"the audit does not show {action}")
+            if "The chain holds" not in self.stack.manage("verify_audit"):
+                raise StoryError("the audit trail does not hold")
         with self.step("the Terraform download parses and holds the set-up"):
             document = hcl2.loads(self.admin.get("/terraform/download.tf").text)
             text = str(document["resource"])

@@ -79,12 +79,6 @@ DATABASES = {
         },
     }
 }
-if env.OWNER_DATABASE_URL:  # the role that owns the tables, for manage.py migrate alone
-    DATABASES["owner"] = {
-        **environ.Env.db_url_config(env.OWNER_DATABASE_URL),
-        "ENGINE": "django.db.backends.postgresql",
-        "OPTIONS": {"application_name": "access-portal-migrate", "connect_timeout": 5},
-    }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "accessmgmt.User"
@@ -141,6 +135,7 @@ X_FRAME_OPTIONS = "DENY"
 
 # What the application reads; accessmgmt never imports portal.
 PORTAL_AUDIT_KEY = env.AUDIT_KEY
+PORTAL_OWNER_DATABASE = environ.Env.db_url_config(env.OWNER_DATABASE_URL) if env.OWNER_DATABASE_URL else None
 PORTAL_AUDIT_CHECKPOINTS = env.AUDIT_CHECKPOINTS
 PORTAL_ENCRYPTION_KEYS = env.ENCRYPTION_KEYS
 PORTAL_INSTALLATION_ID = env.INSTALLATION_ID

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from django.db import models
+from collections.abc import Sequence
+from typing import Any
+
+from django.core import checks
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, models, transaction
+
+OWNS_IT = "SELECT current_user, pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass(%s)"
 
 
 class AuditEvent(models.Model):
@@ -36,6 +42,24 @@ class AuditEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.actor_email} {self.action} {self.object_name}"
+
+    @classmethod
+    def check(cls, *, databases: Sequence[str] | None = None, **kwargs: Any) -> list[checks.CheckMessage]:
+        """Warn where the role that runs the portal owns the audit trail: it could switch the triggers off."""
+        found = super().check(databases=databases, **kwargs)
+        if DEFAULT_DB_ALIAS not in (databases or ()):
+            return found
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute(OWNS_IT, [cls._meta.db_table])
+                role, is_owner = cursor.fetchone() or ("", False)
+        except DatabaseError:  # it cannot be asked now
+            return found
+        if is_owner:
+            hint = "Let another role own the tables, and name it in PORTAL_OWNER_DATABASE_URL for manage.py migrate."
+            what = f"The portal runs as {role}, which owns the audit trail and could switch its triggers off."
+            found.append(checks.Warning(what, hint=hint, obj=cls, id="accessmgmt.W002"))
+        return found
 
 
 class AuditSlot(models.Model):
