@@ -7,20 +7,20 @@ from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from accessmgmt.services.encryption import unreadable_count
 
 
 @login_not_required
-@require_GET
+@require_safe
 def live(request: HttpRequest) -> JsonResponse:
     """Answer 200 while the process serves requests."""
     return JsonResponse({"status": "ok"})
 
 
 @login_not_required
-@require_GET
+@require_safe
 def ready(request: HttpRequest) -> JsonResponse:
     """Answer 200 when the portal's database answers.
 

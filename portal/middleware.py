@@ -1,4 +1,4 @@
-"""Request-wide behaviour: the viewer's time zone, and the one place where domain errors become pages."""
+"""Request-wide behaviour: what a browser may keep, the viewer's time zone, and domain errors as pages."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -14,6 +15,23 @@ from accessmgmt.domain.errors import AccessError
 
 logger = logging.getLogger(__name__)
 Respond = Callable[[HttpRequest], HttpResponse]
+
+
+class AnswerHeadersMiddleware:
+    """Tells browsers and proxies to keep nothing that a view made, and to give its pages no power over the device.
+
+    Static files do not come here: WhiteNoise answers for them before.
+    """
+
+    def __init__(self, get_response: Respond) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if "no-store" not in response.get("Cache-Control", ""):
+            response["Cache-Control"] = "no-store, private"
+        response["Permissions-Policy"] = settings.PERMISSIONS_POLICY
+        return response
 
 
 class TimeZoneMiddleware:

@@ -7,8 +7,9 @@ from django.contrib.auth import login, logout, update_session_auth_hash
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import NON_FIELD_ERRORS
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render, resolve_url
+from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.encoding import iri_to_uri
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
@@ -23,6 +24,8 @@ from accessmgmt.models import User
 from accessmgmt.services import audit
 from accessmgmt.services.users import change_password, change_profile
 from accessmgmt.views.permissions import UserRequest
+
+LONGEST_NEXT = 2_000
 
 
 class VisitorRequest(HttpRequest):
@@ -52,17 +55,24 @@ def log_in(request: VisitorRequest) -> HttpResponse:
 
 def _whole_page_log_in(request: VisitorRequest) -> HttpResponse:
     """A session that ended while a fragment was asked for: send the whole page to the log-in."""
-    here = request.htmx.current_url_abs_path or reverse("accessmgmt:my-access")
-    return HttpResponseClientRedirect(f"{reverse('accessmgmt:login')}?{urlencode({'next': here})}")
+    try:
+        here = request.htmx.current_url_abs_path or ""
+    except ValueError:  # what the header says is no URL
+        here = ""
+    after = here if _is_path(here) else reverse("accessmgmt:my-access")
+    return HttpResponseClientRedirect(f"{reverse('accessmgmt:login')}?{urlencode({'next': after})}")
 
 
 def _safe_next(request: HttpRequest) -> str:
-    """Return where to go after the log-in; an address outside of this site is not followed."""
+    """Return the path to go to after the log-in: home for anything that is no path of this site."""
     wanted = request.POST.get("next") or request.GET.get("next") or ""
-    is_safe = url_has_allowed_host_and_scheme(
-        wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
-    )
-    return wanted if is_safe else resolve_url("accessmgmt:my-access")
+    return wanted if _is_path(wanted) else reverse("accessmgmt:my-access")
+
+
+def _is_path(text: str) -> bool:
+    """Say whether a text is a path on this site, and of a length that servers take in a header."""
+    is_short = text.startswith("/") and len(iri_to_uri(text)) <= LONGEST_NEXT
+    return is_short and url_has_allowed_host_and_scheme(text, allowed_hosts=None)
 
 
 @login_not_required

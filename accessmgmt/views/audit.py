@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.http import HttpResponse
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from accessmgmt.selectors.audit import (
     OBJECT_TYPES,
@@ -53,7 +53,7 @@ KNOWN_ACTIONS = (
 
 
 @auditor_required
-@require_GET
+@require_safe
 def event_list(request: UserRequest) -> HttpResponse:
     """List events, newest first."""
     object_type = request.GET.get("object_type", "")

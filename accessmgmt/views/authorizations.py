@@ -6,7 +6,7 @@ import json
 
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from accessmgmt.domain.permissions import ALL, ELEVATED
 from accessmgmt.forms.authorizations import AuthorizationForm
@@ -35,7 +35,7 @@ AUTHORIZATIONS = Listing(
 
 
 @auditor_required
-@require_GET
+@require_safe
 def authorization_list(request: UserRequest) -> HttpResponse:
     """List the authorizations and where each is used."""
     search, usage = searched(request, AUTHORIZATIONS), request.GET.get("usage", "")
@@ -78,7 +78,7 @@ def _edit(request: UserRequest, authorization: Authorization | None) -> HttpResp
 
 
 @auditor_required
-@require_GET
+@require_safe
 def detail(request: UserRequest, pk: int) -> HttpResponse:
     """Show an authorization in words, as JSON, and where it is used."""
     authorization = get_object_or_404(Authorization, pk=pk)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from accessmgmt.domain.errors import TargetError
 from accessmgmt.models import DriftCheck, Resource
@@ -15,7 +15,7 @@ from accessmgmt.views.permissions import UserRequest, admin_required, auditor_re
 
 
 @auditor_required
-@require_GET
+@require_safe
 def detail(request: UserRequest, pk: int) -> HttpResponse:
     """Show what the newest check found."""
     return render(request, "drift/detail.html", _context(_get(pk)))

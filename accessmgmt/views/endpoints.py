@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from accessmgmt.forms.endpoints import EndpointForm
 from accessmgmt.models import Authorization, Endpoint, Resource
@@ -42,7 +42,7 @@ ENDPOINTS = Listing(
 
 
 @auditor_required
-@require_GET
+@require_safe
 def endpoint_list(request: UserRequest) -> HttpResponse:
     """List the endpoints."""
     search, approval = searched(request, ENDPOINTS), request.GET.get("approval", "")
@@ -112,14 +112,14 @@ def _edit(request: UserRequest, endpoint: Endpoint | None) -> HttpResponse:
 
 
 @admin_required
-@require_GET
+@require_safe
 def sentence(request: UserRequest) -> HttpResponse:
     """Say what the form's values mean, however incomplete they are."""
     return render(request, "endpoints/form.html#sentence", {"sentence": EndpointForm(request.GET).sentence()})
 
 
 @auditor_required
-@require_GET
+@require_safe
 def detail(request: UserRequest, pk: int) -> HttpResponse:
     """Show an endpoint, the groups that are wired to it, and who decides."""
     endpoint = get_object_or_404(Endpoint.objects.select_related("resource", "authorization"), pk=pk)

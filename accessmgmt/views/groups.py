@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accessmgmt.domain.errors import InvalidError
 from accessmgmt.forms.groups import GroupForm, MembersForm, WireForm
@@ -39,7 +39,7 @@ GROUPS = Listing(
 
 
 @auditor_required
-@require_GET
+@require_safe
 def group_list(request: UserRequest) -> HttpResponse:
     """List the groups."""
     heads = columns(
@@ -76,7 +76,7 @@ def _edit(request: UserRequest, group: Group | None) -> HttpResponse:
 
 
 @auditor_required
-@require_GET
+@require_safe
 def detail(request: UserRequest, pk: int) -> HttpResponse:
     """Show a group's members and the endpoints it is wired to."""
     group = _get(pk)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from accessmgmt.domain.pgbouncer import PoolFile, Pooling, pgbouncer_files
 from accessmgmt.models import Resource
@@ -12,7 +12,7 @@ from accessmgmt.views.permissions import UserRequest, auditor_required
 
 
 @auditor_required
-@require_GET
+@require_safe
 def pgbouncer(request: UserRequest, pk: int) -> HttpResponse:
     """Show the three texts of a resource; `?download=<file name>` gives one as a file."""
     resource = get_object_or_404(Resource, pk=pk)

@@ -88,7 +88,7 @@ def create(request: UserRequest) -> HttpResponse:
             why="Its members activate it without an approval, and it is not open to requests.",
             todo="Look for it under My access, or ask an admin.",
         )
-    if request.method == "GET":
+    if request.method != "POST":
         return _render_form(request, endpoint, RequestForm(endpoint=endpoint))
     form = RequestForm(request.POST, endpoint=endpoint)
     if not form.is_valid():

@@ -7,7 +7,7 @@ from copy import copy
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accessmgmt.domain.targets import Rung
 from accessmgmt.forms.resources import CERTIFICATE_FIELDS, SSL_CHOICES, ResourceForm
@@ -39,7 +39,7 @@ RESOURCES = Listing(
 
 
 @auditor_required
-@require_GET
+@require_safe
 def resource_list(request: UserRequest) -> HttpResponse:
     """List the resources."""
     search, sort = searched(request, RESOURCES), request.GET.get("sort", "")
@@ -153,7 +153,7 @@ def preview_certificate(request: UserRequest) -> HttpResponse:
 
 
 @auditor_required
-@require_GET
+@require_safe
 def detail(request: UserRequest, pk: int) -> HttpResponse:
     """Show a resource, without its secrets."""
     return render(request, "resources/detail.html", _detail_context(_get(pk)))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from django.http import Http404, HttpResponse
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from accessmgmt.domain.hcl.render import Export
 from accessmgmt.domain.hcl.render import render as render_hcl
@@ -45,7 +45,7 @@ class Wish:
 
 
 @admin_required
-@require_GET
+@require_safe
 def export(request: UserRequest) -> HttpResponse:
     """Show the HCL with what it leaves out."""
     wish = _wish(request)
@@ -66,7 +66,7 @@ def export(request: UserRequest) -> HttpResponse:
 
 
 @admin_required
-@require_GET
+@require_safe
 def download(request: UserRequest) -> HttpResponse:
     """Give the .tf file alone."""
     response = HttpResponse(_export(_wish(request)).text, content_type="text/plain; charset=utf-8")
@@ -75,7 +75,7 @@ def download(request: UserRequest) -> HttpResponse:
 
 
 @admin_required
-@require_GET
+@require_safe
 def download_zip(request: UserRequest) -> HttpResponse:
     """Give the .tf file together with the certificates that it reads. The same set-up gives the same bytes."""
     result = _export(_wish(request))

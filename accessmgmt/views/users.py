@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from accessmgmt.domain.errors import ConflictError, InvalidError
 from accessmgmt.forms.base import add_invalid
@@ -26,7 +26,7 @@ USERS = Listing(
 
 
 @auditor_required
-@require_GET
+@require_safe
 def user_list(request: UserRequest) -> HttpResponse:
     """List the accounts."""
     role, state = request.GET.get("role", ""), request.GET.get("state", "")

@@ -27,10 +27,54 @@ def test_log_in_goes_on_to_the_page_asked_for(client: Client, alice: User) -> No
     assert response.headers["Location"] == "/requests/new?q=x"
 
 
-@pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example", "javascript:alert(1)", "https:evil"])
-def test_log_in_never_leaves_the_site(client: Client, alice: User, target: str) -> None:
-    response = client.post("/login/", {"username": alice.email, "password": PASSWORD, "next": target})
-    assert response.headers["Location"] == "/"
+ELSEWHERE = [
+    "https://evil.example/",
+    "//evil.example",
+    "///evil.example",
+    "/\\evil.example",
+    "\\\\evil.example",
+    "/\t/evil.example",
+    "\t//evil.example",
+    " //evil.example",
+    "http:///evil.example",
+    "https:evil.example",
+    "javascript:alert(1)",
+    "data:text/html,x",
+    "//testserver@evil.example/",
+    "http://testserver/grants/",
+    "/%2F/evil.example",
+]
+
+
+@pytest.mark.parametrize("target", ELSEWHERE)
+@pytest.mark.parametrize("is_signed_in", [True, False])
+def test_log_in_never_leaves_the_site(client: Client, alice: User, target: str, is_signed_in: bool) -> None:
+    if is_signed_in:
+        client.force_login(alice)
+        response = client.get("/login/", {"next": target})
+    else:
+        response = client.post("/login/", {"username": alice.email, "password": PASSWORD, "next": target})
+    assert response.status_code == 302
+    location = response.headers["Location"]
+    assert location in {"/", "/%09/evil.example", "/%2F/evil.example"}, "none of them is another site to a browser"
+
+
+NO_PATHS = ["x", "x.y", "", "?", "#", "grants/", "a:b", "\x00", "é", "%", "[", "http://[", "/" * 9, "/" + "é" * 999]
+
+
+@pytest.mark.parametrize("target", NO_PATHS)
+def test_a_next_that_is_no_path_leads_home(client: Client, alice: User, target: str) -> None:
+    client.force_login(alice)
+    response = client.get("/login/", {"next": target})
+    assert (response.status_code, response.headers["Location"]) == (302, "/")
+
+
+@pytest.mark.parametrize(
+    "here", ["http://[", "x", "//evil.example/", "http://evil.example/grants/", "http://testserver//evil.example"]
+)
+def test_a_fragment_whose_page_is_no_page_of_ours_leads_home(client: Client, db: None, here: str) -> None:
+    response = client.get("/login/", headers={"HX-Request": "true", "HX-Current-URL": here})
+    assert response.headers["HX-Redirect"] == "/login/?next=%2F"
 
 
 def test_failures_look_the_same_whoever_it_is(client: Client, alice: User) -> None:
