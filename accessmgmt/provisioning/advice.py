@@ -144,6 +144,12 @@ def administer(roles: Sequence[str], worker: str) -> Advice:
     return Advice((every_role.as_string(None),))
 
 
+def read_cluster(worker: str, database: str) -> Advice:
+    """Let the role that does the work read the system identifier; EXECUTE is everybody's unless it was revoked."""
+    statement = f"GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system() TO {quoted(worker)}"
+    return Advice((statement,), Runner.SUPERUSER, database)
+
+
 # --- what is to be shared ---
 
 

@@ -32,6 +32,7 @@ from accessmgmt.provisioning.rehearsal import rehearse_set
 from accessmgmt.provisioning.statements import ADMIN_ROLE, READ_ABILITIES
 
 BUDGET_SECONDS = 30.0
+ASK_SECONDS = 10.0
 FEW_DAYS = 30
 MUCH_USED = 0.9
 OLDEST_VERSION = 14
@@ -60,6 +61,7 @@ class Climb:
     hosts: list[str] = field(default_factory=list)
     row: Row = field(default_factory=dict)
     version: int = 0
+    cluster: str = ""
     session: Session | None = None
 
 
@@ -96,6 +98,21 @@ def test_connection(
         rung = _rung(name, step, climb)
         has_failed = rung.state is RungState.FAILED
         yield rung
+
+
+def read_cluster(target: Target) -> str:
+    """Ask a server for its system identifier, over a connection that is made now. Raises TargetError."""
+    forget_connections(target)
+    with admin_session(target, Budget(ASK_SECONDS)) as session:
+        if session.cluster:
+            return session.cluster
+        row = session.ask(READ_ABILITIES)[0]
+    raise TargetRefused(
+        f"“{target.name}” does not say which cluster it is.",
+        why="The portal may not execute pg_control_system() there.",
+        todo=str(advice.read_cluster(row["acting_as"], row["database"])),
+        sqlstate="42501",
+    )
 
 
 def _rung(name: str, step: Callable[[Climb], Answer], climb: Climb) -> Rung:
@@ -177,12 +194,17 @@ def _server(climb: Climb) -> Answer:
     with admin_session(climb.given, Budget(BUDGET_SECONDS)) as session:
         climb.version = session.server_version
         climb.row = session.ask(READ_ABILITIES)[0]
+        climb.cluster = session.cluster
         host = session.conn.info.host
     role = "standby" if climb.row["in_recovery"] else "primary"
     chosen = f": {host} of the list" if len(hosts_of(climb.target)) > 1 else ""
     detail = f"PostgreSQL {climb.row['version']}, {role}{chosen}."
     if climb.version < OLDEST_VERSION:
         return Answer(detail, f"The portal is made for PostgreSQL {OLDEST_VERSION} and later.", RungState.WARNED)
+    if not climb.cluster:
+        fix = advice.read_cluster(climb.row["acting_as"], climb.row["database"]).as_sql()
+        what = "Which cluster it is may not be read: that a resource still leads to the same server is not verified."
+        return Answer(f"{detail} {what}", fix, RungState.WARNED)
     return Answer(detail)
 
 
@@ -206,17 +228,18 @@ def _primary(climb: Climb) -> Answer:
     else:
         found = f"“{linked.name}”"
     with admin_session(linked, Budget(BUDGET_SECONDS)) as session:
-        row = session.ask(READ_ABILITIES)[0]
+        row, cluster = session.ask(READ_ABILITIES)[0], session.cluster
     if row["in_recovery"]:
         return Answer(f"“{linked.name}” is a standby itself.", "Link the primary.", RungState.FAILED)
-    if row["system_identifier"] != climb.row["system_identifier"]:
+    if "" not in {cluster, climb.cluster} and cluster != climb.cluster:
         return Answer(
             f"“{linked.name}” is another cluster: its system identifier differs.",
             "Link the primary that this standby streams from.",
             RungState.FAILED,
         )
     climb.row = {**row, "connections": climb.row["connections"], "most_connections": climb.row["most_connections"]}
-    return Answer(f"Its primary, {found}, is reached, and is the same cluster.")
+    is_same = ", and is the same cluster" if cluster and climb.cluster else ""
+    return Answer(f"Its primary, {found}, is reached{is_same}.")
 
 
 def _rights(climb: Climb) -> Answer:

@@ -8,16 +8,17 @@ from dataclasses import replace
 from typing import Any
 
 import psycopg
+from psycopg.rows import dict_row
 
 from accessmgmt.domain.errors import TargetError, TargetRefused
 from accessmgmt.domain.targets import SslMode, Target
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.credentials import forget_secret, resolve_target
 from accessmgmt.provisioning.diagnosis import diagnose, pooler_found
-from accessmgmt.provisioning.execute import Interrupted, Session
+from accessmgmt.provisioning.execute import Interrupted, Session, remember_cluster
 from accessmgmt.provisioning.pool import LARGEST, Pool, Registry
 from accessmgmt.provisioning.statements import setup_session
-from accessmgmt.provisioning.statements_topology import READ_BACKEND_PID
+from accessmgmt.provisioning.statements_topology import read_backend
 from accessmgmt.provisioning.tls import NOWHERE, libpq_tls
 from accessmgmt.provisioning.topology import (
     forget_host,
@@ -119,8 +120,10 @@ def connect_admin(target: Target, timeout_seconds: float) -> psycopg.Connection:
     conn_host = conn.info.host
     try:
         setup = setup_session(conn.info.server_version // 10_000)
-        conn.execute(setup.query.as_bytes(conn), prepare=False)
-        (pid,) = conn.execute(READ_BACKEND_PID.query.as_bytes(conn)).fetchall()[0]
+        cursor = conn.cursor(row_factory=dict_row)
+        row = cursor.execute(setup.query.as_bytes(conn), prepare=False).fetchall()[0]
+        question = read_backend(reads_cluster=row["reads_cluster"])
+        backend = cursor.execute(question.query.as_bytes(conn)).fetchall()[0]
     except psycopg.Error as error:
         conn.close()
         raise Interrupted(
@@ -129,9 +132,10 @@ def connect_admin(target: Target, timeout_seconds: float) -> psycopg.Connection:
             todo="It is tried again by itself.",
             sqlstate=error.sqlstate or "",
         ) from None
-    if pid != conn.info.backend_pid:
+    if backend["pid"] != conn.info.backend_pid:
         conn.close()
         raise pooler_found(conn_host, target.port)
+    remember_cluster(conn, backend["cluster"])
     return conn
 
 

@@ -35,7 +35,8 @@ _lock = threading.Lock()
 class Place:
     """A server's place among others: its cluster, and from where it streams (("", 0) when it does not, or won't say).
 
-    `cluster` is the system identifier, which a primary and its standbys share and no other server has.
+    `cluster` is the system identifier, which a primary and its standbys share and no other server has; "" where it may
+    not be read.
     """
 
     cluster: str
@@ -90,7 +91,7 @@ def _with_linked(target: Target, linked: Target, timeout_seconds: float, *, for_
     if here is None:
         # What it links may have become its standby: then only the target can take changes, as soon as it answers.
         return replace(linked, primary=alone) if there is not None and there.is_standby else target
-    if there is not None and there.cluster != here.cluster:
+    if there is not None and "" not in {there.cluster, here.cluster} and there.cluster != here.cluster:
         if not for_ending:
             raise _another_cluster(target, linked)
         return target
@@ -161,11 +162,11 @@ def _place_of(target: Target, timeout_seconds: float) -> Place:
 
 def _ask_place(target: Target, timeout_seconds: float) -> Place:
     with admin_session(target, Budget(timeout_seconds)) as session:
-        row = session.ask(READ_PLACE)[0]
+        row, cluster = session.ask(READ_PLACE)[0], session.cluster
         # What it said when we connected may be old: a promotion is told with the answer to the next query.
         streams = is_standby(session.conn)
     upstream = (str(row["sender_host"] or ""), int(row["sender_port"] or 0)) if streams else ("", 0)
-    return Place(str(row["system_identifier"]), streams, upstream)
+    return Place(cluster, streams, upstream)
 
 
 def _prove(target: Target, place: Place, timeout_seconds: float) -> Target:
@@ -177,6 +178,8 @@ def _prove(target: Target, place: Place, timeout_seconds: float) -> Target:
             found = _place_of(candidate, timeout_seconds)
         except TargetError as error:
             raise _link_it(target, f"It streams from {host} port {port}: {error.what} {error.why}".strip()) from None
+        if "" in {found.cluster, place.cluster}:
+            raise _link_it(target, f"Whether {host} port {port} is the same cluster cannot be read.")
         if found.cluster != place.cluster:
             raise _link_it(target, f"{host} port {port} is another cluster: its system identifier differs.")
         if not found.is_standby:

@@ -18,7 +18,7 @@ from accessmgmt.provisioning.discovery import with_primary
 from accessmgmt.provisioning.end_batch import end_grants
 from accessmgmt.provisioning.execute import Session
 from accessmgmt.provisioning.sessions import end_sessions
-from accessmgmt.provisioning.statements_topology import READ_PLACE, READ_TAGS
+from accessmgmt.provisioning.statements_topology import READ_TAGS
 from accessmgmt.provisioning.topology import is_standby, servers_beside
 
 BUDGET_SECONDS = 15.0
@@ -68,9 +68,11 @@ def end_what_is_left(server: Target, orders: Sequence[GrantOrder]) -> Look:
 
 
 def _end(session: Session, server: Target, orders: Sequence[GrantOrder]) -> list[Left]:
-    cluster = session.ask(READ_PLACE)[0]["system_identifier"]
-    mine = {order.role_oid: order for order in orders if order.role_oid and order.system_identifier == cluster}
+    cluster = session.cluster
+    mine = {o.role_oid: o for o in orders if o.role_oid and (not cluster or o.system_identifier == cluster)}
     tags = {row["oid"]: parse_tag(row["tag"]) for row in session.ask(READ_TAGS, {"oids": list(mine)})}
+    if not cluster:
+        mine = {oid: order for oid, order in mine.items() if oid in tags}  # nothing else says whose an OID is
     for oid, tag in tags.items():
         if tag != RoleTag(mine[oid].installation_id, "grant", mine[oid].grant_id):
             del mine[oid]  # another role has this OID

@@ -38,6 +38,14 @@ def announce(description: str) -> None:
         before_statement(description)
 
 
+_clusters: WeakKeyDictionary[psycopg.Connection, str] = WeakKeyDictionary()
+
+
+def remember_cluster(conn: psycopg.Connection, cluster: str) -> None:
+    """Keep, as long as the connection lives, which cluster it leads to."""
+    _clusters[conn] = cluster
+
+
 _prepared_on: WeakKeyDictionary[psycopg.Connection, set[str]] = WeakKeyDictionary()
 
 
@@ -58,6 +66,11 @@ class Session:
         self.budget = budget
         self.server_version = conn.info.server_version // 10_000
         self._notices: list[str] = []
+
+    @property
+    def cluster(self) -> str:
+        """The server's system identifier, which its standbys share and no other has; "" where it may not be read."""
+        return _clusters.get(self.conn, "")
 
     def ask(self, statement: Statement, values: Mapping[str, object] | None = None) -> list[Row]:
         """Run one query and return its rows."""

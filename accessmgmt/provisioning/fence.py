@@ -64,7 +64,7 @@ def find_roles(session: Session, orders: Sequence[GrantOrder]) -> list[list[Logi
     found: list[list[LoginRole] | TargetRefused] = []
     for order in orders:
         mine = {row["oid"]: row for row in (by_name.get(order.role_name), by_oid.get(order.role_oid)) if row}
-        if not mine and order.system_identifier not in {"", rows[0]["system_identifier"]}:
+        if not mine and session.cluster and order.system_identifier not in {"", session.cluster}:
             found.append(_another_cluster(session))
         else:
             found.append(_checked(session, order, list(mine.values())))

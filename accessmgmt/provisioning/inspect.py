@@ -19,7 +19,10 @@ DRIFT_KINDS = frozenset({"relation", "sequence", "schema", "database", "default"
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The login role and the capability role as they are. `read_at` is our monotonic clock when the reply had come."""
+    """The login role and the capability role as they are. `read_at` is our monotonic clock when the reply had come.
+
+    `system_identifier` is the cluster's, "" where it may not be read.
+    """
 
     server_now: datetime
     read_at: float
@@ -130,7 +133,7 @@ def inspect_target(session: Session, order: GrantOrder, scope: Scope) -> Found:
             (DRIFT, scope.values),
         ]
     )
-    return _found(facts_rows, drift_rows, _fingerprint(fingerprint_rows[0]))
+    return _found(facts_rows, drift_rows, session.cluster, _fingerprint(fingerprint_rows[0]))
 
 
 def read_facts(session: Session, order: GrantOrder, scope: Scope) -> tuple[Facts, str]:
@@ -138,7 +141,7 @@ def read_facts(session: Session, order: GrantOrder, scope: Scope) -> tuple[Facts
     fingerprint_rows, facts_rows = session.ask_prepared(
         [(FINGERPRINT, {}), (FACTS, {"role": order.role_name, "capability": scope.capability})]
     )
-    return _facts(facts_rows[0], time.monotonic()), _fingerprint(fingerprint_rows[0])
+    return _facts(facts_rows[0], time.monotonic(), session.cluster), _fingerprint(fingerprint_rows[0])
 
 
 def _fingerprint(row: Row) -> str:
@@ -154,12 +157,12 @@ def inspect_sets(session: Session, scopes: Sequence[Scope]) -> list[Found]:
     ]
     # The first two plan the queries on a connection that does not know them yet.
     answers = [answer for part in (questions[:2], questions[2:]) if part for answer in session.ask_prepared(part)]
-    return [_found(answers[i], answers[i + 1]) for i in range(0, len(answers), 2)]
+    return [_found(answers[i], answers[i + 1], session.cluster) for i in range(0, len(answers), 2)]
 
 
-def _found(facts_rows: list[Row], drift_rows: list[Row], fingerprint: str = "") -> Found:
+def _found(facts_rows: list[Row], drift_rows: list[Row], cluster: str, fingerprint: str = "") -> Found:
     return Found(
-        facts=_facts(facts_rows[0], time.monotonic()),
+        facts=_facts(facts_rows[0], time.monotonic(), cluster),
         drift=tuple(_drift(row) for row in drift_rows if row["kind"] in DRIFT_KINDS),
         scope=_scope_found({row["kind"]: row for row in drift_rows}),
         unmatched=tuple(row["name"] for row in drift_rows if row["kind"] == "unmatched"),
@@ -177,12 +180,12 @@ def _scope_found(rows: dict[str, Row]) -> ScopeFound:
     )
 
 
-def _facts(row: Row, read_at: float) -> Facts:
+def _facts(row: Row, read_at: float, cluster: str) -> Facts:
     return Facts(
         server_now=row["server_now"],
         read_at=read_at,
         in_recovery=row["in_recovery"],
-        system_identifier=row["system_identifier"],
+        system_identifier=cluster,
         acting_as=row["acting_as"],
         login_oid=row["login_oid"],
         login_valid_until=row["login_valid_until"],

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from accessmgmt.provisioning.statements import ADMIN_ROLE, QUARANTINE_ROLE, Statement, load
+from accessmgmt.provisioning.statements import ADMIN_ROLE, QUARANTINE_ROLE, Statement, load, trusted
 
 READ_PLACE = Statement(
-    "read the server's place among others",
-    sql.SQL(
-        "SELECT s.system_identifier::text AS system_identifier, w.sender_host, w.sender_port"
-        " FROM pg_control_system() s LEFT JOIN pg_stat_wal_receiver w ON true"
-    ),
+    "read from where the server streams",
+    sql.SQL("SELECT w.sender_host, w.sender_port FROM (SELECT 1) one LEFT JOIN pg_stat_wal_receiver w ON true"),
 )
 READ_TAGS = Statement(
     "read whose these roles are",
@@ -20,7 +17,15 @@ READ_TAGS = Statement(
         " WHERE r.oid = ANY (%(oids)s::oid[])"
     ),
 )
-READ_BACKEND_PID = Statement("read the backend's pid", sql.SQL("SELECT pg_catalog.pg_backend_pid()"))
+
+
+def read_backend(*, reads_cluster: bool) -> Statement:
+    """Ask who answers: `pid` of the backend, and `cluster`, the server's system identifier ("" unless we may ask)."""
+    cluster = "(SELECT system_identifier::text FROM pg_catalog.pg_control_system())" if reads_cluster else "''"
+    return Statement(
+        "read the backend's pid and cluster",
+        sql.SQL("SELECT pg_catalog.pg_backend_pid() AS pid, {} AS cluster").format(trusted(cluster)),
+    )
 
 
 def read_preflight(server_version: int) -> Statement:

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from accessmgmt.domain.errors import ForbiddenError, InvalidError, TargetError
 from accessmgmt.domain.permissions import PermissionSet
-from accessmgmt.domain.targets import Rung, RungState, Target
+from accessmgmt.domain.targets import Rung, RungState
 from accessmgmt.models import Authorization, Resource, User
 from accessmgmt.provisioning import check
-from accessmgmt.provisioning.budget import Budget
-from accessmgmt.provisioning.connect import admin_session, forget_connections
-from accessmgmt.provisioning.statements import READ_ABILITIES
 from accessmgmt.selectors.configuration import live_grants_at
 from accessmgmt.services import audit, silence
 from accessmgmt.services.configuration import changed_address
-
-ASK_SECONDS = 10.0
 
 
 def test_connection(*, actor: User, resource: Resource) -> list[Rung]:
@@ -55,8 +50,8 @@ def check_same_server(*, actor: User, resource: Resource) -> None:
     known = set(live.order_by().values_list("system_identifier", flat=True).distinct())
     target = resource.as_target()
     try:
-        found = {_system_identifier(place) for place in (target, target.primary) if place}
-        known = known or {_system_identifier(before.as_target())}
+        found = {check.read_cluster(place) for place in (target, target.primary) if place}
+        known = known or {check.read_cluster(before.as_target())}
     except TargetError as error:
         raise _not_confirmed(f"Whether it is the same server cannot be told. {error}") from None
     audit.record(
@@ -67,13 +62,6 @@ def check_same_server(*, actor: User, resource: Resource) -> None:
             "It is another server: its system identifier differs from that of the server which the live grants are on."
             " Correct the address, or end those grants first."
         )
-
-
-def _system_identifier(target: Target) -> str:
-    """Ask a server for its identifier, over a connection that is made now."""
-    forget_connections(target)
-    with admin_session(target, Budget(ASK_SECONDS)) as session:
-        return str(session.ask(READ_ABILITIES)[0]["system_identifier"])
 
 
 def _not_confirmed(text: str) -> InvalidError:

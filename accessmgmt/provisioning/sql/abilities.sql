@@ -1,7 +1,6 @@
 -- What the admin role may do on this server, and how the server is. One row.
 SELECT current_setting('server_version') AS version,
        pg_is_in_recovery() AS in_recovery,
-       (SELECT s.system_identifier::text FROM pg_control_system() s) AS system_identifier,
        current_database()::text AS database,
        session_user::text AS logged_in_as,
        current_user::text AS acting_as,

@@ -2,7 +2,6 @@
 SELECT clock_timestamp() AS server_now,
        pg_is_in_recovery() AS in_recovery,
        current_user::text AS acting_as,
-       (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,
        login.oid::bigint AS login_oid,
        login.rolname::text AS login_name,
        login.rolcanlogin AS login_can_login,

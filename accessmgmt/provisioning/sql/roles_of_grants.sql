@@ -6,7 +6,6 @@ SELECT r.oid::bigint AS oid, r.rolname::text AS name, shobj_description(r.oid, '
        -- On 14 a role may hand itself on; from 15 on it has no ADMIN on itself.
        coalesce((SELECT array_agg(pg_get_userbyid(m.member)::text)
                  FROM pg_auth_members m WHERE m.roleid = r.oid AND m.grantor = r.oid), '{}') AS passed_on_to,
-       current_user::text AS acting_as,
-       (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier
+       current_user::text AS acting_as
 FROM (SELECT 1) one
 LEFT JOIN pg_roles r ON r.rolname = ANY (%(names)s::name[]) OR r.oid = ANY (%(oids)s::oid[])

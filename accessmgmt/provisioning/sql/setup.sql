@@ -9,6 +9,12 @@ SELECT me.rolsuper AS is_superuser,
            THEN pg_catalog.set_config('role', {admin_role}, false)
        END AS stepped_into,
        {transaction_timeout} AS transaction_timeout,
+       -- EXECUTE may have been taken from PUBLIC: a query that names the function then fails, whatever it asks.
+       pg_catalog.has_function_privilege(
+           coalesce((SELECT r.oid FROM pg_catalog.pg_roles r
+                     WHERE NOT me.rolsuper AND r.rolname = {admin_role}
+                       AND pg_catalog.pg_has_role(me.oid, r.oid, {membership})), me.oid),
+           'pg_catalog.pg_control_system()', 'EXECUTE') AS reads_cluster,
        -- What is recorded as gone must be gone after a crash as well; stricter settings of the server stay.
        CASE WHEN current_setting('synchronous_commit') = 'off'
            THEN pg_catalog.set_config('synchronous_commit', 'local', false) END AS synchronous_commit
