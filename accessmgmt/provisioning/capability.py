@@ -14,6 +14,7 @@ from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.advice import in_words
 from accessmgmt.provisioning.execute import Repeat, Session
 from accessmgmt.provisioning.inspect import Drift, Found, Scope, inspect_target
+from accessmgmt.provisioning.passed_on import take_back_passed_on
 from accessmgmt.provisioning.plan import (
     CapabilityPlan,
     Chunk,
@@ -45,11 +46,14 @@ def ensure_capability(session: Session, order: GrantOrder, scope: Scope, found: 
         _create(session, order, scope)
         found = inspect_target(session, order, scope)
     _check_ours(session, order, scope, found)
+    facts = found.facts
     plan = plan_capability(found)
     if plan.refused:
         raise _may_not_share(session, plan.refused, found)
     if plan.is_empty:
         return found, plan
+    if facts.capability_oid is not None and any(drift.surplus for drift in found.drift):
+        take_back_passed_on(session, scope.capability, facts.capability_oid)
     frame = [partial(_mend_frame, session, order, scope) for _ in plan.frame]
     for works in (frame, [partial(_mend_chunk, session, scope, chunk) for chunk in plan.chunks]):
         for number, work in enumerate(works):

@@ -6,11 +6,13 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import psycopg
-from psycopg.pq import TransactionStatus
+from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.pq.abc import PGresult
 from psycopg.rows import dict_row
 
 from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
@@ -18,7 +20,7 @@ from accessmgmt.provisioning.advice import in_words
 from accessmgmt.provisioning.budget import Budget, out_of_time
 from accessmgmt.provisioning.failures import explain, is_lost, is_worth_repeating
 from accessmgmt.provisioning.preflight import Missing, as_sentence, read_missing
-from accessmgmt.provisioning.statements import Prepared, Statement
+from accessmgmt.provisioning.statements import COMMIT, Prepared, Statement
 
 Row = dict[str, Any]
 Result = TypeVar("Result")
@@ -26,6 +28,7 @@ Result = TypeVar("Result")
 MOST_ATTEMPTS = 8
 FIRST_PAUSE_SECONDS = 0.02
 MAY_NOT = "42501"
+SYNTAX = "42601"
 NOT_GRANTED = "01007"  # "no privileges were granted": a GRANT that succeeds and does nothing (postgres.md 2.1)
 
 before_statement: Callable[[str], None] | None = None
@@ -55,6 +58,16 @@ class Interrupted(TargetUnavailable):
 
 class Repeat(Exception):
     """What was found has changed meanwhile: read it again and go on."""
+
+
+class _Counting(psycopg.Cursor[Row]):
+    """A cursor that knows how many statements of its message were done, also when the next one failed."""
+
+    done = 0
+
+    def _check_results(self, results: list[PGresult]) -> None:
+        self.done = sum(result.status in {ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK} for result in results)
+        super()._check_results(results)
 
 
 class Session:
@@ -100,9 +113,15 @@ class Session:
         for statement in statements:
             announce(statement.description)
         text = b"; ".join(_query(statement).as_bytes(self.conn) for statement in statements)
-        secret = any(statement.is_secret for statement in statements)
-        with self._explained(statements[-1] if len(statements) == 1 else _named(statements), secret):
-            cursor = self._cursor().execute(text, prepare=False)
+        self.budget.check()
+        cursor = _Counting(self.conn, row_factory=dict_row)
+        try:
+            cursor.execute(text, prepare=False)
+        except psycopg.Error as error:
+            failed = _failed(statements, cursor.done, error)
+            error._statement = (failed.description, failed.is_secret)  # type: ignore[attr-defined]
+            raise
+        else:
             results = [_rows(cursor)]
             while cursor.nextset():
                 results.append(_rows(cursor))
@@ -174,13 +193,12 @@ class Session:
         return self.conn.cursor(row_factory=dict_row)
 
     @contextmanager
-    def _explained(self, statement: Statement, is_secret: bool | None = None) -> Iterator[None]:
+    def _explained(self, statement: Statement) -> Iterator[None]:
         self.budget.check()
         try:
             yield
         except psycopg.Error as error:
-            secret = statement.is_secret if is_secret is None else is_secret
-            error._statement = (statement.description, secret)  # type: ignore[attr-defined]
+            error._statement = (statement.description, statement.is_secret)  # type: ignore[attr-defined]
             raise
 
 
@@ -194,9 +212,18 @@ def _query(statement: Statement) -> Any:
     return statement.query
 
 
-def _named(statements: Sequence[Statement]) -> Statement:
-    """Return the statement that names a batch: the first that is not just a bracket."""
-    return next((statement for statement in statements if not statement.is_bracket), statements[0])
+def _failed(statements: Sequence[Statement], done: int, error: psycopg.Error) -> Statement:
+    """Return the statement of a message that failed: the one behind those that were done.
+
+    Where nobody knows it (a lost connection, a message that does not parse as a whole) the first that is more than a
+    bracket names the message, and its words are kept back when any of it is secret.
+    """
+    if error.sqlstate is not None and error.sqlstate != SYNTAX and done < len(statements):
+        failed = statements[done]
+        if not failed.is_bracket or failed is COMMIT:
+            return failed
+    first = next((statement for statement in statements if not statement.is_bracket), statements[0])
+    return replace(first, is_secret=any(statement.is_secret for statement in statements))
 
 
 def _rows(cursor: psycopg.Cursor[Row]) -> list[Row]:

@@ -210,10 +210,13 @@ def grant_tables(privileges: Sequence[str], names: Sequence[str], role: str) -> 
 
 
 def revoke_tables(names: Sequence[str], role: str) -> Statement:
-    """Take everything on relations away; a table-level REVOKE takes column privileges too."""
+    """Take everything on relations away, and what was passed on of it (without CASCADE the server refuses then).
+
+    A table-level REVOKE takes column privileges too.
+    """
     return Statement(
         "revoke what is too much on tables",
-        sql.SQL("REVOKE ALL ON TABLE {} FROM {}").format(trusted(", ".join(names)), sql.Identifier(role)),
+        sql.SQL("REVOKE ALL ON TABLE {} FROM {} CASCADE").format(trusted(", ".join(names)), sql.Identifier(role)),
     )
 
 
@@ -228,10 +231,12 @@ def grant_on(kind: str, privileges: Sequence[str], names: Sequence[str], role: s
 
 
 def revoke_on(kind: str, names: Sequence[str], role: str) -> Statement:
-    """Take everything on sequences or schemas away."""
+    """Take everything on sequences or schemas away, and what was passed on of it."""
     return Statement(
         f"revoke what is too much on {kind.lower()}",
-        sql.SQL("REVOKE ALL ON {} {} FROM {}").format(trusted(kind), trusted(", ".join(names)), sql.Identifier(role)),
+        sql.SQL("REVOKE ALL ON {} {} FROM {} CASCADE").format(
+            trusted(kind), trusted(", ".join(names)), sql.Identifier(role)
+        ),
     )
 
 

@@ -1,0 +1,72 @@
+"""The statements that look for privileges of every kind, and take back what roles of the portal passed on.
+
+What `GRANT ... ON` knows in PostgreSQL 14 to 18: relations, columns, sequences, routines, types, schemas, languages,
+foreign data wrappers and servers, large objects, databases, tablespaces, parameters (15 and later).
+https://www.postgresql.org/docs/current/sql-grant.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psycopg import sql
+
+from accessmgmt.provisioning.statements import Statement, load, trusted
+
+PARAMETERS_SINCE = 15
+NO_PARAMETERS = "(SELECT NULL::oid AS oid, NULL::text AS parname, NULL::aclitem[] AS paracl WHERE false)"
+READ_ME = Statement("read as whom we act", sql.SQL("SELECT current_user::text AS name"))
+
+
+def read_entries(oids: Sequence[int], server_version: int) -> Statement:
+    """List every privilege on what is listed as given to, or by, one of these roles: see sql/acl_entries.sql.
+
+    All names are quoted by the server; `owner`, `grantor_oid` and `grantee_oid` (0 for PUBLIC) are OIDs.
+    """
+    parameters = "pg_parameter_acl" if server_version >= PARAMETERS_SINCE else NO_PARAMETERS
+    return Statement(
+        "look for what was passed on",
+        load("acl_entries").format(
+            roles=sql.SQL("SELECT unnest({}::oid[])").format(sql.Literal(list(oids))), parameters=trusted(parameters)
+        ),
+    )
+
+
+def act_as(role: str) -> Statement:
+    """Act as another role until the transaction is over, or until the next one of these."""
+    return Statement("act as another role", sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
+
+
+def step_out(role: str) -> Statement:
+    """Undo step_into in the same transaction."""
+    return Statement(
+        "lay the role's own rights down", sql.SQL("REVOKE {} FROM CURRENT_USER").format(sql.Identifier(role))
+    )
+
+
+def take_back(kind: str, name: str, grantee: str) -> Statement:
+    """Take back what the acting role gave on one object; all three were quoted by the server."""
+    return Statement(
+        "take back what was passed on",
+        sql.SQL("REVOKE ALL ON {} {} FROM {} CASCADE").format(trusted(kind), trusted(name), trusted(grantee)),
+    )
+
+
+def let_pass_on(privileges: Sequence[str], kind: str, name: str, role: str) -> Statement:
+    """Give a role the right to pass on, which it needs to take back what it passed on before."""
+    return Statement(
+        "give the right to pass on back for a moment",
+        sql.SQL("GRANT {} ON {} {} TO {} WITH GRANT OPTION").format(
+            trusted(", ".join(privileges)), trusted(kind), trusted(name), sql.Identifier(role)
+        ),
+    )
+
+
+def no_more_passing_on(kind: str, name: str, role: str) -> Statement:
+    """Take the right to pass on away; the role's own privileges stay."""
+    return Statement(
+        "take the right to pass on away",
+        sql.SQL("REVOKE GRANT OPTION FOR ALL ON {} {} FROM {} CASCADE").format(
+            trusted(kind), trusted(name), sql.Identifier(role)
+        ),
+    )
