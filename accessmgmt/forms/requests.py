@@ -37,7 +37,7 @@ class RequestForm(forms.Form):
 
 
 class DecisionForm(forms.Form):
-    """A comment, and a shorter duration when it is approved for less."""
+    """A comment, a shorter duration when it is approved for less, and the digest of what the approver was shown."""
 
     duration = forms.CharField(
         label="Approve for",
@@ -51,3 +51,4 @@ class DecisionForm(forms.Form):
         max_length=LONGEST_TEXT,
         widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": "Optional, the person reads it"}),
     )
+    attested = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)

@@ -86,7 +86,7 @@ def requests_decided(user: User) -> QuerySet[AccessRequest]:
 
 def _decidable(user: User, *, reads_all: bool = False) -> AccessRequestQuerySet:
     rows: AccessRequestQuerySet = AccessRequest.objects.select_related(
-        "user", "endpoint", "endpoint__resource", "endpoint__authorization", "decided_by"
+        "user", "endpoint", "endpoint__resource", "endpoint__authorization", "resource", "decided_by"
     )
     if user.is_admin or reads_all:
         return rows
@@ -107,11 +107,7 @@ def get_grant_for_user(user: User, pk: uuid.UUID) -> Grant:
 
 def get_request_for_user(user: User, pk: int) -> AccessRequest:
     """Return a request that the person made or may decide (auditors see all). Raises Http404."""
-    rows = AccessRequest.objects.select_related("user", "endpoint", "endpoint__resource", "decided_by")
-    if not user.is_auditor:
-        approver = EndpointApprover.objects.filter(endpoint=OuterRef("endpoint"), email=user.email)
-        rows = rows.filter(Q(Exists(approver)) | Q(user=user))
-    request = rows.filter(pk=pk).first()
+    request = _decidable(user, reads_all=user.is_auditor).filter(pk=pk).first()
     if request is None:
         raise Http404("No such request.")
     return request

@@ -14,6 +14,7 @@ from accessmgmt.domain.states import RequestState
 from accessmgmt.domain.ttl import parse_ttl, ttl_in_words
 from accessmgmt.models import AccessRequest, Endpoint, User
 from accessmgmt.selectors.access import may_decide, may_request
+from accessmgmt.selectors.since_asked import since_asked
 from accessmgmt.services import audit
 from accessmgmt.services.grants import queue_grant
 
@@ -65,22 +66,27 @@ def request_access(*, actor: User, endpoint: Endpoint, reason: str, duration: st
 
 
 @transaction.atomic
-def approve_request(*, actor: User, request: AccessRequest, duration: str = "", comment: str = "") -> AccessRequest:
+def approve_request(
+    *, actor: User, request: AccessRequest, duration: str = "", comment: str = "", attested: str = ""
+) -> AccessRequest:
     """Approve, optionally for less time than was asked for, and queue the grant.
 
-    What was asked for is what is granted, even if the authorization was edited since. Raises ForbiddenError (also
-    for one's own request), ConflictError when it is decided already, InvalidError for the field `duration`.
+    The permissions that were asked for are granted, even if the authorization was edited since; what the person may not
+    ask for any more is not, nor longer than the endpoint gives now. `attested` is the digest of what the approver was
+    shown (`SinceAsked.attested`). Raises ForbiddenError (also for one's own request), ConflictError when it is decided
+    already or something has changed since it was shown, InvalidError for the field `duration`.
     """
     row = _locked_for_decision(actor, request)
-    if row.resource_id != row.endpoint.resource_id:
+    now = since_asked([row])[row.pk]
+    if now.obstacle:
+        raise ConflictError(now.obstacle, todo="Deny this request; it has to be made again.")
+    if attested and attested != now.attested:
         raise ConflictError(
-            f"{row.endpoint.name} is on another database now than when this was asked for.",
-            why=f"It was asked for on {row.resource.name}.",
-            todo="Deny this request; it has to be made again.",
+            "This request is not what you were shown any more.",
+            why=" ".join(now.changes) or "The endpoint was changed a moment ago.",
+            todo="Look at it again, and decide.",
         )
-    seconds = row.duration_seconds
-    if duration.strip():
-        seconds = _checked_duration(duration, row.duration_seconds)
+    seconds = _checked_duration(duration.strip() or row.duration, now.most_seconds)
     _decide(row, actor, RequestState.APPROVED, comment, approved_seconds=seconds)
     audit.record(
         actor,
@@ -89,6 +95,7 @@ def approve_request(*, actor: User, request: AccessRequest, duration: str = "", 
         user=row.user.email,
         approved_seconds=seconds,
         permissions_digest=row.permissions_digest,
+        attested=now.attested,
         comment=row.comment,
     )
     queue_grant(
@@ -150,7 +157,7 @@ def _checked_duration(text: str, most_seconds: int) -> int:
 def _locked_pending(request: AccessRequest) -> AccessRequest:
     row = (
         AccessRequest.objects.select_for_update(of=("self",))
-        .select_related("endpoint", "endpoint__resource", "resource", "user", "decided_by")
+        .select_related("endpoint", "endpoint__resource", "endpoint__authorization", "resource", "user", "decided_by")
         .get(pk=request.pk)
     )
     if row.state == RequestState.PENDING and row.lapses_at <= timezone.now():
@@ -167,8 +174,6 @@ def _locked_for_decision(actor: User, request: AccessRequest) -> AccessRequest:
         raise ForbiddenError("You cannot decide on your own request.", todo="Another approver has to.")
     if not may_decide(actor, row.endpoint):
         raise ForbiddenError(f"You are not an approver of {row.endpoint.name}.", todo="Ask one of its approvers.")
-    if not row.user.is_active:
-        raise ConflictError("This person's account is suspended.", todo="Deny the request.")
     return row
 
 

@@ -14,6 +14,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from accessmgmt.domain.errors import ConflictError, ForbiddenError, InvalidError
 from accessmgmt.domain.states import RequestState
+from accessmgmt.domain.ttl import format_ttl
 from accessmgmt.forms.base import add_invalid
 from accessmgmt.forms.requests import DecisionForm, RequestForm
 from accessmgmt.models import AccessRequest, Endpoint, Grant
@@ -27,6 +28,7 @@ from accessmgmt.selectors.access import (
     requests_to_decide,
 )
 from accessmgmt.selectors.configuration import clean_pk, clean_search
+from accessmgmt.selectors.since_asked import SinceAsked, since_asked
 from accessmgmt.services.requests import approve_request, cancel_request, deny_request, request_access
 from accessmgmt.views.lists import Column, Filter, Listing, render_list, searched
 from accessmgmt.views.permissions import UserRequest
@@ -50,8 +52,9 @@ HISTORY = Listing(
 def inbox(request: UserRequest) -> HttpResponse:
     """Show the requests that wait for the viewer's decision, oldest first."""
     page = Paginator(requests_to_decide(request.user), REQUESTS_A_PAGE).get_page(request.GET.get("page"))
-    rows = [_card(row, DecisionForm(**_ids(row))) for row in page]
-    return render(request, "requests/inbox.html", {"page": page, "cards": rows})
+    now = since_asked(list(page))
+    cards = [_card(row, DecisionForm(**_ids(row, now[row.pk])), now[row.pk]) for row in page]
+    return render(request, "requests/inbox.html", {"page": page, "cards": cards})
 
 
 @require_safe
@@ -127,14 +130,14 @@ def _render_form(request: UserRequest, endpoint: Endpoint, form: RequestForm, *,
 def detail(request: UserRequest, pk: int) -> HttpResponse:
     """Show one request: who, what, why, and what came of it."""
     row = get_request_for_user(request.user, pk)
-    return _render_detail(request, row, DecisionForm(**_ids(row)))
+    return _render_detail(request, row, DecisionForm(**_ids(row, _now(row))))
 
 
 @require_POST
 def approve(request: UserRequest, pk: int) -> HttpResponse:
     """Approve, as it was asked for or for less time."""
     row = get_request_for_user(request.user, pk)
-    form = DecisionForm(request.POST, **_ids(row))
+    form = DecisionForm(request.POST, **_ids(row, _now(row)))
     if not form.is_valid():
         return _decision_refused(request, row, form, 422)
     try:
@@ -143,7 +146,9 @@ def approve(request: UserRequest, pk: int) -> HttpResponse:
         add_invalid(form, error)
         return _decision_refused(request, row, form, 422)
     except ConflictError as error:
-        return _decision_refused(request, get_request_for_user(request.user, pk), form, 409, error)
+        row = get_request_for_user(request.user, pk)
+        fresh = DecisionForm(**_ids(row, _now(row), comment=form.cleaned_data["comment"]))
+        return _decision_refused(request, row, fresh, 409, error)
     return _decided(request, pk, f"Approved. {row.user} gets the login in a moment.")
 
 
@@ -151,7 +156,7 @@ def approve(request: UserRequest, pk: int) -> HttpResponse:
 def deny(request: UserRequest, pk: int) -> HttpResponse:
     """Deny, with a comment that the person reads."""
     row = get_request_for_user(request.user, pk)
-    form = DecisionForm(request.POST, **_ids(row))
+    form = DecisionForm(request.POST, **_ids(row, _now(row)))
     if "comment" in form.errors:
         return _decision_refused(request, row, form, 422)
     try:
@@ -175,7 +180,7 @@ def cancel(request: UserRequest, pk: int) -> HttpResponse:
 def _decided(request: UserRequest, pk: int, message: str) -> HttpResponse:
     if request.htmx:
         row = get_request_for_user(request.user, pk)
-        context = {"card": _card(row, None), "waiting": requests_to_decide(request.user).count()}
+        context = {"card": _card(row, None, None), "waiting": requests_to_decide(request.user).count()}
         return render(request, "requests/inbox.html#decided", context)
     messages.success(request, message)
     return redirect("accessmgmt:request-list")
@@ -187,7 +192,9 @@ def _decision_refused(
     """Show the request again with what is wrong: its input, or that somebody was faster."""
     if not request.htmx:
         return _render_detail(request, row, form, status=status, error=error)
-    response = render(request, "requests/inbox.html#card", {"card": _card(row, form), "error": error}, status=status)
+    response = render(
+        request, "requests/inbox.html#card", {"card": _card(row, form, _now(row)), "error": error}, status=status
+    )
     if error is not None:  # htmx leaves an error's body alone unless it says where it belongs
         response["HX-Retarget"] = f"#request-{row.pk}"
         response["HX-Reswap"] = "outerHTML"
@@ -205,7 +212,7 @@ def _render_detail(
     is_own = row.user_id == request.user.pk
     grant = Grant.objects.filter(request=row).first()
     context = {
-        "card": _card(row, form if not is_own and may_decide(request.user, row.endpoint) else None),
+        "card": _card(row, form if not is_own and may_decide(request.user, row.endpoint) else None, _now(row)),
         "request_row": row,
         "error": error,
         "is_own": is_own,
@@ -215,17 +222,24 @@ def _render_detail(
     return render(request, "requests/detail.html", context, status=status)
 
 
-def _card(row: AccessRequest, form: DecisionForm | None) -> dict[str, Any]:
-    """Return what a request's card shows; the form only while a decision is open."""
+def _card(row: AccessRequest, form: DecisionForm | None, now: SinceAsked | None) -> dict[str, Any]:
+    """Return what a request's card shows; the form, and what has changed since, only while a decision is open."""
     is_open = form is not None and row.state == RequestState.PENDING
     return {
         "row": row,
         "form": form if is_open else None,
+        "now": now if is_open else None,
         "approve_url": reverse("accessmgmt:request-approve", args=[row.pk]),
         "deny_url": reverse("accessmgmt:request-deny", args=[row.pk]),
     }
 
 
-def _ids(row: AccessRequest) -> dict[str, Any]:
-    """Give each form of the inbox ids of its own, and the duration that was asked for."""
-    return {"auto_id": f"request-{row.pk}-%s", "initial": {"duration": row.duration}}
+def _now(row: AccessRequest) -> SinceAsked:
+    return since_asked([row])[row.pk]
+
+
+def _ids(row: AccessRequest, now: SinceAsked, *, comment: str = "") -> dict[str, Any]:
+    """Give each form of the inbox ids of its own, the duration that may be approved, and what is attested."""
+    duration = row.duration if now.most_seconds == row.duration_seconds else format_ttl(now.most_seconds)
+    initial = {"duration": duration, "comment": comment, "attested": now.attested}
+    return {"auto_id": f"request-{row.pk}-%s", "initial": initial}

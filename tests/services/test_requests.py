@@ -9,7 +9,8 @@ from django.utils import timezone
 
 from accessmgmt.domain.errors import ConflictError, ForbiddenError, InvalidError
 from accessmgmt.domain.states import RequestState
-from accessmgmt.models import AccessRequest, Endpoint, Grant, User
+from accessmgmt.models import AccessRequest, AuditEvent, Endpoint, Grant, User
+from accessmgmt.selectors.since_asked import since_asked
 from accessmgmt.services.requests import approve_request, cancel_request, deny_request, lapse_requests, request_access
 from tests import factories
 from tests.services.test_grants import race
@@ -144,3 +145,49 @@ def test_a_request_lapses_even_before_the_sweep(carol: User, bob: User, endpoint
     AccessRequest.objects.filter(pk=request.pk).update(lapses_at=timezone.now() - timedelta(seconds=1))
     with pytest.raises(ConflictError, match="lapsed"):
         approve_request(actor=bob, request=request)
+
+
+@pytest.mark.django_db
+def test_who_may_not_ask_any_more_is_not_given_it(alice: User, bob: User) -> None:
+    needs_approval = factories.make_endpoint(is_jit_enabled=True, approvers=[bob.email])
+    group = factories.make_group(members=[alice], endpoints=[needs_approval])
+    request = ask(alice, needs_approval)
+    group.members.all().delete()
+    with pytest.raises(ConflictError, match="may not ask for"):
+        approve_request(actor=bob, request=request)
+    assert not Grant.objects.exists()
+    assert deny_request(actor=bob, request=request).state == RequestState.DENIED
+
+
+@pytest.mark.django_db
+def test_an_endpoint_that_is_closed_to_requests_by_now_is_not_given(carol: User, bob: User, endpoint: Endpoint) -> None:
+    request = ask(carol, endpoint)
+    Endpoint.objects.filter(pk=endpoint.pk).update(is_requestable=False)
+    with pytest.raises(ConflictError, match="may not ask for"):
+        approve_request(actor=bob, request=request)
+
+
+@pytest.mark.django_db
+def test_no_longer_than_the_endpoint_gives_by_now(carol: User, bob: User, endpoint: Endpoint) -> None:
+    request = ask(carol, endpoint)
+    Endpoint.objects.filter(pk=endpoint.pk).update(ttl="30m", ttl_seconds=1800)
+    with pytest.raises(InvalidError) as caught:
+        approve_request(actor=bob, request=request)
+    assert list(caught.value.fields) == ["duration"]
+    approve_request(actor=bob, request=request, duration="30m")
+    assert Grant.objects.get(request=request).ttl_seconds == 1800
+
+
+@pytest.mark.django_db
+def test_what_changed_while_the_approver_looked_is_looked_at_again(carol: User, bob: User, endpoint: Endpoint) -> None:
+    request = ask(carol, endpoint)
+    shown = since_asked([request])[request.pk]
+    assert shown.changes == ()
+    Endpoint.objects.filter(pk=endpoint.pk).update(ttl="30m", ttl_seconds=1800)
+    with pytest.raises(ConflictError, match="not what you were shown"):
+        approve_request(actor=bob, request=request, duration="10m", attested=shown.attested)
+    now = since_asked([AccessRequest.objects.get(pk=request.pk)])[request.pk]
+    assert "gives at most 30 minutes by now" in now.changes[0]
+    approve_request(actor=bob, request=request, duration="10m", attested=now.attested)
+    event = AuditEvent.objects.get(action="request.approved")
+    assert event.details["attested"] == now.attested

@@ -122,7 +122,7 @@ class TestWhoMay:
         shown = make_request(user=alice, endpoint=endpoint)
         assert client.get(f"/requests/{shown.pk}").status_code == page
         for act, status in (("approve", approve), ("deny", deny), ("cancel", cancel)):
-            row = make_request(user=alice, endpoint=make_endpoint(approvers=["bob@company.com"]))
+            row = make_request(user=alice, endpoint=make_endpoint(is_requestable=True, approvers=["bob@company.com"]))
             assert client.post(f"/requests/{row.pk}/{act}").status_code == status, act
 
     def test_the_form_to_decide_is_only_for_those_who_may(
@@ -267,3 +267,44 @@ def test_queries_do_not_grow_with_rows(client_for: ClientFor, dave: User, path: 
     with CaptureQueriesContext(connection) as many:
         client.get(path)
     assert len(many) == len(few)
+
+
+class TestWhatHasChangedSince:
+    def test_the_approver_reads_it_and_approves_for_less(
+        self, client_for: ClientFor, bob: User, carol: User, endpoint: Endpoint
+    ) -> None:
+        row = make_request(user=carol, endpoint=endpoint, duration="4h", duration_seconds=4 * 3600)
+        Endpoint.objects.filter(pk=endpoint.pk).update(ttl="30m", ttl_seconds=1800)
+        endpoint.authorization.permissions = {"grants": ["SELECT"], "schemas": ["app"], "tables": ["*"]}
+        endpoint.authorization.save(update_fields=["permissions"])
+        client = client_for(bob)
+        text = client.get(f"/requests/{row.pk}").content.decode()
+        assert "gives at most 30 minutes by now. 4 hours were asked for." in text
+        assert "By now orders gives SELECT on all tables in app." in text
+        form = client.get(f"/requests/{row.pk}").context["card"]["form"]
+        assert client.post(f"/requests/{row.pk}/approve", form.initial).status_code == 302
+        assert Grant.objects.get().ttl_seconds == 1800
+
+    def test_what_cannot_be_approved_any_more_has_no_button(
+        self, client_for: ClientFor, bob: User, carol: User, endpoint: Endpoint
+    ) -> None:
+        row = make_request(user=carol, endpoint=endpoint)
+        Endpoint.objects.filter(pk=endpoint.pk).update(is_requestable=False)
+        text = client_for(bob).get("/requests/").content.decode()
+        assert "may not ask for orders any more" in text
+        assert f"/requests/{row.pk}/approve" not in text.replace(f'action="/requests/{row.pk}/approve"', "")
+        assert f"/requests/{row.pk}/deny" in text
+
+    def test_a_change_while_it_was_looked_at_shows_the_request_anew(
+        self, client_for: ClientFor, bob: User, carol: User, endpoint: Endpoint
+    ) -> None:
+        row = make_request(user=carol, endpoint=endpoint)
+        client = client_for(bob)
+        shown = client.get(f"/requests/{row.pk}").context["card"]["form"].initial
+        Endpoint.objects.filter(pk=endpoint.pk).update(ttl="30m", ttl_seconds=1800)
+        response = client.post(f"/requests/{row.pk}/approve", {**shown, "comment": "for today"}, headers=HTMX)
+        assert response.status_code == 409
+        again = response.context["card"]["form"].initial
+        assert (again["duration"], again["comment"]) == ("30m", "for today")
+        assert client.post(f"/requests/{row.pk}/approve", again, headers=HTMX).status_code == 200
+        assert Grant.objects.get().ttl_seconds == 1800
