@@ -15,6 +15,7 @@ SECRET_KEY: str = env.str("PORTAL_SECRET_KEY")
 AUDIT_KEY: str = env.str("PORTAL_AUDIT_KEY", default=f"audit:{SECRET_KEY}")
 AUDIT_CHECKPOINTS: str = env.str("PORTAL_AUDIT_CHECKPOINTS", default="")
 ENCRYPTION_KEYS: list[str] = env.list("PORTAL_ENCRYPTION_KEYS")
+TAG_KEY: str = env.str("PORTAL_TAG_KEY", default="") or f"tag:{AUDIT_KEY}"
 INSTALLATION_ID: str = env.str("PORTAL_INSTALLATION_ID")
 ALLOWED_HOSTS: list[str] = env.list("PORTAL_ALLOWED_HOSTS", default=["localhost", "127.0.0.1"])
 BASE_URL: str = env.str("PORTAL_BASE_URL", default="http://localhost:8000")

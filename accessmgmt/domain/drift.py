@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from accessmgmt.domain.names import Installation
 from accessmgmt.domain.permissions import PermissionSet
 
 
@@ -21,7 +22,7 @@ class DriftKind(StrEnum):
     MEMBERSHIP = "membership"  # who is a member of what
     ATTRIBUTE = "attribute"  # a login's own attributes
     VANISHED = "vanished"  # an active grant whose role is gone
-    FOREIGN = "foreign"  # a role of the right name that is not provably ours: never touched
+    FOREIGN = "foreign"  # a role with the name or the mark of ours that is not provably ours: never touched
     ORPHAN = "orphan"  # a role with our tag that the portal does not know
     SESSION = "session"  # a session of a login that is gone
 
@@ -54,7 +55,7 @@ class DriftOrder:
     judged. `former_oids` are OIDs of logins that ended, to look for sessions that outlived them.
     """
 
-    installation_id: str
+    installation: Installation
     permission_sets: tuple[PermissionSet, ...]
     logins: tuple[KnownLogin, ...]
     other_roles: frozenset[str] = frozenset()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hmac
 import re
 import secrets
 import string
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from accessmgmt.domain.errors import InvalidError
 
@@ -14,26 +15,55 @@ MAX_NAME_BYTES = 63
 LOGIN_ROLE = re.compile(r"jit_(?:[a-z0-9_]{1,20}_)?[a-z0-9]{10,16}")
 RESERVED_NAMES = frozenset({"public", "none"})
 RESERVED_PREFIXES = ("pg_", "rds", "cloudsql", "azure")
-TAG = re.compile(r"access-portal:(?P<installation>[0-9a-z-]{1,64}):(?P<kind>grant|set):(?P<ref>[0-9A-Za-z-]{1,64})")
+TAG_PREFIX = "access-portal"
+TAG = re.compile(
+    TAG_PREFIX + r":(?P<installation>[0-9a-z-]{1,64}):(?P<kind>grant|set):(?P<ref>[0-9A-Za-z-]{1,64}):[0-9a-f]{24}"
+)
+MAC_DIGITS = 24  # 96 bits
 ALPHABET = string.ascii_lowercase + string.digits
 
 
 @dataclass(frozen=True, slots=True)
 class RoleTag:
-    """The comment that marks a role as ours: which installation made it, and for what."""
+    """What a tag says that this installation wrote: for what the role was made."""
 
-    installation_id: str
     kind: str  # "grant" or "set"
     ref: str
 
-    def __str__(self) -> str:
-        return f"access-portal:{self.installation_id}:{self.kind}:{self.ref}"
 
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """This portal as its targets see it: the id that its roles carry, and the key with which it signs their tags.
 
-def parse_tag(comment: str | None) -> RoleTag | None:
-    """Read a role's comment; None when it is not a tag of any portal."""
-    match = TAG.fullmatch(comment or "")
-    return RoleTag(match["installation"], match["kind"], match["ref"]) if match else None
+    A tag is the comment on a role, which everybody on the server may read, and every role with CREATEROLE may write. So
+    it ends in a code (HMAC-SHA256) over the installation, what the role is for, and the role's name: nobody without the
+    key makes a tag, and one that was copied to another role is none there.
+    """
+
+    id: str
+    tag_key: str = field(repr=False)
+
+    @property
+    def tag_prefix(self) -> str:
+        """How the comment begins that says it is a tag of this installation; whether it is one, `read_tag` says."""
+        return f"{TAG_PREFIX}:{self.id}:"
+
+    def tag(self, kind: str, ref: str, role: str) -> str:
+        """Write the tag of a role: `kind` "grant" with the grant's id, or "set" with the permission set's digest."""
+        text = "\0".join((self.id, kind, ref, role))
+        code = hmac.new(self.tag_key.encode(), text.encode(), "sha256").hexdigest()[:MAC_DIGITS]
+        return f"{self.tag_prefix}{kind}:{ref}:{code}"
+
+    def read_tag(self, comment: str | None, role: str) -> RoleTag | None:
+        """Read the comment of the role of this name; None when this installation has not written it for that name."""
+        match = TAG.fullmatch(comment or "")
+        if match is None or not hmac.compare_digest(match[0], self.tag(match["kind"], match["ref"], role)):
+            return None
+        return RoleTag(match["kind"], match["ref"])
+
+    def is_forged(self, comment: str | None, role: str) -> bool:
+        """Say whether the role's comment pretends to be a tag of this installation, and is none."""
+        return (comment or "").startswith(self.tag_prefix) and self.read_tag(comment, role) is None
 
 
 def new_login_role_name(email: str, *, opaque: bool = False) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from accessmgmt.domain.names import Installation
 from accessmgmt.domain.permissions import PermissionSet
 
 
@@ -66,13 +67,28 @@ class GrantOrder:
     """
 
     grant_id: str
-    installation_id: str
+    installation: Installation
     role_name: str
     permissions: PermissionSet
     ttl_seconds: int
     password: str = field(default="", repr=False)
     role_oid: int | None = None
     system_identifier: str = ""
+
+    @property
+    def capability(self) -> str:
+        """The name of the capability role that holds the order's permission set."""
+        return self.permissions.capability_role_name(self.installation.id)
+
+    @property
+    def login_tag(self) -> str:
+        """The comment on the login role."""
+        return self.installation.tag("grant", self.grant_id, self.role_name)
+
+    @property
+    def set_tag(self) -> str:
+        """The comment on the capability role."""
+        return self.installation.tag("set", self.permissions.digest, self.capability)
 
 
 @dataclass(frozen=True, slots=True)

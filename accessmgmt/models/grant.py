@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from datetime import datetime, timedelta
 
-from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -16,6 +15,7 @@ from accessmgmt.domain.states import LIVE_GRANT_STATES, EndReason, GrantState
 from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.domain.ttl import LONGEST_SECONDS
 from accessmgmt.models.fields import EncryptedTextField
+from accessmgmt.models.installation import this_installation
 
 HELD_STATES = (GrantState.QUEUED, GrantState.APPLYING, GrantState.ACTIVE)
 
@@ -179,7 +179,7 @@ class Grant(models.Model):
         """Return the frozen form that provisioning takes."""
         return GrantOrder(
             grant_id=str(self.pk),
-            installation_id=settings.PORTAL_INSTALLATION_ID,
+            installation=this_installation(),
             role_name=self.role_name,
             permissions=self.permission_set,
             ttl_seconds=self.ttl_seconds,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
+
+from accessmgmt.domain import names
 
 
 class Installation(models.Model):
@@ -24,3 +27,8 @@ class Installation(models.Model):
 
     def __str__(self) -> str:
         return "this installation"
+
+
+def this_installation() -> names.Installation:
+    """Return how this installation signs its roles on targets."""
+    return names.Installation(settings.PORTAL_INSTALLATION_ID, settings.PORTAL_TAG_KEY)

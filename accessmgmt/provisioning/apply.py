@@ -66,7 +66,8 @@ def _apply(target: Target, order: GrantOrder, budget: Budget) -> ApplyReceipt:
     steps = Steps()
     target = with_primary(target, budget.check())
     writable = target.primary or target
-    with steps.measured("total"), admin_session(writable, budget) as session:
+    as_admin = admin_session(writable, budget, installation=order.installation)
+    with steps.measured("total"), as_admin as session:
         scope = scope_of(order, session.server_version)
         with steps.measured("inspect"):
             known = recall(session, order, scope)

@@ -8,7 +8,6 @@ from functools import partial
 import psycopg
 
 from accessmgmt.domain.errors import TargetRefused
-from accessmgmt.domain.names import RoleTag, parse_tag
 from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.advice import in_words
@@ -98,9 +97,8 @@ def _has_schema(order: GrantOrder, found: Found) -> bool:
 
 
 def _create(session: Session, order: GrantOrder, scope: Scope) -> None:
-    tag = RoleTag(order.installation_id, "set", order.permissions.digest)
     try:
-        session.send(create_capability(scope.capability, str(tag)))
+        session.send(create_capability(scope.capability, order.set_tag))
     except psycopg.Error as error:
         if error.sqlstate not in ALREADY_THERE:
             raise
@@ -108,11 +106,10 @@ def _create(session: Session, order: GrantOrder, scope: Scope) -> None:
 
 
 def _check_ours(session: Session, order: GrantOrder, scope: Scope, found: Found) -> None:
-    wanted = RoleTag(order.installation_id, "set", order.permissions.digest)
     facts = found.facts
     if facts.capability_oid is None:
         raise Repeat
-    if parse_tag(facts.capability_tag) != wanted:
+    if facts.capability_tag != order.set_tag:
         raise TargetRefused(
             f"The role {scope.capability} on “{session.target_name}” is not this portal's.",
             why="Its comment is not the one this portal writes.",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
+from accessmgmt.domain.names import Installation
 from accessmgmt.domain.permissions import PermissionSet, parse_permissions
 from accessmgmt.domain.targets import Rung, RungState, SslMode, Target
 from accessmgmt.provisioning import advice
@@ -58,6 +59,7 @@ class Climb:
     given: Target
     target: Target
     permission_sets: Sequence[PermissionSet]
+    installation: Installation | None = None
     hosts: list[str] = field(default_factory=list)
     row: Row = field(default_factory=dict)
     version: int = 0
@@ -68,13 +70,14 @@ class Climb:
 def test_connection(
     target: Target,
     permission_sets: Sequence[PermissionSet] = (),  # noqa: PT028 - it is no test of ours
+    installation: Installation | None = None,  # noqa: PT028
 ) -> Iterator[Rung]:
     """Climb from the name of the host to a rehearsal of a grant; yield each rung as it is known.
 
     The first MOST_REHEARSED permission sets are rehearsed; SELECT on some table when there are none. After a failure
     the rungs above are skipped. Nothing is left on the server, and no rung holds a secret.
     """
-    climb = Climb(target, target, permission_sets[:MOST_REHEARSED] or [READ_EVERYTHING])
+    climb = Climb(target, target, permission_sets[:MOST_REHEARSED] or [READ_EVERYTHING], installation)
     steps: list[tuple[str, Callable[[Climb], Answer]]] = [
         ("Credential", _credential),
         ("Host name", _host_name),
@@ -249,7 +252,8 @@ def _rights(climb: Climb) -> Answer:
             f"{row['acting_as']} is a superuser: enough, and more than is needed.",
             f"Better is a login that only steps into {ADMIN_ROLE}.",
         )
-    with admin_session(climb.given.primary or climb.given, Budget(BUDGET_SECONDS)) as session:
+    writable, budget = climb.given.primary or climb.given, Budget(BUDGET_SECONDS)
+    with admin_session(writable, budget, installation=climb.installation) as session:
         missing = read_missing(session)
     if missing:
         return Answer(as_sentence(missing), as_script(item.advice for item in missing), RungState.FAILED)
@@ -304,7 +308,7 @@ def _open_to_everybody(climb: Climb) -> Answer:
 
 def _rehearsal(climb: Climb) -> Answer:
     """Try each set under a capability role's name that is not there: the whole way, as before the first use."""
-    made_for = f"rehearsal-{secrets.token_hex(6)}"
+    made_for = Installation(f"rehearsal-{secrets.token_hex(6)}", secrets.token_hex(32))
     given, nothing = [], []
     with admin_session(climb.given.primary or climb.given, Budget(BUDGET_SECONDS)) as session:
         for permissions in climb.permission_sets:

@@ -11,6 +11,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from accessmgmt.domain.errors import TargetError, TargetRefused
+from accessmgmt.domain.names import Installation
 from accessmgmt.domain.targets import SslMode, Target
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.credentials import forget_secret, resolve_target
@@ -72,14 +73,16 @@ def admin_connection(target: Target, *, timeout_seconds: float = 10.0) -> Iterat
 
 
 @contextmanager
-def admin_session(target: Target, budget: Budget, *, server: str = "") -> Iterator[Session]:
+def admin_session(
+    target: Target, budget: Budget, *, server: str = "", installation: Installation | None = None
+) -> Iterator[Session]:
     """Lend an admin connection as a session with a deadline.
 
     With a list of hosts, a server that turns out to take no changes is left: Interrupted asks to begin anew.
     """
     name = f"{target.name} ({server})" if server else target.name
     with admin_connection(target, timeout_seconds=budget.check()) as conn:
-        session = Session(conn, target_name=name, budget=budget)
+        session = Session(conn, target_name=name, budget=budget, installation=installation)
         try:
             with session.open():
                 yield session

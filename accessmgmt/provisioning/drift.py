@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -16,6 +15,7 @@ import psycopg
 
 from accessmgmt.domain.drift import DriftFinding, DriftKind, DriftOrder, DriftReport, RepairReport
 from accessmgmt.domain.errors import TargetError, TargetRefused
+from accessmgmt.domain.names import Installation
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import GrantOrder, Target
 from accessmgmt.provisioning import end
@@ -52,17 +52,14 @@ BUDGET_SECONDS = 15.0
 HAS_PROCEDURE = frozenset({DriftKind.PRIVILEGE, DriftKind.ORPHAN, DriftKind.VANISHED})
 
 
-def check_drift(
-    target: Target, installation_id: str, wanted: DriftOrder, *, budget_seconds: float = BUDGET_SECONDS
-) -> DriftReport:
+def check_drift(target: Target, wanted: DriftOrder, *, budget_seconds: float = BUDGET_SECONDS) -> DriftReport:
     """Compare one database, and the roles of its server, with what the portal gave; change nothing.
 
     For a standby its primary is asked. Raises TargetUnavailable or TargetRefused when it cannot be looked at.
     """
     started = time.monotonic()
-    wanted = replace(wanted, installation_id=installation_id)
     target = with_primary(target, budget_seconds)
-    with admin_session(target.primary or target, Budget(budget_seconds)) as session:
+    with admin_session(target.primary or target, Budget(budget_seconds), installation=wanted.installation) as session:
         differences, relation_count = _look(session, target, wanted)
     return DriftReport(
         findings=tuple(difference.finding for difference in differences),
@@ -74,35 +71,35 @@ def check_drift(
 
 
 def _look(session: Session, target: Target, wanted: DriftOrder) -> tuple[list[Difference], int]:
-    version, installation_id = session.server_version, wanted.installation_id
-    scopes = [scope_of(order_of(installation_id, permissions), version) for permissions in wanted.permission_sets]
+    version, installation = session.server_version, wanted.installation
+    scopes = [scope_of(order_of(installation, permissions), version) for permissions in wanted.permission_sets]
     sets = inspect_sets(session, scopes)
     differences = [
         Difference(finding)
         for scope, found in zip(scopes, sets, strict=True)
-        for finding in compare_set(found, scope, installation_id)
+        for finding in compare_set(found, scope, installation)
     ]
     names = [login.role_name for login in wanted.logins]
     me, roles, members, direct, grantors, sessions, owned = session.send(
         [
             READ_ACTING_AS,
-            read_roles(installation_id, names),
-            read_members(installation_id),
-            read_direct(installation_id),
+            read_roles(installation, names),
+            read_members(installation),
+            read_direct(installation),
             read_grantors([scope.capability for scope in scopes]),
             read_sessions(wanted.former_oids),
-            read_owned_by_sets(installation_id, MOST_OWNED),
+            read_owned_by_sets(installation, MOST_OWNED),
         ]
     )
     acting_as = me[0]["name"]
     found_roles = [role_found(row) for row in roles]
     differences += compare_logins(found_roles, wanted, acting_as=acting_as, server_version=version)
-    differences += compare_members(members, acting_as=acting_as, server_version=version)
+    differences += compare_members(members, found_roles, wanted, acting_as=acting_as, server_version=version)
     differences += compare_direct(direct, wanted)
     differences += compare_grantors(grantors)
     differences += compare_sessions(sessions)
     differences += compare_owned(
-        owned,
+        [row for row in owned if installation.read_tag(row["tag"], row["role"])],
         owner=new_owner(target),
         is_kept=target.leftovers == KEEP,
         acting_as=acting_as,
@@ -112,16 +109,14 @@ def _look(session: Session, target: Target, wanted: DriftOrder) -> tuple[list[Di
     return differences, sum(found.scope.relation_count for found in sets)
 
 
-def order_of(installation_id: str, permissions: PermissionSet) -> GrantOrder:
+def order_of(installation: Installation, permissions: PermissionSet) -> GrantOrder:
     """Return an order for a capability role alone, without any login."""
-    return GrantOrder(
-        grant_id="", installation_id=installation_id, role_name="", permissions=permissions, ttl_seconds=0
-    )
+    return GrantOrder(grant_id="", installation=installation, role_name="", permissions=permissions, ttl_seconds=0)
 
 
 def resync_sets(
     target: Target,
-    installation_id: str,
+    installation: Installation,
     permission_sets: Collection[PermissionSet],
     *,
     budget_seconds: float = BUDGET_SECONDS,
@@ -134,13 +129,14 @@ def resync_sets(
     """
     refused: dict[str, str] = {}
     target = with_primary(target, budget_seconds)
-    with admin_session(target.primary or target, Budget(budget_seconds, on_progress)) as session:
+    budget = Budget(budget_seconds, on_progress)
+    with admin_session(target.primary or target, budget, installation=installation) as session:
         scopes = [
-            scope_of(order_of(installation_id, permissions), session.server_version) for permissions in permission_sets
+            scope_of(order_of(installation, permissions), session.server_version) for permissions in permission_sets
         ]
         found_sets = inspect_sets(session, scopes)
         for scope, found in zip(scopes, found_sets, strict=True):
-            order = order_of(installation_id, scope.permissions)
+            order = order_of(installation, scope.permissions)
             try:
                 ensure_capability(session, order, scope, found)
             except TargetRefused as error:
@@ -168,7 +164,7 @@ def repair(
     mended: list[DriftFinding] = []
     refused: list[tuple[DriftFinding, str]] = []
     target = with_primary(target, budget_seconds)
-    with admin_session(target.primary or target, Budget(budget_seconds)) as session:
+    with admin_session(target.primary or target, Budget(budget_seconds), installation=wanted.installation) as session:
         differences, _ = _look(session, target, wanted)
         chosen = [difference for difference in differences if difference.finding.key in keys]
         for difference in chosen:
@@ -178,7 +174,7 @@ def repair(
                 refused.append((difference.finding, "A person has to do this: nothing that the portal may run helps."))
         _repair_sets(session, wanted, [d.finding for d in chosen if d.hands_over is None], mended, refused)
     for finding in [d.finding for d in chosen if d.finding.kind is DriftKind.ORPHAN]:
-        _note(mended, refused, finding, _end_orphan(target, wanted.installation_id, finding))
+        _note(mended, refused, finding, _end_orphan(target, wanted.installation, finding))
     return RepairReport(mended=tuple(mended), refused=tuple(refused))
 
 
@@ -216,7 +212,7 @@ def _repair_sets(
     refused: list[tuple[DriftFinding, str]],
 ) -> None:
     for permissions in wanted.permission_sets:
-        order = order_of(wanted.installation_id, permissions)
+        order = order_of(wanted.installation, permissions)
         scope = scope_of(order, session.server_version)
         mine = [f for f in chosen if f.kind is DriftKind.PRIVILEGE and f.role == scope.capability]
         if not mine:
@@ -228,16 +224,16 @@ def _repair_sets(
             error = str(refusal)
         except Repeat:
             error = "Other work got in between. Repair again."
-        left = {f.key for f in compare_set(inspect_target(session, order, scope), scope, wanted.installation_id)}
+        left = {f.key for f in compare_set(inspect_target(session, order, scope), scope, wanted.installation)}
         for finding in mine:
             still = finding.key in left
             _note(mended, refused, finding, (error or "The target took it, and it is still so.") if still else "")
 
 
-def _end_orphan(target: Target, installation_id: str, finding: DriftFinding) -> str:
+def _end_orphan(target: Target, installation: Installation, finding: DriftFinding) -> str:
     order = GrantOrder(
         grant_id=finding.grant_id,
-        installation_id=installation_id,
+        installation=installation,
         role_name=finding.role,
         permissions=PermissionSet((), (), ()),
         ttl_seconds=0,

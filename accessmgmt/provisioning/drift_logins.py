@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from accessmgmt.domain.drift import DriftFinding, DriftKind, DriftOrder, KnownLogin, Severity
-from accessmgmt.domain.names import RoleTag, parse_tag
+from accessmgmt.domain.names import RoleTag
 from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.execute import Row
 from accessmgmt.provisioning.fence import LoginRole
@@ -58,11 +58,11 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class RoleFound:
-    """A role on the server, with its tag when that is one of a portal's."""
+    """A role on the server, with the comment that may be a tag of this installation."""
 
     oid: int
     name: str
-    tag: RoleTag | None
+    comment: str | None
     can_login: bool
     inherits: bool
     attributes: tuple[str, ...]
@@ -76,7 +76,7 @@ def role_found(row: Row) -> RoleFound:
     return RoleFound(
         oid=row["oid"],
         name=row["name"],
-        tag=parse_tag(row["tag"]),
+        comment=row["tag"],
         can_login=row["can_login"],
         inherits=row["inherits"],
         attributes=tuple(row["attributes"]),
@@ -89,26 +89,57 @@ def role_found(row: Row) -> RoleFound:
 def compare_logins(
     roles: Sequence[RoleFound], order: DriftOrder, *, acting_as: str, server_version: int
 ) -> list[Difference]:
-    """Return what is different about the login roles, and the roles with our tag that nobody knows."""
+    """Return what is different about the login roles, and the roles with our mark that are nobody's or forged."""
     by_name = {role.name: role for role in roles}
-    by_tag = {role.tag.ref: role for role in roles if role.tag is not None and _is_ours(role, order)}
+    mine = _own_roles(roles, order)
     differences: list[Difference] = []
     for login in order.logins:
-        role = by_tag.get(login.grant_id)
+        role = mine.get(login.grant_id)
         if role is None:
             differences.append(_gone(login, by_name.get(login.role_name)))
             continue
         differences += _compare(role, login, acting_as=acting_as, server_version=server_version)
-    known = {login.grant_id for login in order.logins}
+    accounted = {role.oid for role in mine.values()}
     for role in roles:
-        is_known = role.name in order.other_roles or (role.tag is not None and role.tag.ref in known)
-        if role.tag is not None and _is_ours(role, order) and not is_known:
-            differences.append(_orphan(role, role.tag))
+        if role.oid in accounted:
+            continue
+        tag = order.installation.read_tag(role.comment, role.name)
+        if order.installation.is_forged(role.comment, role.name) or (tag is not None and tag.ref in mine):
+            differences.append(_forged(role))
+        elif tag is not None and tag.kind == "grant" and role.name not in order.other_roles:
+            differences.append(_orphan(role, tag))
     return differences
 
 
-def _is_ours(role: RoleFound, order: DriftOrder) -> bool:
-    return role.tag is not None and role.tag.kind == "grant" and role.tag.installation_id == order.installation_id
+def _own_roles(roles: Sequence[RoleFound], order: DriftOrder) -> dict[str, RoleFound]:
+    """Return the roles that bear the tags of the order's logins, by grant.
+
+    A role of the login's OID comes first (it may have been renamed), then one of its name. Another one with a copy of
+    the tag is none of them.
+    """
+    by_oid = {role.oid: role for role in roles}
+    by_name = {role.name: role for role in roles}
+    mine: dict[str, RoleFound] = {}
+    for login in order.logins:
+        tag = order.installation.tag("grant", login.grant_id, login.role_name)
+        for role in (by_oid.get(login.role_oid), by_name.get(login.role_name)):
+            if role is not None and role.comment == tag:
+                mine[login.grant_id] = role
+                break
+    return mine
+
+
+def _forged(role: RoleFound) -> Difference:
+    return Difference(
+        DriftFinding(
+            DriftKind.FOREIGN,
+            Severity.ALARM,
+            role.name,
+            "It bears a tag that this portal did not write for a role of this name: somebody made it up, copied it or"
+            " renamed the role. The portal does not touch it.",
+            role=role.name,
+        )
+    )
 
 
 def _gone(login: KnownLogin, namesake: RoleFound | None) -> Difference:
@@ -237,20 +268,39 @@ def _mend(
     return Difference(finding, tuple(statements))
 
 
-def compare_members(rows: Sequence[Row], *, acting_as: str, server_version: int) -> list[Difference]:
-    """Roles of others that were made members of ours can do what nobody approved."""
+def compare_members(
+    rows: Sequence[Row], roles: Sequence[RoleFound], order: DriftOrder, *, acting_as: str, server_version: int
+) -> list[Difference]:
+    """Roles of others that were made members of ours can do what nobody approved.
+
+    `rows` are members without our mark, `roles` all roles with it: one that bears a forged tag is another's as well.
+    It may be a login of another database that somebody renamed, so that a person has to look at it.
+    """
+    read_tag = order.installation.read_tag
+    found = [
+        (row["granted"], row["member"], row["grantor"], True) for row in rows if read_tag(row["tag"], row["granted"])
+    ]
+    ours = {role.name for role in roles if read_tag(role.comment, role.name)}
+    own = {role.oid for role in _own_roles(roles, order).values()}
+    found += [
+        (membership.granted, role.name, membership.grantor, False)
+        for role in roles
+        if order.installation.is_forged(role.comment, role.name) and role.oid not in own
+        for membership in role.memberships
+        if membership.granted in ours
+    ]
     differences = []
-    for row in rows:
-        grantor = row["grantor"] if server_version >= 16 and row["grantor"] != acting_as else None
-        mend = revoke_memberships(row["granted"], [row["member"]], grantor)
+    for granted, member, grantor, is_automatic in found:
+        by = grantor if server_version >= 16 and grantor != acting_as else None
+        mend = revoke_memberships(granted, [member], by)
         finding = DriftFinding(
             DriftKind.MEMBERSHIP,
             Severity.ALARM,
-            row["granted"],
-            f"Somebody made {row['member']} a member of it.",
+            granted,
+            f"Somebody made {member} a member of it.",
             sql=as_text([mend]),
-            role=row["granted"],
-            is_automatic=True,
+            role=granted,
+            is_automatic=is_automatic,
         )
         differences.append(Difference(finding, (mend,)))
     return differences
@@ -262,8 +312,7 @@ def compare_direct(rows: Sequence[Row], order: DriftOrder) -> list[Difference]:
     differences = []
     for row in rows:
         login = logins.get(row["role"])
-        tag = parse_tag(row["tag"])
-        if login is None or tag is None or tag.ref != login.grant_id:
+        if login is None or row["tag"] != order.installation.tag("grant", login.grant_id, login.role_name):
             continue
         mend = (revoke_on(row["word"], [row["name"]], row["role"]),) if row["word"] else ()
         if row["word"] == "SCHEMA":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from accessmgmt.domain.drift import DriftFinding, DriftKind, Severity
-from accessmgmt.domain.names import RoleTag, parse_tag
+from accessmgmt.domain.names import Installation
 from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.drift_logins import Difference
 from accessmgmt.provisioning.execute import Row
@@ -20,13 +20,13 @@ MOST_OWNED = 5
 WORDS = {"relation": "TABLE", "sequence": "SEQUENCE", "schema": "SCHEMA", "database": "DATABASE"}
 
 
-def compare_set(found: Found, scope: Scope, installation_id: str) -> list[DriftFinding]:
+def compare_set(found: Found, scope: Scope, installation: Installation) -> list[DriftFinding]:
     """Return what one capability role lacks or has too much in this database, at most MOST_OBJECTS and a summary."""
     facts, role = found.facts, scope.capability
     if facts.capability_oid is None:
         what = "The capability role of active grants is gone: their logins can do nothing."
         return [DriftFinding(DriftKind.PRIVILEGE, Severity.WARNING, role, what, role=role, is_automatic=True)]
-    if parse_tag(facts.capability_tag) != RoleTag(installation_id, "set", scope.permissions.digest):
+    if facts.capability_tag != installation.tag("set", scope.permissions.digest, role):
         what = "The role has this capability role's name, and not its tag: the portal does not touch it."
         return [DriftFinding(DriftKind.FOREIGN, Severity.ALARM, role, what, role=role)]
     findings = []

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from accessmgmt.domain.errors import TargetError
-from accessmgmt.domain.names import RoleTag, parse_tag
 from accessmgmt.domain.targets import EndReceipt, GrantOrder, Target
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import admin_connection, admin_session
@@ -70,11 +69,11 @@ def end_what_is_left(server: Target, orders: Sequence[GrantOrder]) -> Look:
 def _end(session: Session, server: Target, orders: Sequence[GrantOrder]) -> list[Left]:
     cluster = session.cluster
     mine = {o.role_oid: o for o in orders if o.role_oid and (not cluster or o.system_identifier == cluster)}
-    tags = {row["oid"]: parse_tag(row["tag"]) for row in session.ask(READ_TAGS, {"oids": list(mine)})}
+    tags = {row["oid"]: row["tag"] for row in session.ask(READ_TAGS, {"oids": list(mine)})}
     if not cluster:
         mine = {oid: order for oid, order in mine.items() if oid in tags}  # nothing else says whose an OID is
     for oid, tag in tags.items():
-        if tag != RoleTag(mine[oid].installation_id, "grant", mine[oid].grant_id):
+        if tag != mine[oid].login_tag:
             del mine[oid]  # another role has this OID
     still_there = {oid: order for oid, order in mine.items() if oid in tags}
     # A standby drops the role itself as soon as it replays that; until then a session may come back.

@@ -115,7 +115,8 @@ def _end(batch: Batch) -> None:
     target = batch.target
     with batch.steps.measured("total"):
         try:
-            with admin_session(target.primary or target, batch.budget) as session:
+            writable, installation = target.primary or target, batch.endings[0].order.installation
+            with admin_session(writable, batch.budget, installation=installation) as session:
                 _take_away(session, batch)
                 _verify_primary(session, batch)
                 lsn = str(session.ask(READ_LSN)[0]["lsn"])

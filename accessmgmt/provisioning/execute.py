@@ -16,6 +16,7 @@ from psycopg.pq.abc import PGresult
 from psycopg.rows import dict_row
 
 from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
+from accessmgmt.domain.names import Installation
 from accessmgmt.provisioning.advice import in_words
 from accessmgmt.provisioning.budget import Budget, out_of_time
 from accessmgmt.provisioning.failures import explain, is_lost, is_worth_repeating
@@ -71,12 +72,18 @@ class _Counting(psycopg.Cursor[Row]):
 
 
 class Session:
-    """A connection to a target while an engine call uses it: statements with names, errors with meaning."""
+    """A connection to a target while an engine call uses it: statements with names, errors with meaning.
 
-    def __init__(self, conn: psycopg.Connection, *, target_name: str, budget: Budget) -> None:
+    With `installation` a refusal can also name the roles of this portal on which the admin role lacks a right.
+    """
+
+    def __init__(
+        self, conn: psycopg.Connection, *, target_name: str, budget: Budget, installation: Installation | None = None
+    ) -> None:
         self.conn = conn
         self.target_name = target_name
         self.budget = budget
+        self.installation = installation
         self.server_version = conn.info.server_version // 10_000
         self._notices: list[str] = []
 

@@ -9,7 +9,6 @@ from functools import partial
 import psycopg
 
 from accessmgmt.domain.errors import TargetError, TargetRefused
-from accessmgmt.domain.names import RoleTag, parse_tag
 from accessmgmt.domain.targets import CutSession, GrantOrder
 from accessmgmt.provisioning.execute import MOST_ATTEMPTS, Repeat, Row, Session
 from accessmgmt.provisioning.failures import is_lost, is_worth_repeating
@@ -81,9 +80,8 @@ def _another_cluster(session: Session) -> TargetRefused:
 
 
 def _checked(session: Session, order: GrantOrder, rows: list[Row]) -> list[LoginRole] | TargetRefused:
-    wanted = RoleTag(order.installation_id, "grant", order.grant_id)
     for row in rows:
-        if parse_tag(row["tag"]) != wanted:
+        if row["tag"] != order.login_tag:
             return TargetRefused(
                 f"The role {row['name']} on “{session.target_name}” is not this grant's.",
                 why="Its comment is not the one this portal writes.",

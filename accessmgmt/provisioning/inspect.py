@@ -99,11 +99,10 @@ def scope_of(order: GrantOrder, server_version: int) -> Scope:
     """Translate an order's permission set for a server of this version."""
     permissions = order.permissions
     privileges = permissions.privileges_on(server_version)
-    capability = permissions.capability_role_name(order.installation_id)
     wanted = tuple(p.value for p in privileges)
     schemas, tables = list(permissions.schemas), list(permissions.tables)
     values: dict[str, object] = {
-        "capability": capability,
+        "capability": order.capability,
         "wanted": list(wanted),
         "letters": "".join(PRIVILEGE_LETTERS[p] for p in privileges),
         "schemas": schemas,
@@ -114,7 +113,7 @@ def scope_of(order: GrantOrder, server_version: int) -> Scope:
         "with_defaults": tables == [EVERYTHING],
         "most": MOST_LISTED_TABLES,
     }
-    return Scope(permissions, capability, wanted, values)
+    return Scope(permissions, order.capability, wanted, values)
 
 
 def as_regex(name: str) -> str | None:

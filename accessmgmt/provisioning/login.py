@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 import psycopg
 
 from accessmgmt.domain.errors import TargetRefused
-from accessmgmt.domain.names import RoleTag, parse_tag
 from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning.execute import Repeat, Row, Session
 from accessmgmt.provisioning.inspect import Facts, Scope
@@ -86,8 +85,6 @@ def _statements(
     connection_limit: int,
 ) -> list[Statement]:
     verifier = make_verifier(order.password)
-    tag = RoleTag(order.installation_id, "grant", order.grant_id)
-    set_tag = RoleTag(order.installation_id, "set", order.permissions.digest)
     return [
         write_login(
             order.role_name,
@@ -96,10 +93,10 @@ def _statements(
             valid_until=valid_until,
             connection_limit=connection_limit,
         ),
-        *([] if exists else [comment_on_role(order.role_name, str(tag))]),
+        *([] if exists else [comment_on_role(order.role_name, order.login_tag)]),
         # Locks the capability role by its name until the commit: GRANT alone would make somebody a member of a role
         # that is being dropped beside it, on every version (postgres.md 3.3).
-        comment_on_role(scope.capability, str(set_tag)),
+        comment_on_role(scope.capability, order.set_tag),
         grant_membership(scope.capability, order.role_name, session.server_version),
     ]
 
@@ -107,7 +104,7 @@ def _statements(
 def _check_ours(session: Session, order: GrantOrder, facts: Facts) -> None:
     if facts.login_oid is None:
         return
-    if parse_tag(facts.login_tag) != RoleTag(order.installation_id, "grant", order.grant_id):
+    if facts.login_tag != order.login_tag:
         raise TargetRefused(
             f"A role {order.role_name} on “{session.target_name}” exists, and is not this grant's.",
             why="Its comment is not the one this portal writes.",

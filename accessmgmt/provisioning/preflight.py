@@ -27,11 +27,18 @@ def read_missing(session: Session) -> list[Missing]:
     if session.conn.info.parameter_status("is_superuser") == "on":
         return []
     row = session.ask(read_preflight(session.server_version))[0]
-    return missing_in(row, session.server_version)
+    marked = (text.rsplit("\n", 1) for text in row["not_administered"])
+    installation = session.installation
+    ours = [name for name, comment in marked if installation is not None and installation.read_tag(comment, name)]
+    return missing_in({**row, "not_administered": ours}, session.server_version)
 
 
 def missing_in(row: Row, server_version: int) -> list[Missing]:
-    """Return what is missing, in the order in which a DBA mends it. `row` is the answer of sql/preflight.sql."""
+    """Return what is missing, in the order in which a DBA mends it.
+
+    `row` is the answer of sql/preflight.sql, its `not_administered` names of roles that are provably ours: to let the
+    admin role administer one that only pretends to be would be a way to more rights.
+    """
     worker, database = row["worker"], row["database"]
     found: list[Missing] = []
     if not row["is_stepped_in"]:

@@ -15,7 +15,6 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
-from accessmgmt.domain.names import RoleTag, parse_tag
 from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning.execute import Session
 from accessmgmt.provisioning.inspect import Drift, Facts, Found, Scope, read_facts
@@ -82,5 +81,5 @@ def _is_the_same(now: Facts, before: Facts, order: GrantOrder) -> bool:
         and not now.capability_memberships
         and not now.in_recovery
         and now.acting_as == before.acting_as
-        and parse_tag(now.capability_tag) == RoleTag(order.installation_id, "set", order.permissions.digest)
+        and now.capability_tag == order.set_tag
     )

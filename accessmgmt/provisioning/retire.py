@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from accessmgmt.domain.errors import TargetError, TargetRefused
-from accessmgmt.domain.names import parse_tag
+from accessmgmt.domain.names import Installation
 from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import admin_session, database_session
@@ -41,7 +41,7 @@ class RetireReport:
 
 
 def retire_capabilities(
-    target: Target, installation_id: str, keep: Collection[str], *, budget_seconds: float = BUDGET_SECONDS
+    target: Target, installation: Installation, keep: Collection[str], *, budget_seconds: float = BUDGET_SECONDS
 ) -> RetireReport:
     """Drop this installation's capability roles without members whose set's digest is not among `keep`.
 
@@ -55,10 +55,10 @@ def retire_capabilities(
     target = with_primary(target, budget_seconds)
     writable = target.primary or target
     budget = Budget(budget_seconds)
-    with admin_session(writable, budget) as session:
-        for row in session.send([read_unused(installation_id)])[0]:
-            tag = parse_tag(row["tag"])
-            if tag is None or tag.installation_id != installation_id or tag.ref in keep:
+    with admin_session(writable, budget, installation=installation) as session:
+        for row in session.send([read_unused(installation)])[0]:
+            tag = installation.read_tag(row["tag"], row["name"])
+            if tag is None or tag.ref in keep:
                 continue
             try:
                 handed_over = _retire(session, writable, row, budget)

@@ -8,36 +8,37 @@ from datetime import datetime
 
 from psycopg import sql
 
+from accessmgmt.domain.names import Installation
 from accessmgmt.provisioning.statements import ADMIN_ROLE, Statement, load, trusted
 
-TAG_PREFIX = "access-portal"
 READ_ACTING_AS = Statement("read as whom we act", sql.SQL("SELECT current_user::text AS name"))
 
 
-def _prefix(installation_id: str, kind: str = "") -> sql.Literal:
-    return sql.Literal(f"{TAG_PREFIX}:{installation_id}:{kind}")
+def _prefix(installation: Installation, kind: str = "") -> sql.Literal:
+    """Return how the comments begin that are looked at. Whoever reads them checks that they are tags: not all are."""
+    return sql.Literal(f"{installation.tag_prefix}{kind}")
 
 
-def read_roles(installation_id: str, names: Sequence[str]) -> Statement:
-    """Read every role with our tag, and those of these names."""
+def read_roles(installation: Installation, names: Sequence[str]) -> Statement:
+    """Read every role whose comment begins as our tags do, and those of these names."""
     return Statement(
         "read the portal's roles",
-        load("drift_roles").format(prefix=_prefix(installation_id), names=sql.Literal(json.dumps(list(names)))),
+        load("drift_roles").format(prefix=_prefix(installation), names=sql.Literal(json.dumps(list(names)))),
     )
 
 
-def read_members(installation_id: str) -> Statement:
+def read_members(installation: Installation) -> Statement:
     """Read which roles of others are members of ours."""
     return Statement(
         "read who is a member of the portal's roles",
-        load("drift_members").format(prefix=_prefix(installation_id), admin_role=sql.Literal(ADMIN_ROLE)),
+        load("drift_members").format(prefix=_prefix(installation), admin_role=sql.Literal(ADMIN_ROLE)),
     )
 
 
-def read_direct(installation_id: str) -> Statement:
+def read_direct(installation: Installation) -> Statement:
     """Read what login roles were given straight."""
     return Statement(
-        "read what logins were given straight", load("drift_direct").format(prefix=_prefix(installation_id, "grant:"))
+        "read what logins were given straight", load("drift_direct").format(prefix=_prefix(installation, "grant:"))
     )
 
 
@@ -48,11 +49,11 @@ def read_grantors(capabilities: Sequence[str]) -> Statement:
     )
 
 
-def read_owned_by_sets(installation_id: str, most: int) -> Statement:
+def read_owned_by_sets(installation: Installation, most: int) -> Statement:
     """Read what capability roles own here, the first `most` objects of each by name."""
     return Statement(
         "read what capability roles own",
-        load("drift_owned").format(prefix=_prefix(installation_id, "set:"), most=sql.Literal(most)),
+        load("drift_owned").format(prefix=_prefix(installation, "set:"), most=sql.Literal(most)),
     )
 
 
@@ -103,11 +104,11 @@ def terminate_session(pid: int, oid: int) -> Statement:
     )
 
 
-def read_unused(installation_id: str) -> Statement:
+def read_unused(installation: Installation) -> Statement:
     """List capability roles that have no member."""
     return Statement(
         "look for capability roles without members",
-        load("unused_sets").format(prefix=_prefix(installation_id, "set:"), admin_role=sql.Literal(ADMIN_ROLE)),
+        load("unused_sets").format(prefix=_prefix(installation, "set:"), admin_role=sql.Literal(ADMIN_ROLE)),
     )
 
 

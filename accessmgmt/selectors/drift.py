@@ -13,6 +13,7 @@ from accessmgmt.domain.drift import DriftFinding, DriftKind, DriftOrder, KnownLo
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.states import GrantState
 from accessmgmt.models import DriftCheck, Grant, Resource
+from accessmgmt.models.installation import this_installation
 
 MOST_FORMER_OIDS = 2_000
 FORMER_FOR = timedelta(days=1)
@@ -31,13 +32,13 @@ def drift_order(resource: Resource) -> DriftOrder:
     for grant in active:
         if grant.permissions_digest not in sets:
             sets[grant.permissions_digest] = grant.permission_set
-    installation_id = settings.PORTAL_INSTALLATION_ID
-    capabilities = {digest: found.capability_role_name(installation_id) for digest, found in sets.items()}
+    installation = this_installation()
+    capabilities = {digest: found.capability_role_name(installation.id) for digest, found in sets.items()}
     former = Grant.objects.filter(
         resource=resource, state=GrantState.ENDED, role_oid__isnull=False, ended_at__gte=timezone.now() - FORMER_FOR
     )
     return DriftOrder(
-        installation_id=installation_id,
+        installation=installation,
         permission_sets=tuple(sets.values()),
         logins=tuple(
             KnownLogin(str(g.pk), g.role_name, g.role_oid, capabilities[g.permissions_digest], g.expires_at)

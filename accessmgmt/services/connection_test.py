@@ -6,6 +6,7 @@ from accessmgmt.domain.errors import ForbiddenError, InvalidError, TargetError
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import Rung, RungState
 from accessmgmt.models import Authorization, Resource, User
+from accessmgmt.models.installation import this_installation
 from accessmgmt.provisioning import check
 from accessmgmt.selectors.configuration import live_grants_at
 from accessmgmt.services import audit, silence
@@ -18,7 +19,7 @@ def test_connection(*, actor: User, resource: Resource) -> list[Rung]:
     Raises ForbiddenError for anybody but admins: the test opens connections from the portal's network.
     """
     _require_admin(actor)
-    rungs = list(check.test_connection(resource.as_target(), _permission_sets(resource)))
+    rungs = list(check.test_connection(resource.as_target(), _permission_sets(resource), this_installation()))
     if resource.pk:
         if RungState.FAILED not in {rung.state for rung in rungs}:
             silence.answered(resource)

@@ -19,6 +19,7 @@ from accessmgmt.domain.errors import ConflictError, ForbiddenError, TargetError
 from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.models import DriftCheck, Grant, Installation, Resource, User
 from accessmgmt.models.grant import HELD_STATES
+from accessmgmt.models.installation import this_installation
 from accessmgmt.outbox import Task
 from accessmgmt.provisioning import drift, retire
 from accessmgmt.provisioning.discovery import link_trouble
@@ -65,7 +66,7 @@ def resync_resource(resource_id: int) -> str:
             return "another worker is at it"
         order = drift_order(resource)
         try:
-            refused = drift.resync_sets(resource.as_target(), order.installation_id, order.permission_sets)
+            refused = drift.resync_sets(resource.as_target(), order.installation, order.permission_sets)
         except TargetError as error:
             return _record_failure(resource, error)
     # An outdated link to a primary is no failure: the next check says whether it still is.
@@ -117,7 +118,7 @@ def _to_mend(resource: Resource, findings: Collection[DriftFinding]) -> list[Dri
 def _retire_unused(resource: Resource) -> None:
     """Drop capability roles whose last grant, on any resource, ended PORTAL_CAPABILITY_KEEP_DAYS ago."""
     keep = digests_to_keep(timedelta(days=settings.PORTAL_CAPABILITY_KEEP_DAYS))
-    report = retire.retire_capabilities(resource.as_target(), settings.PORTAL_INSTALLATION_ID, keep)
+    report = retire.retire_capabilities(resource.as_target(), this_installation(), keep)
     if report.dropped:
         with transaction.atomic():
             details = {"roles": list(report.dropped), "handed_over": report.reassigned}
@@ -160,7 +161,7 @@ def repair_now(*, actor: User, resource: Resource, keys: Collection[str]) -> Rep
 def _check(resource: Resource) -> DriftCheck:
     order = drift_order(resource)
     target = resource.as_target()
-    report = drift.check_drift(target, order.installation_id, order)
+    report = drift.check_drift(target, order)
     return _store(resource, report, _still_true(order, report.findings), link_trouble(target))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
@@ -14,6 +13,7 @@ from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.states import GrantState
 from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.models import Grant, Resource
+from accessmgmt.models.installation import this_installation
 from accessmgmt.provisioning import elsewhere
 from accessmgmt.provisioning.elsewhere import Left, Look
 from accessmgmt.services import audit
@@ -59,7 +59,7 @@ def _grants_to_look_for(resource: Resource) -> Sequence[Grant]:
 def _order_of(grant: Grant) -> GrantOrder:
     return GrantOrder(
         grant_id=str(grant.pk),
-        installation_id=settings.PORTAL_INSTALLATION_ID,
+        installation=this_installation(),
         role_name=grant.role_name,
         permissions=PermissionSet((), (), ()),
         ttl_seconds=0,

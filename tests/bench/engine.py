@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import sql
 
-from accessmgmt.domain.names import new_login_role_name
+from accessmgmt.domain.names import Installation, new_login_role_name
 from accessmgmt.domain.permissions import PermissionSet, parse_permissions
 from accessmgmt.domain.targets import GrantOrder, SslMode, Target
 from accessmgmt.provisioning.apply import apply_grant
@@ -27,7 +27,7 @@ from tests.targets import make_target
 BENCH = ROOT / ".bench"  # on disk: in memory a commit would cost nothing
 ROUNDS = 60
 WARM_UP = 5
-INSTALLATION = "bench"
+INSTALLATION = Installation("bench", "tag-key-of-the-bench")
 PERMISSIONS = parse_permissions({"grants": ["SELECT"], "schemas": ["public"], "tables": ["*"]})
 
 
@@ -77,7 +77,7 @@ def new_order(permissions: PermissionSet = PERMISSIONS) -> GrantOrder:
     """Return the order of one more grant."""
     return GrantOrder(
         grant_id=str(uuid.uuid4()),
-        installation_id=INSTALLATION,
+        installation=INSTALLATION,
         role_name=new_login_role_name("bench@company.com"),
         permissions=permissions,
         ttl_seconds=3600,
@@ -106,7 +106,7 @@ def by_hand(target: Target) -> Iterator[psycopg.Connection]:
 def apply_by_hand(conn: psycopg.Connection, target: Target) -> float:
     """Return the milliseconds of create, comment, alter, grant, commit, and one log-in as the role."""
     name, password = new_login_role_name("hand@company.com"), secrets.token_urlsafe(24)
-    role, capability = sql.Identifier(name), sql.Identifier(PERMISSIONS.capability_role_name(INSTALLATION))
+    role, capability = sql.Identifier(name), sql.Identifier(PERMISSIONS.capability_role_name(INSTALLATION.id))
     began = time.perf_counter()
     verifier = conn.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()
     conn.execute("BEGIN")

@@ -17,7 +17,6 @@ import psycopg
 from psycopg import sql
 
 from accessmgmt.domain.errors import TargetError
-from accessmgmt.domain.names import RoleTag
 from accessmgmt.domain.permissions import parse_permissions
 from accessmgmt.domain.targets import GrantOrder, Target
 from accessmgmt.provisioning.apply import apply_grant
@@ -37,7 +36,7 @@ THREADS = 2
 BUDGET_SECONDS = 15.0
 BATCH = 250
 PERMISSIONS = parse_permissions({"grants": ["SELECT"], "schemas": ["public"], "tables": ["customers"]})
-CAPABILITY = PERMISSIONS.capability_role_name(INSTALLATION)
+CAPABILITY = PERMISSIONS.capability_role_name(INSTALLATION.id)
 
 
 def measure() -> dict[str, float]:
@@ -93,9 +92,7 @@ def make_in_bulk(conn: psycopg.Connection, count: int) -> list[GrantOrder]:
     creating = [
         write_login(order.role_name, exists=False, verifier=verifier, valid_until=until).query for order in orders
     ]
-    tagging = [
-        comment_on_role(order.role_name, str(RoleTag(INSTALLATION, "grant", order.grant_id))).query for order in orders
-    ]
+    tagging = [comment_on_role(order.role_name, order.login_tag).query for order in orders]
     granting = sql.SQL("GRANT {} TO {} WITH INHERIT TRUE, SET FALSE").format(
         sql.Identifier(CAPABILITY), sql.SQL(", ").join(sql.Identifier(order.role_name) for order in orders)
     )

@@ -17,7 +17,6 @@ import psycopg
 from psycopg import sql
 
 from accessmgmt.domain.drift import DriftOrder, KnownLogin
-from accessmgmt.domain.names import RoleTag
 from accessmgmt.domain.permissions import PermissionSet, parse_permissions
 from accessmgmt.domain.targets import SslMode, Target
 from accessmgmt.provisioning.connect import close_pools
@@ -101,7 +100,7 @@ def measure_drift(target: Target) -> float:
         times = []
         for _ in range(CHECKS):
             began = time.perf_counter()
-            report = check_drift(target, INSTALLATION, order)
+            report = check_drift(target, order)
             times.append(time.perf_counter() - began)
             if report.findings:
                 raise RuntimeError(f"the bench's own database differs: {report.findings[:3]}")
@@ -116,7 +115,7 @@ def make_logins(conn: psycopg.Connection) -> Iterator[KnownLogin]:
     for number in range(LOGINS):
         permissions: PermissionSet = SETS[number % len(SETS)]
         grant_id, name = secrets.token_hex(8), f"jit_bench_{secrets.token_hex(5)}"
-        capability = permissions.capability_role_name(INSTALLATION)
+        capability = permissions.capability_role_name(INSTALLATION.id)
         text = (
             "CREATE ROLE {role} LOGIN VALID UNTIL {until}; COMMENT ON ROLE {role} IS {tag};"
             " GRANT {capability} TO {role} WITH INHERIT TRUE, SET FALSE"
@@ -125,7 +124,7 @@ def make_logins(conn: psycopg.Connection) -> Iterator[KnownLogin]:
             sql.SQL(text).format(
                 role=sql.Identifier(name),
                 until=sql.Literal(until.isoformat()),
-                tag=sql.Literal(str(RoleTag(INSTALLATION, "grant", grant_id))),
+                tag=sql.Literal(INSTALLATION.tag("grant", grant_id, name)),
                 capability=sql.Identifier(capability),
             )
         )

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from accessmgmt.domain.names import new_login_role_name
+from accessmgmt.domain.names import Installation, new_login_role_name
 from accessmgmt.domain.permissions import PermissionSet, parse_permissions
 from accessmgmt.domain.targets import GrantOrder, SslMode, Target
 from accessmgmt.provisioning.connect import close_pools
@@ -19,7 +19,7 @@ from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
 from devstack.recipe import prepare_database, prepare_target
 
-INSTALLATION = "test-installation"
+INSTALLATION = Installation("test-installation", "tag-key-of-the-tests")
 ADMIN_PASSWORD = "admin-pa55word"
 SHOP = """
 CREATE SCHEMA app;
@@ -45,11 +45,16 @@ def permissions(grants: str = "SELECT", schemas: str = "app", tables: str = "*")
     return parse_permissions({"grants": grants.split(","), "schemas": schemas.split(","), "tables": tables.split(",")})
 
 
+def new_installation() -> Installation:
+    """Make an installation that shares no role with another test."""
+    return Installation(f"inst-{secrets.token_hex(4)}", secrets.token_hex(16))
+
+
 def new_order(wanted: PermissionSet | None = None, *, ttl_seconds: int = 3_600, who: str = "alice") -> GrantOrder:
     """Make an order for a fresh login role."""
     return GrantOrder(
         grant_id=secrets.token_hex(8),
-        installation_id=INSTALLATION,
+        installation=INSTALLATION,
         role_name=new_login_role_name(f"{who}@example.com"),
         permissions=wanted or permissions(),
         ttl_seconds=ttl_seconds,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import replace
@@ -25,7 +24,7 @@ from accessmgmt.provisioning.plan import hold, plan_capability
 from accessmgmt.provisioning.retire import retire_capabilities
 from accessmgmt.provisioning.statements import READ_CHUNK
 from tests.provisioning.beside import Beside, before_the_commit
-from tests.provisioning.conftest import SHOP, Shop, new_order, permissions
+from tests.provisioning.conftest import SHOP, Shop, new_installation, new_order, permissions
 
 VERSIONS = [18, 17, 14]
 FOREIGN = """
@@ -90,7 +89,7 @@ def application(shop: Shop, statement: str) -> Beside:
 def an_order(wanted: PermissionSet | None = None) -> GrantOrder:
     """An order of an installation of its own: its capability role is nobody else's on the server."""
     order = new_order(wanted or permissions("SELECT,INSERT", "app", "*"))
-    return replace(order, installation_id=f"inst-{secrets.token_hex(4)}")
+    return replace(order, installation=new_installation())
 
 
 @pytest.mark.parametrize(("at", "statement"), BESIDE_A_GRANT)
@@ -110,9 +109,9 @@ def test_beside_the_end_of_a_set(shop: Shop, monkeypatch: pytest.MonkeyPatch, at
     end_grant(shop.target, order)
     running = application(shop, statement)
     before_the_commit(monkeypatch, at, running.begin)
-    report = retire_capabilities(shop.target, order.installation_id, set())
+    report = retire_capabilities(shop.target, order.installation, set())
     assert running.end() == "done"
-    assert report.dropped == (order.permissions.capability_role_name(order.installation_id),), report.kept
+    assert report.dropped == (order.capability,), report.kept
 
 
 def test_beside_the_end_of_a_login_that_was_granted_on(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +206,7 @@ def test_a_table_that_is_swapped_for_another(shop: Shop) -> None:
                 dba.execute("ALTER TABLE app.orders RENAME TO orders_before; CREATE TABLE app.orders (id int)")
 
     def is_made() -> bool:
-        name = order.permissions.capability_role_name(order.installation_id)
+        name = order.capability
         with shop.as_dba() as dba:
             return dba.execute("SELECT to_regrole(%s) IS NOT NULL", [name]).fetchone() == (True,)
 

@@ -16,7 +16,7 @@ from accessmgmt.provisioning import remembered
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.drift import check_drift
 from accessmgmt.provisioning.end import end_grant
-from tests.provisioning.conftest import Shop, new_order, permissions
+from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 from tests.provisioning.dba import sql_in
 
 
@@ -30,7 +30,7 @@ def shop(request: pytest.FixtureRequest, new_shop: Callable[..., Shop]) -> Shop:
 def order(shop: Shop) -> GrantOrder:
     """An order that was applied, of an installation of its own."""
     order = new_order(permissions("SELECT", "app", "orders"))
-    order = replace(order, installation_id=f"inst-{secrets.token_hex(4)}")
+    order = replace(order, installation=new_installation())
     apply_grant(shop.target, order)
     return order
 
@@ -38,18 +38,18 @@ def order(shop: Shop) -> GrantOrder:
 def another(order: GrantOrder) -> GrantOrder:
     """An order of the same set for somebody else."""
     other = new_order(order.permissions, who="bob")
-    return replace(other, installation_id=order.installation_id)
+    return replace(other, installation=order.installation)
 
 
 def as_dba(shop: Shop, order: GrantOrder, words: str, **names: str) -> None:
-    names = {"role": order.permissions.capability_role_name(order.installation_id), "db": shop.database, **names}
+    names = {"role": order.capability, "db": shop.database, **names}
     with shop.as_dba() as dba:
         dba.execute(sql.SQL(words).format(**{key: sql.Identifier(name) for key, name in names.items()}))  # type: ignore[arg-type]
 
 
 def findings(shop: Shop, order: GrantOrder) -> tuple[DriftFinding, ...]:
-    wanted = DriftOrder(order.installation_id, (order.permissions,), (), frozenset({order.role_name}))
-    return check_drift(shop.target, order.installation_id, wanted).findings
+    wanted = DriftOrder(order.installation, (order.permissions,), (), frozenset({order.role_name}))
+    return check_drift(shop.target, wanted).findings
 
 
 @pytest.mark.parametrize("is_known", [True, False], ids=["compared before", "compared anew"])
@@ -86,7 +86,7 @@ def test_privileges_on_the_database_are_found_and_taken_back(shop: Shop, order: 
         acl = dba.execute(
             "SELECT a.privilege_type, a.is_grantable FROM pg_database d, aclexplode(d.datacl) a"
             " WHERE d.datname = current_database() AND a.grantee = %s::regrole",
-            [order.permissions.capability_role_name(order.installation_id)],
+            [order.capability],
         ).fetchall()
     assert acl == [("CONNECT", False)]
     shop.log_in(later).close()
@@ -109,7 +109,7 @@ def test_a_schema_privilege_of_another_grantor_is_a_failure(shop: Shop, order: G
 
 def test_nobody_spoils_a_set_by_giving_it_something_of_their_own(shop: Shop, order: GrantOrder) -> None:
     """postgres.md 2.7: everybody may make temporary tables, and grant on what is theirs to whom they like."""
-    role = sql.Identifier(order.permissions.capability_role_name(order.installation_id))
+    role = sql.Identifier(order.capability)
     with shop.as_dba() as dba:
         dba.execute("CREATE SCHEMA play; GRANT CREATE, USAGE ON SCHEMA play TO PUBLIC, jit_quarantine")
     user = shop.log_in(order)

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from accessmgmt.domain.names import RoleTag, new_login_role_name
+from accessmgmt.domain.names import Installation, new_login_role_name
 from accessmgmt.domain.targets import EndReceipt, GrantOrder
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.end import end_grant
@@ -45,10 +45,10 @@ def test_more_tables_than_the_server_has_locks(
     )
     shop = shop_on(server, tables="SELECT 1")
     make_tables(shop, TABLES)
-    order = replace(new_order(permissions("SELECT", "app", "*")), installation_id="inst-many")
+    order = replace(new_order(permissions("SELECT", "app", "*")), installation=Installation("inst-many", "key"))
     assert apply_grant(shop.target, order, on_progress=lambda: None).table_count == TABLES
     end_grant(shop.target, order)
-    report = retire_capabilities(shop.target, "inst-many", set())
+    report = retire_capabilities(shop.target, Installation("inst-many", "key"), set())
     assert (len(report.dropped), report.kept) == (1, {})
     with shop.as_dba() as dba:
         row = dba.execute("SELECT count(*) FROM pg_class WHERE relacl::text LIKE '%jitb%'").fetchone()
@@ -66,7 +66,7 @@ def test_a_thousand_standing_logins(
     shop = shop_on(own_server(version))
     first = new_order(permissions("SELECT", "app", "orders"))
     apply_grant(shop.target, first)
-    capability = sql.Identifier(first.permissions.capability_role_name(first.installation_id))
+    capability = sql.Identifier(first.capability)
     standing = [
         replace(first, grant_id=secrets.token_hex(8), role_name=new_login_role_name("many@example.com"), password="")
         for _ in range(STANDING)
@@ -92,7 +92,7 @@ def test_a_thousand_standing_logins(
 def made(order: GrantOrder, capability: sql.Identifier) -> sql.Composed:
     """Return what makes a login as the portal does, but for its password."""
     role = sql.Identifier(order.role_name)
-    tag = sql.Literal(str(RoleTag(order.installation_id, "grant", order.grant_id)))
+    tag = sql.Literal(order.login_tag)
     return sql.SQL("CREATE ROLE {0} LOGIN; COMMENT ON ROLE {0} IS {1}; GRANT {2} TO {0}").format(role, tag, capability)
 
 

@@ -18,7 +18,7 @@ from accessmgmt.provisioning.connect import close_pools
 from accessmgmt.provisioning.drift import check_drift
 from accessmgmt.provisioning.elsewhere import end_what_is_left
 from accessmgmt.provisioning.end import end_grant
-from tests.provisioning.conftest import Shop, new_order, permissions
+from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 from tests.provisioning.test_preflight import climb
 from tests.provisioning.test_promoted import ORDERS, Pair, pair  # noqa: F401
 
@@ -35,11 +35,11 @@ def closed_shop(request: pytest.FixtureRequest, new_shop: Callable[..., Shop]) -
 
 def test_access_is_given_compared_and_ended_without_the_system_identifier(closed_shop: Shop) -> None:
     shop = closed_shop
-    order = replace(new_order(permissions("SELECT", "app", "orders")), installation_id=f"inst-{secrets.token_hex(4)}")
+    order = replace(new_order(permissions("SELECT", "app", "orders")), installation=new_installation())
     receipt = apply_grant(shop.target, order)
     assert receipt.system_identifier == ""
-    wanted = DriftOrder(order.installation_id, (order.permissions,), (), frozenset({order.role_name}))
-    assert check_drift(shop.target, order.installation_id, wanted).findings == ()
+    wanted = DriftOrder(order.installation, (order.permissions,), (), frozenset({order.role_name}))
+    assert check_drift(shop.target, wanted).findings == ()
     user = shop.log_in(order)
     receipt_of_end = end_grant(shop.target, replace(order, role_oid=receipt.role_oid))
     assert [session.pid for session in receipt_of_end.sessions] == [user.info.backend_pid]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -21,7 +20,7 @@ from accessmgmt.provisioning.end_batch import end_grants
 from accessmgmt.provisioning.retire import retire_capabilities
 from devstack.postgres import PostgresServer
 from devstack.process import wait_until
-from tests.provisioning.conftest import Shop, new_order, permissions
+from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 
 DONE = 0
 # On the oldest version other statements are sent: plain memberships, locks of tables. Every second boundary there.
@@ -168,8 +167,8 @@ def test_dropping_a_set_killed_at_every_statement(new_shop: Callable[..., Shop])
     wanted = permissions("SELECT,INSERT", "app", "orders,tickets")
     boundary, finished = 0, False
     while not finished:
-        order = replace(new_order(wanted), installation_id=f"inst-{secrets.token_hex(4)}")
-        name = order.installation_id
+        order = replace(new_order(wanted), installation=new_installation())
+        name = order.installation
         apply_grant(shop.target, order)
         end_grant(shop.target, order)
         finished = run_and_die(lambda n=name: retire_capabilities(shop.target, n, set()), boundary)  # type: ignore[misc]

@@ -20,14 +20,14 @@ from accessmgmt.domain.drift import (
     Severity,
     finding_from_json,
 )
-from accessmgmt.domain.names import RoleTag, new_login_role_name
+from accessmgmt.domain.names import new_login_role_name
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import ApplyReceipt, GrantOrder
 from accessmgmt.provisioning import execute
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.drift import check_drift, repair, resync_sets
 from accessmgmt.provisioning.end import end_grant
-from tests.provisioning.conftest import Shop, new_order, permissions
+from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 
 SERVERS = [(18, False), (18, True), (16, False), (15, False), (14, False)]
 
@@ -48,25 +48,25 @@ class Portal:
 
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
-        self.installation_id = f"inst-{secrets.token_hex(4)}"
+        self.installation = new_installation()
         self.held: list[tuple[GrantOrder, ApplyReceipt]] = []
 
     def grant(self, wanted: PermissionSet | None = None) -> GrantOrder:
-        order = replace(new_order(wanted), installation_id=self.installation_id)
+        order = replace(new_order(wanted), installation=self.installation)
         self.held.append((order, apply_grant(self.shop.target, order)))
         return order
 
     @property
     def wanted(self) -> DriftOrder:
         return DriftOrder(
-            installation_id=self.installation_id,
+            installation=self.installation,
             permission_sets=tuple(dict.fromkeys(order.permissions for order, _ in self.held)),
             logins=tuple(
                 KnownLogin(
                     order.grant_id,
                     order.role_name,
                     receipt.role_oid,
-                    order.permissions.capability_role_name(self.installation_id),
+                    order.capability,
                     receipt.valid_until,
                 )
                 for order, receipt in self.held
@@ -75,7 +75,7 @@ class Portal:
 
     def findings(self, **changes: object) -> tuple[DriftFinding, ...]:
         wanted = replace(self.wanted, **changes)  # type: ignore[arg-type]
-        return check_drift(self.shop.target, self.installation_id, wanted).findings
+        return check_drift(self.shop.target, wanted).findings
 
     def repair_all(self) -> None:
         report = repair(self.shop.target, self.wanted, self.findings())
@@ -99,7 +99,7 @@ def test_nothing_differs_after_an_apply(shop: Shop) -> None:
     portal.grant(permissions("SELECT,INSERT", "app", "*"))
     portal.grant(permissions("SELECT", "app", "orders,events_*"))
     portal.grant(permissions("SELECT", "app", "orders,events_*"))
-    report = check_drift(shop.target, portal.installation_id, portal.wanted)
+    report = check_drift(shop.target, portal.wanted)
     assert report.findings == ()
     assert (report.login_count, report.relation_count) == (3, 10 + 3)
     assert report.checked_at <= datetime.now(UTC)
@@ -108,7 +108,7 @@ def test_nothing_differs_after_an_apply(shop: Shop) -> None:
 def test_privileges_changed_by_hand_are_found_and_mended(shop: Shop) -> None:
     portal = Portal(shop)
     order = portal.grant(permissions("SELECT,INSERT", "app", "orders,customers,events_*"))
-    role = order.permissions.capability_role_name(portal.installation_id)
+    role = order.capability
     portal.dba(
         "REVOKE INSERT ON app.orders FROM {role}",
         "GRANT UPDATE ON app.customers TO {role}",
@@ -148,7 +148,7 @@ def test_privileges_changed_by_hand_are_found_and_mended(shop: Shop) -> None:
 def test_the_sql_that_is_shown_mends_it(shop18: Shop) -> None:
     portal = Portal(shop18)
     order = portal.grant(permissions("SELECT,INSERT", "app", "orders,customers"))
-    role = order.permissions.capability_role_name(portal.installation_id)
+    role = order.capability
     portal.dba("REVOKE ALL ON app.orders FROM {role}", "GRANT DELETE ON app.customers TO {role}", role=role)
     portal.dba("ALTER ROLE {role} VALID UNTIL 'infinity' CREATEDB", role=order.role_name)
     with shop18.as_dba() as conn:
@@ -163,7 +163,7 @@ def test_members_given_and_taken_by_hand(shop: Shop) -> None:
         portal.grant(permissions("SELECT", "app", "orders")),
         portal.grant(permissions("SELECT", "app", "orders")),
     )
-    role = one.permissions.capability_role_name(portal.installation_id)
+    role = one.capability
     stranger, other = f"stranger_{secrets.token_hex(3)}", f"other_{secrets.token_hex(3)}"
     by = "" if shop.target.username == "postgres" or shop.server.version < 16 else " GRANTED BY jit_portal"
     portal.dba("REVOKE {role} FROM {one}" + by, role=role, one=one.role_name)
@@ -289,7 +289,7 @@ def test_a_vanished_role_is_not_made_again(shop18: Shop) -> None:
 def test_a_vanished_capability_role_is_made_again(shop18: Shop) -> None:
     portal = Portal(shop18)
     order = portal.grant(permissions("SELECT", "app", "orders"))
-    role = order.permissions.capability_role_name(portal.installation_id)
+    role = order.capability
     portal.dba("DROP OWNED BY {role}", "DROP ROLE {role}", role=role)
     assert {f.kind for f in portal.findings()} == {DriftKind.PRIVILEGE, DriftKind.MEMBERSHIP}
     repair(shop18.target, portal.wanted, portal.findings())
@@ -301,7 +301,7 @@ def test_a_vanished_capability_role_is_made_again(shop18: Shop) -> None:
 def test_what_another_grantor_gave_is_an_alarm_for_a_dba(shop18: Shop) -> None:
     portal = Portal(shop18)
     order = portal.grant(permissions("SELECT", "app", "orders"))
-    role = order.permissions.capability_role_name(portal.installation_id)
+    role = order.capability
     helper = f"helper_{secrets.token_hex(3)}"
     portal.dba(
         "CREATE ROLE {helper}",
@@ -328,7 +328,7 @@ def test_what_a_capability_role_owns_is_handed_over(new_shop: Callable[..., Shop
     shop = new_shop(version)
     portal = Portal(shop)
     order = portal.grant(permissions("SELECT", "app", "orders"))
-    role = order.permissions.capability_role_name(portal.installation_id)
+    role = order.capability
     portal.dba("CREATE SCHEMA play", "GRANT ALL ON SCHEMA play TO PUBLIC")
     with shop.log_in(order) as user:
         if version < 16:
@@ -341,7 +341,7 @@ def test_what_a_capability_role_owns_is_handed_over(new_shop: Callable[..., Shop
     assert (finding.object, finding.severity, finding.is_automatic) == (role, Severity.ALARM, True)
     assert "function play.root(), table play.mine" in finding.what
     kept = replace(shop.target, leftovers="keep")
-    [left] = check_drift(kept, portal.installation_id, portal.wanted).findings
+    [left] = check_drift(kept, portal.wanted).findings
     assert (left.is_automatic, left.is_repairable, left.sql) == (False, False, finding.sql)
     assert repair(kept, portal.wanted, [left]).mended == ()
     chosen = replace(shop.target, leftover_owner=f"nobody_{secrets.token_hex(3)}")
@@ -392,7 +392,7 @@ def test_new_tables_become_usable_by_a_resync(shop: Shop) -> None:
     with shop.log_in(everything) as user, pytest.raises(psycopg.errors.InsufficientPrivilege):
         user.execute("INSERT INTO app.moved DEFAULT VALUES")
     sets = (pattern.permissions, everything.permissions)
-    assert resync_sets(shop.target, portal.installation_id, sets) == {}
+    assert resync_sets(shop.target, portal.installation, sets) == {}
     with shop.log_in(everything) as user:
         user.execute("INSERT INTO app.moved DEFAULT VALUES; INSERT INTO app.events_2026 DEFAULT VALUES")
     with shop.log_in(pattern) as user:
@@ -400,7 +400,7 @@ def test_new_tables_become_usable_by_a_resync(shop: Shop) -> None:
     sent: list[str] = []
     execute.before_statement = sent.append
     try:
-        resync_sets(shop.target, portal.installation_id, sets)
+        resync_sets(shop.target, portal.installation, sets)
     finally:
         execute.before_statement = None
     assert set(sent) == {"read the two roles", "read the capability role's drift"}
@@ -410,7 +410,7 @@ def test_checks_beside_applying_and_ending_find_no_wrong(shop18: Shop) -> None:
     """A grant that is on its way is no orphan, whenever the check looks, as long as the portal knows its name."""
     portal = Portal(shop18)
     portal.grant(permissions("SELECT", "app", "orders"))
-    orders = [replace(new_order(), installation_id=portal.installation_id) for _ in range(6)]
+    orders = [replace(new_order(), installation=portal.installation) for _ in range(6)]
     names = frozenset(order.role_name for order in orders)
 
     def live() -> None:
@@ -431,8 +431,8 @@ def test_checks_beside_applying_and_ending_find_no_wrong(shop18: Shop) -> None:
 def test_a_login_made_again_by_hand_is_an_alarm(shop18: Shop) -> None:
     portal = Portal(shop18)
     order = portal.grant(permissions("SELECT", "app", "orders"))
-    role = order.permissions.capability_role_name(portal.installation_id)
-    tag = str(RoleTag(portal.installation_id, "grant", order.grant_id))
+    role = order.capability
+    tag = order.login_tag
     until = portal.held[0][1].valid_until + timedelta(milliseconds=5)
     portal.dba("DROP ROLE {role}", "CREATE ROLE {role} LOGIN", "GRANT {set} TO {role}", role=order.role_name, set=role)
     with shop18.as_dba() as conn:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -19,7 +18,7 @@ from accessmgmt.provisioning.drift import check_drift
 from accessmgmt.provisioning.end import end_grant
 from accessmgmt.provisioning.retire import retire_capabilities
 from devstack.recipe import ConnectBy, grant_with_option, prepare_target
-from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_order, permissions
+from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_installation, new_order, permissions
 
 GRANT = "grant on the chunk's tables"
 
@@ -45,7 +44,7 @@ def lent_shop(request: pytest.FixtureRequest, new_shop: Callable[..., Shop]) -> 
 
 def an_order(tables: str = "orders", grants: str = "SELECT") -> GrantOrder:
     """An order of an installation of its own: no capability role is there yet."""
-    return replace(new_order(permissions(grants, "app", tables)), installation_id=f"inst-{secrets.token_hex(4)}")
+    return replace(new_order(permissions(grants, "app", tables)), installation=new_installation())
 
 
 @pytest.mark.parametrize("occurrence", [1, 2], ids=["in the rehearsal", "after the rehearsal"])
@@ -93,7 +92,7 @@ def test_a_part_of_a_grant_that_gives_nothing_is_a_failure_too(lent_shop: Shop) 
 def test_both_ways_of_sharing_at_once_are_told_and_no_login_stays(lent_shop: Shop) -> None:
     """postgres.md 5.6: options first, membership later: REVOKE and DROP OWNED then remove nothing, and say "REVOKE"."""
     order, later = an_order(), an_order()
-    later = replace(later, installation_id=order.installation_id)
+    later = replace(later, installation=order.installation)
     apply_grant(lent_shop.target, order)
     owner = sql.Identifier(f"{lent_shop.database}_owner")
     option = sql.SQL(" WITH INHERIT TRUE, SET FALSE" if lent_shop.server.version >= 16 else "")
@@ -105,15 +104,15 @@ def test_both_ways_of_sharing_at_once_are_told_and_no_login_stays(lent_shop: Sho
     with lent_shop.log_in(later) as user:
         user.execute("SELECT * FROM app.orders")
     names = frozenset({order.role_name, later.role_name})
-    wanted = DriftOrder(order.installation_id, (order.permissions,), (), names)
-    [finding] = check_drift(lent_shop.target, order.installation_id, wanted).findings
+    wanted = DriftOrder(order.installation, (order.permissions,), (), names)
+    [finding] = check_drift(lent_shop.target, wanted).findings
     assert (finding.kind, finding.object) == (DriftKind.GRANTOR, "app.orders")
     for ending in (order, later):
         end_grant(lent_shop.target, ending)
         assert lent_shop.roles(ending) == 0
 
-    capability = order.permissions.capability_role_name(order.installation_id)
-    report = retire_capabilities(lent_shop.target, order.installation_id, set())
+    capability = order.capability
+    report = retire_capabilities(lent_shop.target, order.installation, set())
     assert report.dropped == ()
     assert "2BP01" in report.kept[capability]
     with lent_shop.as_dba() as dba:
@@ -123,4 +122,4 @@ def test_both_ways_of_sharing_at_once_are_told_and_no_login_stays(lent_shop: Sho
         for what in ("TABLE app.orders", "SCHEMA app", f'DATABASE "{lent_shop.database}"'):
             dba.execute(sql.SQL("REVOKE ALL ON {} FROM {}").format(sql.SQL(what), sql.Identifier(capability)))  # type: ignore[arg-type]
     close_pools()
-    assert retire_capabilities(lent_shop.target, order.installation_id, set()).dropped == (capability,)
+    assert retire_capabilities(lent_shop.target, order.installation, set()).dropped == (capability,)

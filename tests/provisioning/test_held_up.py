@@ -39,7 +39,7 @@ def test_who_holds_the_capability_role_keeps_no_door_open(new_shop: Callable[...
     shop = new_shop(18)
     orders = applied(shop, 4)
     user = shop.log_in(orders[0])
-    capability = ORDERS.capability_role_name(orders[0].installation_id)
+    capability = orders[0].capability
     with shop.as_dba() as dba:
         dba.execute("BEGIN")
         dba.execute(sql.SQL("GRANT {} TO pg_monitor").format(sql.Identifier(capability)))

@@ -19,7 +19,7 @@ from accessmgmt.provisioning.end import end_grant
 from accessmgmt.provisioning.end_batch import end_grants
 from accessmgmt.provisioning.retire import retire_capabilities
 from devstack.recipe import prepare_database, prepare_target
-from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_order, permissions
+from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_installation, new_order, permissions
 
 ORDERS = permissions("SELECT", "app", "orders")
 
@@ -88,7 +88,7 @@ def test_one_grant_for_many_tables(new_shop: Callable[..., Shop], sent: list[str
 def test_stepping_into_the_capability_role(shop: Shop) -> None:
     """postgres.md 5.3: up to 15 a login can, and keeps what it may until its session is cut. From 16 on it cannot."""
     order = applied(shop)
-    capability = sql.Identifier(order.permissions.capability_role_name(order.installation_id))
+    capability = sql.Identifier(order.capability)
     user = shop.log_in(order)
     if shop.server.version >= 16:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -113,7 +113,7 @@ def test_the_admin_role_gives_itself_nothing(shop: Shop) -> None:
         SELECT to_jsonb(m) - ARRAY['oid', 'roleid', 'member', 'grantor'] FROM pg_auth_members m
         WHERE m.member = 'jit_portal'::regrole AND m.roleid = ANY (ARRAY[%s::regrole, %s::regrole])
     """
-    names = [order.role_name, order.permissions.capability_role_name(order.installation_id)]
+    names = [order.role_name, order.capability]
     only_admin = ({"admin_option": True, "inherit_option": False, "set_option": False},)
     with shop.as_dba() as dba:
         assert dba.execute(own, names).fetchall() == ([only_admin] * 2 if shop.server.version >= 16 else [])
@@ -187,8 +187,8 @@ def test_a_membership_that_another_admin_gave_is_taken_from_a_live_session(shop:
 
 def test_a_member_that_comes_after_a_set_was_emptied_keeps_it(shop: Shop) -> None:
     """postgres.md 3.3: DROP ROLE takes memberships along without a word, so the last look is behind the role's lock."""
-    first = replace(new_order(ORDERS), installation_id=f"inst-{secrets.token_hex(4)}")
-    second = replace(new_order(ORDERS), installation_id=first.installation_id)
+    first = replace(new_order(ORDERS), installation=new_installation())
+    second = replace(new_order(ORDERS), installation=first.installation)
     end_grant(shop.target, applied(shop, first))
     emptied = False
 
@@ -200,7 +200,7 @@ def test_a_member_that_comes_after_a_set_was_emptied_keeps_it(shop: Shop) -> Non
 
     execute.before_statement = activate
     try:
-        report = retire_capabilities(shop.target, first.installation_id, set())
+        report = retire_capabilities(shop.target, first.installation, set())
     finally:
         execute.before_statement = None
     assert emptied
@@ -224,8 +224,8 @@ def test_a_new_set_in_two_databases_of_one_server_at_once(new_shop: Callable[...
         dba.execute(sql.SQL("SET ROLE {}").format(owner))
         dba.execute("CREATE SCHEMA app; CREATE TABLE app.orders (id int)")
     targets = [shop.target, replace(shop.target, database_name=other)] * 8
-    alone = f"inst-{secrets.token_hex(4)}"
-    orders = [replace(new_order(permissions("ALL", "app", "*")), installation_id=alone) for _ in targets]
+    alone = new_installation()
+    orders = [replace(new_order(permissions("ALL", "app", "*")), installation=alone) for _ in targets]
     with ThreadPoolExecutor(8) as workers:
         receipts = list(workers.map(partial(apply_grant, budget_seconds=60), targets, orders))
     assert {receipt.table_count for receipt in receipts} == {10, 1}

@@ -229,7 +229,7 @@ def test_the_applications_owner_can_drop_what_was_shared(new_shop: Callable[...,
             "SELECT count(*) FROM pg_shdepend WHERE refobjid = (SELECT oid FROM pg_roles WHERE rolname = %s)"
             " AND classid = 'pg_class'::regclass"
             " AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())",
-            [wanted.capability_role_name(INSTALLATION)],
+            [wanted.capability_role_name(INSTALLATION.id)],
         ).fetchall()
     assert rows == [(2,)]
     end_grant(shop.target, order)
@@ -239,7 +239,7 @@ def test_a_table_that_is_dropped_while_it_is_verified_is_no_refusal(new_shop: Ca
     """Its privileges are taken away before each look, and it is dropped when the portal asks why they are missing."""
     shop = new_shop()
     order = new_order(permissions("SELECT", "app", "orders,customers"))
-    capability = order.permissions.capability_role_name(order.installation_id)
+    capability = order.capability
     looks: list[str] = []
 
     def interfere(description: str) -> None:

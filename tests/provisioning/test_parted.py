@@ -34,7 +34,7 @@ def test_endings_shut_both_sides_of_a_link(pair: Pair) -> None:  # noqa: F811
 def test_what_cannot_be_ended_on_the_other_side_keeps_the_grant_ending(pair: Pair) -> None:  # noqa: F811
     order, _ = pair.grant()
     pair.promote_second()
-    tag = f"access-portal:{order.installation_id}:grant:{order.grant_id}"
+    tag = order.login_tag
     with pair.first.connect(pair.shop.database) as dba:
         dba.execute(f"SET lock_timeout = 0; BEGIN; COMMENT ON ROLE {order.role_name} IS '{tag}'")  # type: ignore[arg-type]
         with pytest.raises(TargetUnavailable):

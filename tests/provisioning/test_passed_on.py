@@ -16,7 +16,7 @@ from accessmgmt.provisioning.connect import admin_session
 from accessmgmt.provisioning.end import end_grant
 from accessmgmt.provisioning.passed_on import PassedOn, find_passed_on, take_back_passed_on
 from accessmgmt.provisioning.retire import retire_capabilities
-from tests.provisioning.conftest import Shop, new_order, permissions
+from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 
 VERSIONS = [18, 16, 14]
 
@@ -51,9 +51,9 @@ def test_what_members_passed_on_from_a_capability_role_goes_at_the_next_grant(
 ) -> None:
     """A DBA gave it WITH GRANT OPTION, once: every member may then give in its name, and REVOKE needs CASCADE."""
     shop = new_shop(version)
-    installation = f"inst-{secrets.token_hex(4)}"
-    first = applied(shop, installation_id=installation)
-    capability = first.permissions.capability_role_name(installation)
+    installation = new_installation()
+    first = applied(shop, installation=installation)
+    capability = first.capability
     friend = new_role(shop)
     run_as_dba(shop, "GRANT SELECT ON app.orders TO {c} WITH GRANT OPTION", c=capability)
     with shop.log_in(first) as user:
@@ -61,7 +61,7 @@ def test_what_members_passed_on_from_a_capability_role_goes_at_the_next_grant(
         user.execute(sql.SQL("GRANT SELECT (item) ON app.orders TO {}").format(sql.Identifier(friend)))
     assert may_read(shop, friend)
 
-    second = applied(shop, installation_id=installation)
+    second = applied(shop, installation=installation)
 
     assert not may_read(shop, friend)
     with shop.as_dba() as dba:
@@ -78,9 +78,9 @@ def test_a_capability_role_is_retired_with_what_was_passed_on_from_it(
     new_shop: Callable[..., Shop], version: int
 ) -> None:
     shop = new_shop(version)
-    installation = f"inst-{secrets.token_hex(4)}"
-    order = applied(shop, installation_id=installation)
-    capability = order.permissions.capability_role_name(installation)
+    installation = new_installation()
+    order = applied(shop, installation=installation)
+    capability = order.capability
     friend, owner = new_role(shop), f"{shop.database}_owner"
     run_as_dba(shop, "SET ROLE {o}; CREATE FUNCTION app.one() RETURNS int LANGUAGE sql AS 'SELECT 1'", o=owner)
     for what in (
@@ -102,8 +102,8 @@ def test_a_capability_role_is_retired_with_what_was_passed_on_from_it(
 def test_what_was_passed_on_is_found_and_taken_back_alone(new_shop: Callable[..., Shop], version: int) -> None:
     """The role keeps what it has, and loses only the right to pass it on."""
     shop = new_shop(version)
-    order = applied(shop, installation_id=f"inst-{secrets.token_hex(4)}")
-    capability = order.permissions.capability_role_name(order.installation_id)
+    order = applied(shop, installation=new_installation())
+    capability = order.capability
     friend = new_role(shop)
     run_as_dba(shop, "GRANT SELECT ON app.orders TO {c} WITH GRANT OPTION", c=capability)
     with shop.log_in(order) as user:

@@ -15,7 +15,7 @@ from accessmgmt.domain.permissions import PermissionSet, Privilege
 from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.end import end_grant
-from tests.provisioning.conftest import Shop, make_shop, new_order, permissions
+from tests.provisioning.conftest import Shop, make_shop, new_installation, new_order, permissions
 
 VERSIONS = [18, 17, 16, 15, 14]
 FOREIGN = """
@@ -49,7 +49,7 @@ def shop(request: pytest.FixtureRequest, kinds_shops: Callable[[int], Shop]) -> 
 
 def order_of(wanted: PermissionSet) -> GrantOrder:
     """An order of an installation of its own: no capability role is there yet."""
-    return replace(new_order(wanted), installation_id=f"inst-{secrets.token_hex(4)}")
+    return replace(new_order(wanted), installation=new_installation())
 
 
 def as_owner(shop: Shop, *statements: str) -> None:
@@ -88,7 +88,7 @@ def test_all_means_every_privilege_of_this_version_and_no_grant_option(shop: Sho
         rows = conn.execute(
             "SELECT a.privilege_type, a.is_grantable FROM pg_class c, aclexplode(c.relacl) a, pg_roles r"
             " WHERE c.oid = 'app.orders'::regclass AND r.oid = a.grantee AND r.rolname = %s",
-            [order.permissions.capability_role_name(order.installation_id)],
+            [order.capability],
         ).fetchall()
     assert {name for name, _ in rows} == wanted
     assert not any(is_grantable for _, is_grantable in rows)
@@ -139,7 +139,7 @@ def test_sequences_are_given_for_inserting_only(shop: Shop) -> None:
             rows = conn.execute(
                 "SELECT c.relname, a.privilege_type FROM pg_class c, aclexplode(c.relacl) a, pg_roles r"
                 " WHERE c.relkind = 'S' AND r.oid = a.grantee AND r.rolname = %s",
-                [order.permissions.capability_role_name(order.installation_id)],
+                [order.capability],
             ).fetchall()
         assert {(name, "USAGE") for name in usable} == set(rows)
         end_grant(shop.target, order)
@@ -160,7 +160,7 @@ def test_system_schemas_and_near_misses_are_never_meant(shop: Shop, schema: str)
         apply_grant(shop.target, order)
     assert schema in refusal.value.why
     with shop.as_dba() as conn:
-        name = order.permissions.capability_role_name(order.installation_id)
+        name = order.capability
         assert conn.execute("SELECT count(*) FROM pg_roles WHERE rolname = %s", [name]).fetchall() == [(0,)]
 
 
@@ -183,7 +183,7 @@ def test_row_level_security_gives_no_rows_and_no_error_until_a_policy_names_the_
         apply_grant(shop.target, order)
         with shop.log_in(order) as user:
             assert user.execute("SELECT count(*) FROM app.orders").fetchone() == (0,)
-            role = order.permissions.capability_role_name(order.installation_id)
+            role = order.capability
             as_owner(shop, f'CREATE POLICY readers ON app.orders TO "{role}" USING (true)')
             assert user.execute("SELECT count(*) FROM app.orders").fetchone() == (1,)
         end_grant(shop.target, order)

@@ -13,14 +13,23 @@ from psycopg import sql
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import Rung, RungState, Target
-from accessmgmt.provisioning import advice, check, preflight
+from accessmgmt.provisioning import check, preflight
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import close_pools
 from accessmgmt.provisioning.end import end_grant
 from devstack.certs import CertificateAuthority
 from devstack.postgres import VERSIONS, PostgresServer
 from devstack.recipe import ConnectBy, grant_with_option, prepare_target
-from tests.provisioning.conftest import ADMIN_PASSWORD, SHOP, Shop, make_shop, new_order, permissions, target_of
+from tests.provisioning.conftest import (
+    ADMIN_PASSWORD,
+    INSTALLATION,
+    SHOP,
+    Shop,
+    make_shop,
+    new_order,
+    permissions,
+    target_of,
+)
 
 
 def crud() -> PermissionSet:
@@ -30,7 +39,7 @@ def crud() -> PermissionSet:
 
 def climb(target: Target) -> dict[str, Rung]:
     close_pools()  # a session keeps the role it stepped into
-    return {rung.name: rung for rung in check.test_connection(target)}
+    return {rung.name: rung for rung in check.test_connection(target, (), INSTALLATION)}
 
 
 def works(shop: Shop, target: Target) -> None:
@@ -190,17 +199,6 @@ def test_roles_from_before_an_upgrade_to_16(new_shop: Callable[..., Shop], versi
     end_grant(shop.target, replace(old, role_oid=receipt.role_oid))
     assert shop.roles(old) == 0
     works(shop, shop.target)
-
-
-def test_many_old_roles_are_mended_by_one_block(new_shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch) -> None:
-    shop = new_shop(18)
-    apply_grant(replace(shop.target, username="postgres", password=shop.server.password), new_order(crud()))
-    monkeypatch.setattr(advice, "MOST_LISTED", 1)
-    rung = climb(shop.target)["Rights"]
-    assert rung.fix.startswith("DO $$")
-    with shop.as_dba() as conn:
-        conn.execute(rung.fix)  # type: ignore[arg-type]
-    assert climb(shop.target)["Rights"].state is RungState.PASSED
 
 
 def test_a_role_without_createrole() -> None:

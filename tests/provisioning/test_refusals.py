@@ -19,7 +19,7 @@ from tests.provisioning.conftest import INSTALLATION, Shop, new_order, permissio
 from tests.provisioning.dba import sql_in
 
 
-@pytest.mark.parametrize("tag", ["", f"access-portal:{INSTALLATION}:grant:another", "access-portal:other:grant:x"])
+@pytest.mark.parametrize("tag", ["", f"{INSTALLATION.tag_prefix}grant:another", "access-portal:other:grant:x"])
 def test_a_role_of_somebody_else_is_not_touched(shop: Shop, tag: str) -> None:
     order = new_order()
     with shop.as_dba() as conn:
@@ -142,7 +142,7 @@ def test_a_capability_role_that_was_tampered_with(shop: Shop) -> None:
     wanted = permissions("SELECT", "app", "orders,customers")
     order = new_order(wanted)
     apply_grant(shop.target, order)
-    capability = sql.Identifier(wanted.capability_role_name(INSTALLATION))
+    capability = sql.Identifier(wanted.capability_role_name(INSTALLATION.id))
     with shop.as_dba() as conn:
         conn.execute(sql.SQL("GRANT UPDATE ON app.orders TO {}").format(capability))
         conn.execute(sql.SQL("GRANT SELECT ON secret.salaries TO {}").format(capability))

@@ -17,7 +17,7 @@ from accessmgmt.provisioning.connect import close_pools
 from accessmgmt.provisioning.end import end_grant
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
-from tests.provisioning.conftest import Shop, make_shop, new_order, permissions
+from tests.provisioning.conftest import Shop, make_shop, new_installation, new_order, permissions
 from tests.provisioning.dba import sql_in
 
 
@@ -26,8 +26,8 @@ def test_the_first_use_is_rehearsed_and_leaves_nothing(
     new_shop: Callable[..., Shop], version: int, is_superuser: bool
 ) -> None:
     shop = new_shop(version, is_superuser=is_superuser)
-    alone = f"inst-{secrets.token_hex(4)}"
-    orders = [replace(new_order(permissions("ALL", "app", "*")), installation_id=alone) for _ in range(2)]
+    alone = new_installation()
+    orders = [replace(new_order(permissions("ALL", "app", "*")), installation=alone) for _ in range(2)]
     rehearsed = []
     for order in orders:
         sent: list[str] = []
@@ -69,13 +69,13 @@ def test_nothing_is_granted_where_sessions_could_not_be_ended(
 def test_no_role_is_made_for_what_cannot_be_shared(new_shop: Callable[..., Shop]) -> None:
     """The admin role holds grant options on SELECT only: no role is made for SELECT and UPDATE."""
     shop = new_shop(tables="CREATE SCHEMA app")
-    alone = f"inst-{secrets.token_hex(4)}"
+    alone = new_installation()
     other = f"other_{secrets.token_hex(3)}"
     with shop.as_dba() as conn:
         conn.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(other)))
         conn.execute("CREATE TABLE app.theirs (id int); GRANT SELECT ON app.theirs TO jit_portal WITH GRANT OPTION")
         conn.execute(sql.SQL("ALTER TABLE app.theirs OWNER TO {}").format(sql.Identifier(other)))
-    order = replace(new_order(permissions("SELECT,UPDATE", "app", "theirs")), installation_id=alone)
+    order = replace(new_order(permissions("SELECT,UPDATE", "app", "theirs")), installation=alone)
     with pytest.raises(TargetRefused) as refusal:
         apply_grant(shop.target, order)
     assert refusal.value.sqlstate == "42501"

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 from psycopg import sql
 
+from accessmgmt.domain.names import Installation
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import ApplyReceipt
 from accessmgmt.provisioning import execute, remembered
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.end import end_grant
-from tests.provisioning.conftest import INSTALLATION, Shop, new_order, permissions
+from tests.provisioning.conftest import INSTALLATION, Shop, new_installation, new_order, permissions
 
 COMPARED = "read the capability role's drift"
 
@@ -29,11 +29,11 @@ def sent() -> Iterator[list[str]]:
 
 
 def apply_once(
-    shop: Shop, wanted: PermissionSet, sent: list[str], installation_id: str = INSTALLATION
+    shop: Shop, wanted: PermissionSet, sent: list[str], installation: Installation = INSTALLATION
 ) -> tuple[ApplyReceipt, bool]:
     """Apply and end a fresh login; return the receipt and whether the tables were compared."""
     sent.clear()
-    order = replace(new_order(wanted), installation_id=installation_id)
+    order = replace(new_order(wanted), installation=installation)
     receipt = apply_grant(shop.target, order)
     was_compared = COMPARED in sent
     end_grant(shop.target, order)
@@ -82,7 +82,9 @@ def test_whatever_was_changed_since_is_seen_and_mended(
     wanted = permissions("SELECT,INSERT", "app", "*")
     apply_once(shop, wanted, sent)
     assert not apply_once(shop, wanted, sent)[1]
-    as_owner(shop, change.replace("{database}", f'"{shop.database}"'), role=wanted.capability_role_name(INSTALLATION))
+    as_owner(
+        shop, change.replace("{database}", f'"{shop.database}"'), role=wanted.capability_role_name(INSTALLATION.id)
+    )
     receipt, was_compared = apply_once(shop, wanted, sent)
     assert was_compared
     assert all(set(table.privileges) == {"SELECT", "INSERT"} for table in receipt.tables)
@@ -91,10 +93,10 @@ def test_whatever_was_changed_since_is_seen_and_mended(
 
 def test_a_capability_role_that_was_made_anew_is_compared(new_shop: Callable[..., Shop], sent: list[str]) -> None:
     shop = new_shop()
-    wanted, alone = permissions("SELECT", "app", "orders"), f"inst-{secrets.token_hex(4)}"
+    wanted, alone = permissions("SELECT", "app", "orders"), new_installation()
     apply_once(shop, wanted, sent, alone)
     with shop.as_dba() as conn:
-        role = sql.Identifier(wanted.capability_role_name(alone))
+        role = sql.Identifier(replace(new_order(wanted), installation=alone).capability)
         conn.execute(sql.SQL("DROP OWNED BY {role}; DROP ROLE {role}").format(role=role))
     assert apply_once(shop, wanted, sent, alone)[1]
 

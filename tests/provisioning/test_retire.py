@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 from psycopg import sql
 
+from accessmgmt.domain.names import Installation
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning import execute
@@ -19,7 +20,7 @@ from accessmgmt.provisioning.end import end_grant
 from accessmgmt.provisioning.retire import RetireReport, retire_capabilities
 from devstack.recipe import prepare_database, prepare_target
 from tests.provisioning.beside import Beside, before_the_commit
-from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_order, permissions
+from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_installation, new_order, permissions
 
 SERVERS = [(18, False), (18, True), (16, False), (14, False)]
 
@@ -31,24 +32,24 @@ def shop(request: pytest.FixtureRequest, new_shop: Callable[..., Shop]) -> Shop:
 
 
 @pytest.fixture
-def installation_id() -> str:
-    return f"inst-{secrets.token_hex(4)}"
+def installation() -> Installation:
+    return new_installation()
 
 
-def an_order(installation_id: str, wanted: PermissionSet) -> GrantOrder:
-    return replace(new_order(wanted), installation_id=installation_id)
+def an_order(installation: Installation, wanted: PermissionSet) -> GrantOrder:
+    return replace(new_order(wanted), installation=installation)
 
 
-def roles_of(shop: Shop, installation_id: str) -> set[str]:
+def roles_of(shop: Shop, installation: Installation) -> set[str]:
     with shop.as_dba() as conn:
         rows = conn.execute(
             "SELECT rolname FROM pg_roles WHERE starts_with(shobj_description(oid, 'pg_authid'), %s)",
-            [f"access-portal:{installation_id}:set:"],
+            [f"access-portal:{installation.id}:set:"],
         ).fetchall()
     return {name for (name,) in rows}
 
 
-def test_what_is_unused_is_dropped_in_every_database(shop: Shop, installation_id: str) -> None:
+def test_what_is_unused_is_dropped_in_every_database(shop: Shop, installation: Installation) -> None:
     second = f"second_{secrets.token_hex(4)}"
     owner = sql.Identifier(f"{shop.database}_owner")
     with shop.as_dba() as conn:
@@ -62,40 +63,40 @@ def test_what_is_unused_is_dropped_in_every_database(shop: Shop, installation_id
     unused, kept = permissions("SELECT,INSERT", "app", "*"), permissions("SELECT", "app", "orders")
     used = permissions("UPDATE", "app", "orders")
     for target in (shop.target, replace(shop.target, database_name=second)):
-        order = an_order(installation_id, unused)
+        order = an_order(installation, unused)
         apply_grant(target, order)
         end_grant(target, order)
-    order, live = an_order(installation_id, kept), an_order(installation_id, used)
+    order, live = an_order(installation, kept), an_order(installation, used)
     apply_grant(shop.target, order)
     end_grant(shop.target, order)
     apply_grant(shop.target, live)
 
-    report = retire_capabilities(shop.target, installation_id, {kept.digest})
+    report = retire_capabilities(shop.target, installation, {kept.digest})
 
     assert report.kept == {}
-    assert report.dropped == (unused.capability_role_name(installation_id),)
-    left = {wanted.capability_role_name(installation_id) for wanted in (kept, used)}
-    assert roles_of(shop, installation_id) == left, "one has a member, one is to be kept"
-    assert retire_capabilities(shop.target, installation_id, {kept.digest}).dropped == ()
-    again = an_order(installation_id, unused)
+    assert report.dropped == (unused.capability_role_name(installation.id),)
+    left = {wanted.capability_role_name(installation.id) for wanted in (kept, used)}
+    assert roles_of(shop, installation) == left, "one has a member, one is to be kept"
+    assert retire_capabilities(shop.target, installation, {kept.digest}).dropped == ()
+    again = an_order(installation, unused)
     assert apply_grant(shop.target, again).table_count == 10
     end_grant(shop.target, again)
     end_grant(shop.target, live)
 
 
-def test_a_role_with_policies_is_kept(shop: Shop, installation_id: str) -> None:
+def test_a_role_with_policies_is_kept(shop: Shop, installation: Installation) -> None:
     """postgres.md 2.8: DROP OWNED drops policies whose only role it is."""
     wanted = permissions("SELECT", "app", "orders")
-    order = an_order(installation_id, wanted)
+    order = an_order(installation, wanted)
     apply_grant(shop.target, order)
     end_grant(shop.target, order)
-    name = wanted.capability_role_name(installation_id)
+    name = wanted.capability_role_name(installation.id)
     with shop.as_dba() as conn:
         conn.execute(sql.SQL("CREATE POLICY mine ON app.orders TO {} USING (true)").format(sql.Identifier(name)))
-    report = retire_capabilities(shop.target, installation_id, set())
+    report = retire_capabilities(shop.target, installation, set())
     assert report.dropped == ()
     assert "mine on app.orders" in report.kept[name]
-    again = an_order(installation_id, wanted)
+    again = an_order(installation, wanted)
     assert apply_grant(shop.target, again).table_count == 1
     with shop.as_dba() as conn:
         assert conn.execute("SELECT count(*) FROM pg_policy WHERE polname = 'mine'").fetchall() == [(1,)]
@@ -103,11 +104,11 @@ def test_a_role_with_policies_is_kept(shop: Shop, installation_id: str) -> None:
 
 
 @pytest.mark.parametrize("version", [15, 14])
-def test_what_it_owns_is_never_dropped(new_shop: Callable[..., Shop], installation_id: str, version: int) -> None:
+def test_what_it_owns_is_never_dropped(new_shop: Callable[..., Shop], installation: Installation, version: int) -> None:
     """Up to 15 a person may step into it and make something: that is kept, or handed over, as the resource says."""
     shop = new_shop(version)
-    order = an_order(installation_id, permissions("SELECT", "app", "orders"))
-    name = order.permissions.capability_role_name(installation_id)
+    order = an_order(installation, permissions("SELECT", "app", "orders"))
+    name = order.permissions.capability_role_name(installation.id)
     apply_grant(shop.target, order)
     with shop.as_dba() as dba:
         dba.execute("CREATE SCHEMA play; GRANT ALL ON SCHEMA play TO PUBLIC")
@@ -115,10 +116,10 @@ def test_what_it_owns_is_never_dropped(new_shop: Callable[..., Shop], installati
         user.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(name)))
         user.execute("CREATE TABLE play.mine AS SELECT 42 AS answer")
     end_grant(shop.target, order)
-    keeping = retire_capabilities(replace(shop.target, leftovers="keep"), installation_id, set())
+    keeping = retire_capabilities(replace(shop.target, leftovers="keep"), installation, set())
     assert keeping.dropped == ()
     assert "table play.mine" in keeping.kept[name]
-    report = retire_capabilities(shop.target, installation_id, set())
+    report = retire_capabilities(shop.target, installation, set())
     assert (report.dropped, report.reassigned) == ((name,), {name: [shop.database]}), report.kept
     with shop.as_dba() as dba:
         rows = dba.execute(
@@ -127,10 +128,10 @@ def test_what_it_owns_is_never_dropped(new_shop: Callable[..., Shop], installati
         assert rows.fetchall() == [("jit_quarantine", 42)]
 
 
-def test_a_member_that_comes_meanwhile_stops_it(new_shop: Callable[..., Shop], installation_id: str) -> None:
+def test_a_member_that_comes_meanwhile_stops_it(new_shop: Callable[..., Shop], installation: Installation) -> None:
     shop = new_shop()
     wanted = permissions("SELECT", "app", "*")
-    first, second = an_order(installation_id, wanted), an_order(installation_id, wanted)
+    first, second = an_order(installation, wanted), an_order(installation, wanted)
     apply_grant(shop.target, first)
     end_grant(shop.target, first)
     is_done = False
@@ -143,7 +144,7 @@ def test_a_member_that_comes_meanwhile_stops_it(new_shop: Callable[..., Shop], i
 
     execute.before_statement = activate
     try:
-        report = retire_capabilities(shop.target, installation_id, set())
+        report = retire_capabilities(shop.target, installation, set())
     finally:
         execute.before_statement = None
     assert is_done
@@ -158,18 +159,18 @@ def works(shop: Shop, order: GrantOrder) -> bool:
     with shop.log_in(order) as user:
         user.execute("SELECT * FROM app.orders")
         roles = "SELECT pg_get_userbyid(roleid) FROM pg_auth_members WHERE member = current_user::regrole"
-        return user.execute(roles).fetchall() == [(order.permissions.capability_role_name(order.installation_id),)]
+        return user.execute(roles).fetchall() == [(order.capability,)]
 
 
 @pytest.mark.parametrize("version", [18, 16, 15, 14])
 def test_it_is_retired_while_somebody_becomes_a_member(
-    new_shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch, installation_id: str, version: int
+    new_shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch, installation: Installation, version: int
 ) -> None:
     shop = new_shop(version)
-    first, second = (an_order(installation_id, permissions("SELECT", "app", "orders")) for _ in range(2))
+    first, second = (an_order(installation, permissions("SELECT", "app", "orders")) for _ in range(2))
     apply_grant(shop.target, first)
     end_grant(shop.target, first)
-    retiring = Beside(shop, lambda: retire_capabilities(shop.target, installation_id, set()))
+    retiring = Beside(shop, lambda: retire_capabilities(shop.target, installation, set()))
     before_the_commit(monkeypatch, "grant the capability role", retiring.begin)
     apply_grant(shop.target, second)
     report = retiring.end()
@@ -181,15 +182,15 @@ def test_it_is_retired_while_somebody_becomes_a_member(
 
 @pytest.mark.parametrize("version", [18, 16, 15, 14])
 def test_somebody_becomes_a_member_while_it_is_retired(
-    new_shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch, installation_id: str, version: int
+    new_shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch, installation: Installation, version: int
 ) -> None:
     shop = new_shop(version)
-    first, second = (an_order(installation_id, permissions("SELECT", "app", "orders")) for _ in range(2))
+    first, second = (an_order(installation, permissions("SELECT", "app", "orders")) for _ in range(2))
     apply_grant(shop.target, first)
     end_grant(shop.target, first)
     applying = Beside(shop, lambda: apply_grant(shop.target, second))
     before_the_commit(monkeypatch, "drop the login role", applying.begin)
-    report = retire_capabilities(shop.target, installation_id, set())
+    report = retire_capabilities(shop.target, installation, set())
     applying.end()
     assert len(report.dropped) == 1
     assert works(shop, second)
@@ -198,11 +199,11 @@ def test_somebody_becomes_a_member_while_it_is_retired(
 
 @pytest.mark.parametrize("version", [18, 16, 15, 14])
 def test_it_is_dropped_when_somebody_is_about_to_become_a_member(
-    new_shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch, installation_id: str, version: int
+    new_shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch, installation: Installation, version: int
 ) -> None:
     """The grant found it complete, and is sent while it is being dropped: GRANT alone would leave a dangling row."""
     shop = new_shop(version)
-    first, second = (an_order(installation_id, permissions("SELECT", "app", "orders")) for _ in range(2))
+    first, second = (an_order(installation, permissions("SELECT", "app", "orders")) for _ in range(2))
     apply_grant(shop.target, first)
     end_grant(shop.target, first)
     has_looked, may_go_on = threading.Event(), threading.Event()
@@ -219,7 +220,7 @@ def test_it_is_dropped_when_somebody_is_about_to_become_a_member(
             assert has_looked.wait(10)
             goes_on = Beside(shop, lambda: (may_go_on.set(), applying.result()))
             before_the_commit(monkeypatch, "drop the login role", goes_on.begin)
-            report = retire_capabilities(shop.target, installation_id, set())
+            report = retire_capabilities(shop.target, installation, set())
             applying.result()
     finally:
         execute.before_statement = None
@@ -228,10 +229,10 @@ def test_it_is_dropped_when_somebody_is_about_to_become_a_member(
     end_grant(shop.target, second)
 
 
-def test_roles_of_another_installation_stay(new_shop: Callable[..., Shop], installation_id: str) -> None:
+def test_roles_of_another_installation_stay(new_shop: Callable[..., Shop], installation: Installation) -> None:
     shop = new_shop()
-    order = an_order(installation_id, permissions("SELECT", "app", "orders"))
+    order = an_order(installation, permissions("SELECT", "app", "orders"))
     apply_grant(shop.target, order)
     end_grant(shop.target, order)
-    assert retire_capabilities(shop.target, installation_id[:-1], set()).dropped == ()
-    assert len(roles_of(shop, installation_id)) == 1
+    assert retire_capabilities(shop.target, replace(installation, id=installation.id[:-1]), set()).dropped == ()
+    assert len(roles_of(shop, installation)) == 1

@@ -48,10 +48,10 @@ def switched(request: pytest.FixtureRequest, new_shop: Callable[..., Shop]) -> S
 
 def test_a_set_that_a_superuser_made_cannot_be_given_until_the_sql_was_run(switched: Switched) -> None:
     order = switched.later
-    with pytest.raises(TargetRefused, match="refused to create the login role") as refusal:
+    with pytest.raises(TargetRefused, match="refused to tag the role") as refusal:
         apply_grant(switched.shop.target, order)
     assert refusal.value.why.endswith(NO_ADMIN)
-    capability = order.permissions.capability_role_name(order.installation_id)
+    capability = order.capability
     assert 'TO "jit_portal" WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;' in refusal.value.todo
     assert capability in refusal.value.todo
     assert switched.shop.roles(order) == 0
@@ -84,7 +84,7 @@ def test_roles_that_an_upgrade_brought_along(new_shop: Callable[..., Shop], vers
         dba.execute(
             "DELETE FROM pg_auth_members m USING pg_roles r WHERE r.oid = m.roleid AND m.member = 'jit_portal'::regrole"
             " AND r.rolname IN (%s, %s)",
-            [order.role_name, order.permissions.capability_role_name(order.installation_id)],
+            [order.role_name, order.capability],
         )
     close_pools()
     rung = climb(shop.target)["Rights"]

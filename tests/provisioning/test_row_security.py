@@ -14,7 +14,7 @@ from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.end import end_grant
 from accessmgmt.provisioning.retire import retire_capabilities
 from devstack.recipe import prepare_database, prepare_target
-from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_order, permissions
+from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_installation, new_order, permissions
 
 
 @pytest.fixture(params=[18, 16, 14])
@@ -30,7 +30,7 @@ def shop(request: pytest.FixtureRequest, new_shop: Callable[..., Shop]) -> Shop:
 def an_order() -> GrantOrder:
     """An order of an installation of its own: no capability role is there yet."""
     order = new_order(permissions("SELECT", "app", "orders"))
-    return replace(order, installation_id=f"inst-{secrets.token_hex(4)}")
+    return replace(order, installation=new_installation())
 
 
 def policies(shop: Shop, database: str = "") -> set[tuple[str, tuple[str, ...]]]:
@@ -74,12 +74,12 @@ def test_a_policy_in_another_database_keeps_a_capability_role(shop: Shop) -> Non
         again = replace(order, role_name=new_order().role_name)
         apply_grant(target, again)
         end_grant(target, again)
-    capability = order.permissions.capability_role_name(order.installation_id)
+    capability = order.capability
     with shop.as_dba(other) as dba:
         role = sql.Identifier(capability)
         dba.execute(sql.SQL("CREATE POLICY there ON app.orders TO {} USING (true)").format(role))
 
-    report = retire_capabilities(shop.target, order.installation_id, set())
+    report = retire_capabilities(shop.target, order.installation, set())
 
     assert report.dropped == ()
     assert "there on app.orders" in report.kept[capability]

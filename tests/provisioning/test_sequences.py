@@ -62,7 +62,7 @@ def test_each_kind_of_number(shop: Shop) -> None:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             user.execute("SELECT nextval('app.unused')")
     needed = {"by_serial_id_seq", "by_small_id_seq", "by_small_big_seq", "by_parent_id_seq", "free_one", "free_two"}
-    assert held(shop, wanted.capability_role_name(INSTALLATION)) == {(name, "USAGE") for name in needed}
+    assert held(shop, wanted.capability_role_name(INSTALLATION.id)) == {(name, "USAGE") for name in needed}
     end_grant(shop.target, order)
 
 
@@ -78,7 +78,7 @@ def test_a_column_that_comes_to_need_another_sequence(shop: Shop) -> None:
             user.execute("INSERT INTO app.by_default (note) VALUES ('x')")
         assert resync_sets(shop.target, INSTALLATION, [wanted]) == {}
         user.execute("INSERT INTO app.by_default (note) VALUES ('x')")
-    assert held(shop, wanted.capability_role_name(INSTALLATION)) == {("unused", "USAGE"), ("free_two", "USAGE")}
+    assert held(shop, wanted.capability_role_name(INSTALLATION.id)) == {("unused", "USAGE"), ("free_two", "USAGE")}
     end_grant(shop.target, order)
 
 

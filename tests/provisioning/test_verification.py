@@ -36,7 +36,7 @@ def changing(shop: Shop, words: str, *, how_often: int = 1, before: str = LAST) 
         if description == before and done < how_often:
             done += 1
             with shop.as_dba() as dba:
-                role = sql.Identifier(WRITING.capability_role_name(INSTALLATION))
+                role = sql.Identifier(WRITING.capability_role_name(INSTALLATION.id))
                 dba.execute(sql.SQL(words).format(role=role))  # type: ignore[arg-type]
 
     execute.before_statement = change

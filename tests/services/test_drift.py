@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from accessmgmt.domain.drift import DriftKind
 from accessmgmt.domain.errors import ConflictError, ForbiddenError
 from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.models import AuditEvent, DriftCheck, Endpoint, Grant, Installation, User
+from accessmgmt.models.installation import this_installation
 from accessmgmt.provisioning.connect import close_pools
 from accessmgmt.selectors.drift import findings_of
 from accessmgmt.services import drift, endings, installation, provision
@@ -127,7 +129,7 @@ def test_repairs_run_by_themselves_only_where_an_admin_said_so(server: PostgresS
 def test_a_login_that_came_back_after_its_end_is_ended_again(server: PostgresServer, endpoint: Endpoint) -> None:
     """A server that was away at the end and is promoted brings it back; that is no sign of a restored backup."""
     grant = ended(endpoint)
-    tag = f"access-portal:{settings.PORTAL_INSTALLATION_ID}:grant:{grant.pk}"
+    tag = this_installation().tag("grant", str(grant.pk), grant.role_name)
     as_dba(
         server,
         endpoint,
@@ -142,6 +144,22 @@ def test_a_login_that_came_back_after_its_end_is_ended_again(server: PostgresSer
     with server.connect() as conn:
         assert conn.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [grant.role_name]).fetchall() == []
     assert AuditEvent.objects.get(action="resource.drift_repaired").details["mended_count"] == 1
+
+
+def test_a_forged_tag_stops_nothing(server: PostgresServer, endpoint: Endpoint) -> None:
+    """Whoever may make roles on one server must not make the portal believe that its own database was restored."""
+    grant = active(endpoint)
+    stranger = f"stranger_{secrets.token_hex(4)}"
+    true = this_installation().tag("grant", str(grant.pk), grant.role_name)
+    for comment in (true, true.replace(str(grant.pk), str(uuid.uuid4()))):
+        as_dba(server, endpoint, f'CREATE ROLE "{stranger}"', f"COMMENT ON ROLE \"{stranger}\" IS '{comment}'")
+        assert drift.check_resource(endpoint.resource.pk) == "1 differences"
+        assert kinds(DriftCheck.objects.get()) == {DriftKind.FOREIGN}
+        assert installation.unknown_roles() == set()
+        assert not installation.check_identity()
+        as_dba(server, endpoint, f'DROP ROLE "{stranger}"')
+    begin_end(actor=None, grant_id=grant.pk, reason=EndReason.REVOKED, action="grant.revoked")
+    assert endings.end_grant(grant.pk) == GrantState.ENDED
 
 
 def test_a_session_that_outlived_its_login_is_ended_unasked(

@@ -50,7 +50,7 @@ def repaired(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         seen.append([finding.key for finding in findings])
         return RepairReport(mended=tuple(findings), refused=((ORPHAN, "PostgreSQL answers 42501."),))
 
-    def check(target: Any, installation_id: str, wanted: Any) -> DriftReport:
+    def check(target: Any, wanted: Any) -> DriftReport:
         return DriftReport((FOREIGN,), relation_count=2, login_count=1, took_ms=12.0, checked_at=timezone.now())
 
     monkeypatch.setattr(drift.drift, "repair", repair)

@@ -1,4 +1,4 @@
--- What login roles were given straight, in this database: the portal never does that.
+-- What roles marked as logins were given straight, in this database: the portal never does that.
 SELECT pg_get_userbyid(s.refobjid)::text AS role, t.description AS tag,
        CASE WHEN s.classid = 'pg_class'::regclass AND c.relkind = 'S' THEN 'SEQUENCE'
             WHEN s.classid = 'pg_class'::regclass THEN 'TABLE'

@@ -1,5 +1,6 @@
 -- Roles of others that are members of ours. The admin role's own ADMIN option (16 and later) is how it administers
--- what it made: a membership that gives ADMIN and nothing else is left out.
+-- what it made: a membership that gives ADMIN and nothing else is left out. Comments are not proved here: members that
+-- pretend to be ours stand in drift_roles.sql.
 WITH tagged AS MATERIALIZED (
     SELECT d.objoid AS oid
     FROM pg_shdescription d

@@ -1,6 +1,6 @@
 -- What capability roles own in this database, and of shared objects: they own nothing unless somebody stepped into one,
 -- which every member may do up to 15. What is left out is what owned_objects.sql leaves out.
-SELECT r.oid::bigint AS oid, r.rolname::text AS role, count(*) AS owned,
+SELECT r.oid::bigint AS oid, r.rolname::text AS role, t.description AS tag, count(*) AS owned,
        (array_agg(i.type || ' ' || i.identity ORDER BY i.type, i.identity))[1:{most}] AS listed
 FROM pg_shdescription t
 JOIN pg_roles r ON r.oid = t.objoid
@@ -10,5 +10,5 @@ WHERE t.classoid = 'pg_authid'::regclass AND starts_with(t.description, {prefix}
   AND s.dbid IN (0, (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
   AND s.classid NOT IN ('pg_default_acl'::regclass, 'pg_user_mapping'::regclass)
   AND coalesce(i.schema, '') !~ '^pg_(toast_)?temp'
-GROUP BY 1, 2
+GROUP BY 1, 2, 3
 ORDER BY 2

@@ -1,4 +1,4 @@
--- Every role with the tag of this installation, and every role of a name that the portal believes to be its own.
+-- Every role whose comment begins as the tags of this installation do (it may be forged), and every role of a name that the portal believes to be its own.
 -- pg_auth_members has inherit_option and set_option only from 16 on: read through jsonb, they are null before.
 WITH tagged AS MATERIALIZED (
     SELECT d.objoid AS oid, d.description AS tag

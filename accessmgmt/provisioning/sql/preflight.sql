@@ -7,7 +7,8 @@ WITH me AS (SELECT r.oid, r.rolname, r.rolcreaterole FROM pg_roles r WHERE r.rol
              WHEN NOT me.rolcreaterole AND EXISTS (SELECT FROM pg_roles a WHERE a.rolname = {admin_role})
              THEN {admin_role} ELSE me.rolname END),
      home AS (SELECT d.oid, d.datname, d.datdba FROM pg_database d WHERE d.datname = current_database()),
-     -- The portal's roles that have to do with this database, and their members.
+     -- Roles marked as the portal's that have to do with this database, and their members. Everybody with CREATEROLE can
+     -- write such a mark: whoever reads this proves it before anything is advised.
      capability AS (
          SELECT DISTINCT s.refobjid AS oid FROM pg_shdepend s, home
          WHERE s.refclassid = 'pg_authid'::regclass
@@ -27,7 +28,8 @@ SELECT session_user::text AS login,
        has_database_privilege(worker.oid, home.oid, 'CONNECT WITH GRANT OPTION') AS may_pass_connect,
        (SELECT NOT pg_has_role(worker.oid, q.oid, {set_option}) FROM pg_roles q WHERE q.rolname = {quarantine_role})
            AS lacks_quarantine,
-       ARRAY(SELECT r.rolname::text FROM ours JOIN pg_roles r ON r.oid = ours.oid
+       ARRAY(SELECT r.rolname || chr(10) || shobj_description(r.oid, 'pg_authid')
+             FROM ours JOIN pg_roles r ON r.oid = ours.oid
              WHERE {needs_admin_option} AND NOT pg_has_role(worker.oid, r.oid, 'MEMBER WITH ADMIN OPTION')
              ORDER BY 1) AS not_administered
 FROM worker, home

@@ -1,4 +1,5 @@
--- Capability roles of this installation that nobody is a member of. The admin role's own membership, by which it
+-- Roles marked as capability roles of this installation that nobody is a member of; whether the mark is true, the
+-- reader proves. The admin role's own membership, by which it
 -- administers what it made, does not count.
 SELECT r.oid::bigint AS oid, r.rolname::text AS name, d.description AS tag
 FROM pg_shdescription d
