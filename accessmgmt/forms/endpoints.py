@@ -7,7 +7,8 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from accessmgmt.domain.emails import parse_emails
+from accessmgmt.domain.address_lists import MOST_CHARACTERS, read_addresses
+from accessmgmt.domain.emails import show_address
 from accessmgmt.domain.errors import InvalidError
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.ttl import parse_ttl
@@ -21,6 +22,7 @@ class EndpointForm(forms.ModelForm[Endpoint]):
 
     approvers = forms.CharField(
         required=False,
+        max_length=MOST_CHARACTERS,
         widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "placeholder": "lead@company.com"}),
         help_text="E-mail addresses, one a line or separated by commas. Admins can always decide.",
     )
@@ -48,7 +50,7 @@ class EndpointForm(forms.ModelForm[Endpoint]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         instance: Endpoint | None = kwargs.get("instance")
         if instance is not None:
-            approvers = "\n".join(instance.approvers.values_list("email", flat=True))
+            approvers = "\n".join(map(show_address, instance.approvers.values_list("email", flat=True)))
             kwargs["initial"] = {"approvers": approvers, **(kwargs.get("initial") or {})}
         super().__init__(*args, **kwargs)
         for name, rows in (("resource", Resource.objects.only("name")), ("authorization", Authorization.objects.all())):
@@ -72,10 +74,10 @@ class EndpointForm(forms.ModelForm[Endpoint]):
 
     def clean_approvers(self) -> list[str]:
         """Return the addresses in normal form."""
-        try:
-            return parse_emails(self.cleaned_data["approvers"])
-        except InvalidError as error:
-            raise ValidationError(str(error)) from None
+        found = read_addresses(self.cleaned_data["approvers"])
+        if found.bad:
+            raise ValidationError(found.reasons)
+        return list(found.good)
 
     def sentence(self) -> str:
         """Say what the endpoint means as far as the form is filled in; nothing has to be valid."""
@@ -116,7 +118,4 @@ def _seconds(text: Any) -> int | None:
 
 
 def _emails(text: Any) -> list[str]:
-    try:
-        return parse_emails(str(text or ""))
-    except InvalidError:
-        return []
+    return list(read_addresses(str(text or "")[:MOST_CHARACTERS]).good)

@@ -7,8 +7,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from accessmgmt.domain.emails import parse_emails
-from accessmgmt.domain.errors import InvalidError
+from accessmgmt.domain.address_lists import MOST_CHARACTERS, Addresses, read_addresses
 from accessmgmt.forms.base import check_free_name, required_messages
 from accessmgmt.models import Endpoint, Group
 from accessmgmt.selectors.configuration import endpoints_not_wired
@@ -33,20 +32,29 @@ class MembersForm(forms.Form):
 
     emails = forms.CharField(
         label="E-mail addresses",
-        max_length=500_000,
+        max_length=MOST_CHARACTERS,
         widget=forms.Textarea(
             attrs={"rows": 3, "spellcheck": "false", "placeholder": "dev1@company.com, dev2@company.com"}
         ),
-        help_text="Paste as many as you like, separated by commas, spaces or lines.",
+        help_text="Paste as many as you like, as your mail program, a table or Terraform has them.",
         error_messages={"required": "Paste at least one e-mail address."},
     )
 
-    def clean_emails(self) -> list[str]:
-        """Return the addresses in normal form; the error names what is none."""
-        try:
-            return parse_emails(self.cleaned_data["emails"])
-        except InvalidError as error:
-            raise ValidationError(str(error)) from None
+    def clean_emails(self) -> Addresses:
+        """Return what was read; entries that are no addresses are no error as long as there are good ones."""
+        found = read_addresses(self.cleaned_data["emails"])
+        if not found.good:
+            raise ValidationError(found.reasons or self.fields["emails"].error_messages["required"])
+        return found
+
+    def with_the_rest(self) -> MembersForm:
+        """Return the form to show after the good addresses were taken: what is none stands in its box, with reasons."""
+        found: Addresses = self.cleaned_data["emails"]
+        form = MembersForm({"emails": found.rest})
+        form.full_clean()
+        if "emails" not in form.errors:
+            form.add_error("emails", ValidationError(found.reasons))
+        return form
 
 
 class WireForm(forms.Form):

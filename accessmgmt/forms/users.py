@@ -5,7 +5,7 @@ from __future__ import annotations
 from django import forms
 from django.core.exceptions import ValidationError
 
-from accessmgmt.domain.emails import normalise_email
+from accessmgmt.domain.emails import read_address
 from accessmgmt.domain.errors import InvalidError
 from accessmgmt.forms.base import SecretInput
 from accessmgmt.models import User
@@ -16,7 +16,7 @@ class NewUserForm(forms.Form):
 
     email = forms.CharField(
         label="E-mail address",
-        max_length=254,
+        max_length=1_000,
         widget=forms.EmailInput(attrs={"autocomplete": "off"}),
         help_text="The log-in name. Groups know the person by it.",
         error_messages={"required": "Write the e-mail address."},
@@ -35,7 +35,7 @@ class NewUserForm(forms.Form):
     def clean_email(self) -> str:
         """Return the address in normal form."""
         try:
-            return normalise_email(self.cleaned_data["email"])
+            return read_address(self.cleaned_data["email"])
         except InvalidError as error:
             raise ValidationError(str(error)) from None
 

@@ -8,7 +8,7 @@ from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.db import models
 from django.db.models.functions import Lower
 
-from accessmgmt.domain.emails import normalise_email
+from accessmgmt.domain.emails import read_address, same_address
 
 
 class UserManager(BaseUserManager["User"]):
@@ -16,7 +16,7 @@ class UserManager(BaseUserManager["User"]):
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
         """Make and store a user; without a password the account cannot log in with one."""
-        user = self.model(email=normalise_email(email), **fields)
+        user = self.model(email=read_address(email), **fields)
         user.set_password(password)
         user.save(using=self._db)
         return user
@@ -26,12 +26,12 @@ class UserManager(BaseUserManager["User"]):
         return self.create_user(email, password, **{"role": User.Role.ADMIN, **fields})
 
     def get_by_natural_key(self, username: str | None) -> User:
-        """Find by e-mail address, whatever its case."""
-        return self.get(email=(username or "").strip().lower())
+        """Find by e-mail address, however it is spelt."""
+        return self.get(email=same_address(username or ""))
 
 
 class User(AbstractBaseUser):
-    """One row is one person. The e-mail address is the log-in name, stored in lower case."""
+    """One row is one person. The e-mail address is the log-in name, as `domain.emails` spells it."""
 
     class Role(models.TextChoices):
         """What the person may do in the portal."""

@@ -7,6 +7,7 @@ import uuid
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import Http404
 
+from accessmgmt.domain.emails import show_address
 from accessmgmt.domain.states import EndReason
 from accessmgmt.models import AccessRequest, Endpoint, EndpointApprover, Grant, GroupEndpoint, GroupMember, User
 from accessmgmt.models.access_request import AccessRequestQuerySet
@@ -55,7 +56,7 @@ def may_decide(user: User, endpoint: Endpoint) -> bool:
 
 def approver_names(endpoint: Endpoint) -> list[str]:
     """Who can decide, for the page that asks: the approvers' addresses, or the admins when none is named."""
-    return [approver.email for approver in endpoint.approvers.all()] or ["any admin"]
+    return [show_address(approver.email) for approver in endpoint.approvers.all()] or ["any admin"]
 
 
 def grants_held_by(user: User) -> QuerySet[Grant]:

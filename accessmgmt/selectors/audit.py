@@ -13,6 +13,7 @@ from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from accessmgmt.domain.emails import search_spelling
 from accessmgmt.models import AuditEvent
 
 PAGE_SIZE = 50
@@ -76,7 +77,7 @@ def events_for_list(narrowed: EventFilter) -> QuerySet[AuditEvent]:
     """Events, newest first."""
     rows = AuditEvent.objects.select_related("seal").order_by("-id")
     if narrowed.person:
-        rows = rows.filter(actor_email__icontains=narrowed.person)
+        rows = rows.filter(actor_email__icontains=search_spelling(narrowed.person))
     if narrowed.object_type:
         rows = rows.filter(object_type=narrowed.object_type)
     if narrowed.object_id:

@@ -11,6 +11,7 @@ from django.db.models import Count, Exists, F, IntegerField, Model, OuterRef, Q,
 from django.db.models.functions import Coalesce
 
 from accessmgmt.domain.certificates import BLOCK, CertificateFacts, read_certificate
+from accessmgmt.domain.emails import search_spelling, show_address
 from accessmgmt.domain.errors import InvalidError
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.states import LIVE_GRANT_STATES
@@ -202,7 +203,7 @@ def groups_for_list(*, search: str = "", sort: str = "") -> QuerySet[Group]:
     """Groups whose name, description or members match."""
     rows = groups_with_counts()
     if search:
-        member = GroupMember.objects.filter(group=OuterRef("pk"), email__icontains=search)
+        member = GroupMember.objects.filter(group=OuterRef("pk"), email__icontains=search_spelling(search))
         rows = rows.filter(Q(name__icontains=search) | Q(description__icontains=search) | Exists(member))
     return _sorted(rows, sort, GROUP_SORTS)
 
@@ -213,7 +214,7 @@ def members_for_list(group: Group, *, search: str = "") -> QuerySet[GroupMember]
     rows = group.members.annotate(
         user_name=Subquery(account.values("name")[:1]), user_is_active=Subquery(account.values("is_active")[:1])
     )
-    return rows.filter(Q(email__icontains=search) | Q(user_name__icontains=search)) if search else rows
+    return rows.filter(Q(email__icontains=search_spelling(search)) | Q(user_name__icontains=search)) if search else rows
 
 
 def endpoints_not_wired(group: Group) -> QuerySet[Endpoint]:
@@ -247,7 +248,7 @@ def users_for_list(*, search: str = "", role: str = "", state: str = "", sort: s
     groups = GroupMember.objects.filter(email=OuterRef("email"))
     rows = User.objects.annotate(group_count=_counted(groups, "email"), live_grant_count=_live_grants("user"))
     if search:
-        rows = rows.filter(Q(email__icontains=search) | Q(name__icontains=search))
+        rows = rows.filter(Q(email__icontains=search_spelling(search)) | Q(name__icontains=search))
     if role in User.Role.values:
         rows = rows.filter(role=role)
     if state in {"active", "suspended"}:
@@ -296,7 +297,8 @@ def endpoint_sentence(
     """Say what an endpoint means; what is not known yet stands as an ellipsis."""
     what = permissions.in_words() if permissions else "…"
     how_long = ttl_in_words(ttl_seconds) if ttl_seconds else "…"
-    who = " or ".join(filter(None, [", ".join(approvers[:-1]), *approvers[-1:]])) or "an admin"
+    people = [show_address(email) for email in approvers]
+    who = " or ".join(filter(None, [", ".join(people[:-1]), *people[-1:]])) or "an admin"
     approval = f"after {who} approves" if needs_approval else "without approval"
     sentence = f"Members can {what} of {resource_name or '…'} for {how_long} at a time, {approval}."
     if is_requestable:

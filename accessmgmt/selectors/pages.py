@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.http import Http404
 
+from accessmgmt.domain.emails import search_spelling
 from accessmgmt.domain.states import EndReason, GrantState, RequestState
 from accessmgmt.domain.ttl import format_ttl, ttl_in_words
 from accessmgmt.models import AccessRequest, Endpoint, Grant, User
@@ -93,7 +94,7 @@ def grants_for_list(
     """Everybody's grants, newest first. `person` is part of an address or a name, `state` one of GRANT_FILTERS."""
     rows = Grant.objects.select_related("user", "endpoint", "resource").order_by("-queued_at", "pk")
     if person:
-        rows = rows.filter(Q(user__email__icontains=person) | Q(user__name__icontains=person))
+        rows = rows.filter(Q(user__email__icontains=search_spelling(person)) | Q(user__name__icontains=person))
     if resource is not None:
         rows = rows.filter(resource_id=resource)
     if endpoint is not None:
@@ -112,7 +113,9 @@ def requests_for_history(
     rows = requests_decided(user)
     if search:
         rows = rows.filter(
-            Q(user__email__icontains=search) | Q(user__name__icontains=search) | Q(endpoint__name__icontains=search)
+            Q(user__email__icontains=search_spelling(search))
+            | Q(user__name__icontains=search)
+            | Q(endpoint__name__icontains=search)
         )
     if state in set(RequestState):
         rows = rows.filter(state=state)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from django.db import IntegrityError, models, transaction
 from django.db.models.deletion import ProtectedError, RestrictedError
 
-from accessmgmt.domain.emails import normalise_email
+from accessmgmt.domain.emails import read_address
 from accessmgmt.domain.errors import ConflictError, ForbiddenError
 from accessmgmt.domain.permissions import parse_permissions
 from accessmgmt.domain.ttl import parse_ttl
@@ -95,7 +95,7 @@ def save_endpoint(*, actor: User, endpoint: Endpoint, approvers: Iterable[str] |
     endpoint.ttl_seconds = parse_ttl(endpoint.ttl)
     _save(actor, endpoint)
     if approvers is not None:
-        wanted = {normalise_email(email) for email in approvers}
+        wanted = {read_address(email) for email in approvers}
         present = set(endpoint.approvers.values_list("email", flat=True))
         endpoint.approvers.filter(email__in=present - wanted).delete()
         EndpointApprover.objects.bulk_create(
@@ -134,7 +134,7 @@ def delete_described(*, actor: User, row: Described) -> None:
 def add_members(*, actor: User, group: Group, emails: Iterable[str]) -> list[str]:
     """Add people by e-mail address; return the addresses that were new. Raises InvalidError for a bad one."""
     _require_admin(actor)
-    wanted = {normalise_email(email) for email in emails}
+    wanted = {read_address(email) for email in emails}
     new = sorted(wanted - set(group.members.values_list("email", flat=True)))
     GroupMember.objects.bulk_create([GroupMember(group=group, email=email) for email in new], ignore_conflicts=True)
     if new:
@@ -146,7 +146,8 @@ def add_members(*, actor: User, group: Group, emails: Iterable[str]) -> list[str
 def remove_member(*, actor: User, group: Group, email: str) -> None:
     """Remove one person from a group. Grants that are active stay until their time is over or they are ended."""
     _require_admin(actor)
-    removed, _ = group.members.filter(email=normalise_email(email)).delete()
+    email = read_address(email)
+    removed, _ = group.members.filter(email=email).delete()
     if not removed:
         raise ConflictError(f"{email} is not a member of {group}.", todo="Reload.")
     audit.record(actor, "group.member_removed", group, member=email)

@@ -8,6 +8,7 @@ from django.contrib.auth import authenticate
 from django.http import HttpRequest
 from django.utils import timezone
 
+from accessmgmt.domain.emails import same_address
 from accessmgmt.domain.errors import TooManyError
 from accessmgmt.models import AuditEvent, User
 from accessmgmt.services import audit
@@ -24,7 +25,7 @@ def sign_in(request: HttpRequest, *, email: str, password: str) -> User | None:
     Raises TooManyError after too many failures for the e-mail address within WINDOW: few from one network address (a
     person who mistypes), more from all of them together (somebody guesses from many). The count is in the audit trail.
     """
-    email = email.strip().lower()[:254]
+    email = same_address(email)
     network_address = request.META.get("REMOTE_ADDR", "")
     failures = AuditEvent.objects.filter(action=FAILED, object_name=email, at__gte=timezone.now() - WINDOW)
     from_here = failures.filter(details__address=network_address)

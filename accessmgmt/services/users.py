@@ -8,7 +8,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from accessmgmt.domain.emails import normalise_email
+from accessmgmt.domain.emails import read_address
 from accessmgmt.domain.errors import ConflictError, ForbiddenError, InvalidError
 from accessmgmt.domain.states import EndReason
 from accessmgmt.models import Grant, User
@@ -20,7 +20,7 @@ from accessmgmt.services.grants import begin_end
 def create_user(*, actor: User | None, email: str, name: str, role: str, password: str) -> User:
     """Make an account. `actor` None is the command line. Raises ForbiddenError, InvalidError or ConflictError."""
     _require_admin(actor)
-    user = User(email=normalise_email(email), name=name.strip(), role=role)
+    user = User(email=read_address(email), name=name.strip(), role=role)
     try:
         validate_password(password, user)
     except ValidationError as error:

@@ -21,6 +21,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from accessmgmt.domain.emails import show_address
 from accessmgmt.domain.ttl import ttl_in_words
 
 register = template.Library()
@@ -195,6 +196,12 @@ def _aware(when: datetime | str | None) -> datetime | None:
         except ValueError:
             return None
     return when if when.tzinfo else when.replace(tzinfo=UTC)
+
+
+@register.filter
+def address(email: str) -> str:
+    """Write a stored e-mail address with the letters of its domain: ana@xn--mller-kva.de is ana@müller.de."""
+    return show_address(email)
 
 
 @register.filter

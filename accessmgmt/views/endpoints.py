@@ -6,6 +6,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_http_methods, require_safe
 
+from accessmgmt.domain.emails import show_address
 from accessmgmt.forms.endpoints import EndpointForm
 from accessmgmt.models import Authorization, Endpoint, Resource
 from accessmgmt.selectors.configuration import (
@@ -128,7 +129,7 @@ def detail(request: UserRequest, pk: int) -> HttpResponse:
     context = {
         "endpoint": endpoint,
         "sentence": sentence_of(endpoint, approvers),
-        "approvers": approvers,
+        "approvers": [show_address(email) for email in approvers],
         "groups": groups,
         "affected": affected_by_endpoint(endpoint),
     }

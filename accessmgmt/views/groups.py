@@ -7,6 +7,8 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from accessmgmt.domain.address_lists import Addresses
+from accessmgmt.domain.emails import same_address
 from accessmgmt.domain.errors import InvalidError
 from accessmgmt.forms.groups import GroupForm, MembersForm, WireForm
 from accessmgmt.models import Endpoint, Group
@@ -105,14 +107,18 @@ def _context(
 @admin_required
 @require_POST
 def add_members(request: UserRequest, pk: int) -> HttpResponse:
-    """Add the people of a pasted list; nobody is added while an entry is no address."""
+    """Add the people of a pasted list; entries that are no addresses come back with the reason."""
     group = _get(pk)
     form = MembersForm(request.POST)
     if not form.is_valid():
         return _changed(request, _context(request, group, members_form=form), "members", status=422)
-    new = configuration.add_members(actor=request.user, group=group, emails=form.cleaned_data["emails"])
-    known = len(form.cleaned_data["emails"]) - len(new)
+    found: Addresses = form.cleaned_data["emails"]
+    new = configuration.add_members(actor=request.user, group=group, emails=found.good)
+    known = len(found.good) - len(new)
     said = f"{_people(len(new))} added." + (f" {_people(known)} in the group already." if known else "")
+    if found.bad:
+        context = {**_context(request, _get(pk), members_form=form.with_the_rest()), "said": said}
+        return _changed(request, context, "members", status=422)
     if not request.htmx:
         messages.success(request, said)
         return redirect("accessmgmt:group-detail", pk=pk)
@@ -123,7 +129,7 @@ def add_members(request: UserRequest, pk: int) -> HttpResponse:
 @require_POST
 def remove_member(request: UserRequest, pk: int) -> HttpResponse:
     """Remove one person, and say what they still hold."""
-    group, email = _get(pk), request.POST.get("email", "")
+    group, email = _get(pk), same_address(request.POST.get("email", ""))
     configuration.remove_member(actor=request.user, group=group, email=email)
     held = live_grants_through(group, email)
     messages.success(request, f"{email} is no member of “{group}” any more.")

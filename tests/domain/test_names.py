@@ -1,4 +1,4 @@
-"""Role names, tags, e-mail addresses."""
+"""Role names and tags."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accessmgmt.domain.emails import normalise_email, parse_emails
 from accessmgmt.domain.errors import InvalidError
 from accessmgmt.domain.names import (
     Installation,
@@ -87,20 +86,3 @@ def test_names_that_postgresql_would_cut_are_refused(name: str) -> None:
 def test_unusual_names_are_accepted() -> None:
     for name in ('with "quotes"', "Ünïcode", "x" * 63, "a b", "%s", "$${"):
         assert check_object_name(name) == name
-
-
-@pytest.mark.parametrize(
-    "text", ["", "ann", "ann@", "@company.com", "a b@company.com", "ann@company", "ann@-x.com", "a@b@c.com"]
-)
-def test_what_is_no_address_is_refused(text: str) -> None:
-    with pytest.raises(InvalidError):
-        normalise_email(text)
-
-
-def test_a_pasted_list_is_read() -> None:
-    assert parse_emails("Dev2@company.com, dev1@company.com;\n dev2@company.com") == [
-        "dev1@company.com",
-        "dev2@company.com",
-    ]
-    with pytest.raises(InvalidError, match="nonsense"):
-        parse_emails("dev1@company.com nonsense")

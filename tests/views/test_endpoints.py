@@ -103,7 +103,7 @@ def test_an_endpoint_is_created_with_its_approvers(client_for, dave):
         ("ttl", "366d", "outside what is allowed"),
         ("resource", "4711", "Select a valid choice"),
         ("authorization", "abc", "Select a valid choice"),
-        ("approvers", "bob@company.com, nobody", "Not an e-mail address: nobody"),
+        ("approvers", "bob@company.com, nobody", "“nobody”: There is no @ in it."),
     ],
 )
 def test_bad_input_is_kept_with_the_error_beside_its_field(client_for, dave, field, text, message):

@@ -118,16 +118,47 @@ def test_with_htmx_the_members_come_back_alone(client_for, dave):
 
 
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["page", "htmx"])
-def test_a_bad_address_is_named_and_nobody_is_added(client_for, dave, headers):
+def test_good_addresses_are_kept_and_bad_ones_come_back_with_the_reason(client_for, dave, headers):
     group = make_group()
-    text = "good@company.com, bad one@, <script>"
+    text = "good@company.com, bad one@, <script>; Last, First <l@company.com>"
     response = client_for(dave).post(url_of("members-add", group), {"emails": text}, **headers)
     assert response.status_code == 422
+    assert list(group.members.values_list("email", flat=True)) == ["good@company.com", "l@company.com"]
     page = response.content.decode()
-    assert "Not an e-mail address: bad, one@, &lt;script&gt;" in page
-    assert "good@company.com, bad one@, &lt;script&gt;" in page
+    assert "2 people added." in page
+    assert "“bad one@”: Words stand beside the address." in page
+    assert "“script”: There is no @ in it." in page
+    assert response.context["members_form"]["emails"].value() == "bad one@\nscript"
     assert 'id="id_emails-error"' in page
+    assert "&lt;script" not in page
+    assert "<script>" not in page.split("id_emails")[1].split("</textarea>")[0]
+
+
+def test_a_list_of_bad_addresses_changes_nothing_and_loses_nothing(client_for, dave):
+    group = make_group()
+    text = "\n".join(f"nobody {number}@company.com" for number in range(51))
+    response = client_for(dave).post(url_of("members-add", group), {"emails": text})
+    assert response.status_code == 422
+    form = response.context["members_form"]
+    assert form["emails"].value() == text
+    assert len(form.errors["emails"]) == 21
+    assert form.errors["emails"][-1] == "And 31 more that are no addresses."
     assert not GroupMember.objects.exists()
+
+
+def test_one_person_is_removed_by_either_spelling_of_the_address(client_for, dave):
+    group = make_group(members=["ana@xn--mller-kva.de"])
+    page = client_for(dave).get(url_of("detail", group)).content.decode()
+    assert "ana@müller.de" in page
+    client_for(dave).post(url_of("member-remove", group), {"email": "Ana@MÜLLER.de"})
+    assert not group.members.exists()
+
+
+def test_a_member_is_found_by_the_letters_of_the_domain(client_for, erin):
+    make_group(name="readers", members=["ana@xn--mller-kva.de"])
+    make_group(name="others", members=["ana@company.com"])
+    found = client_for(erin).get(LIST, {"q": "müller.de"}).context["page"]
+    assert [row.name for row in found] == ["readers"]
 
 
 def test_nothing_pasted_is_said(client_for, dave):

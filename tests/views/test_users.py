@@ -11,7 +11,9 @@ from django.urls import reverse
 
 from accessmgmt.domain.states import GrantState
 from accessmgmt.models import AuditEvent, User
-from tests.factories import make_grant, make_group, make_user
+from accessmgmt.selectors.access import may_activate
+from accessmgmt.services.configuration import add_members
+from tests.factories import make_endpoint, make_grant, make_group, make_user
 
 LIST = reverse("accessmgmt:user-list")
 CREATE = reverse("accessmgmt:user-create")
@@ -139,3 +141,32 @@ def test_an_admin_does_not_lock_himself_out(client_for, dave, data):
 
 def test_an_unknown_user_is_404(client_for, dave):
     assert client_for(dave).get(reverse("accessmgmt:user-edit", args=[4711])).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("typed", "stored"),
+    [
+        ("O\u2019Brien@Company.com", "o'brien@company.com"),
+        ("Jane@MÜLLER.de ", "jane@xn--mller-kva.de"),
+        ("<mailto:jane@company.com>", "jane@company.com"),
+    ],
+)
+def test_every_spelling_of_an_address_is_the_same_person(client, client_for, dave, typed, stored):
+    """The account, the group and the log-in know a person by one spelling, whichever of them was typed where."""
+    data = {"email": typed, "name": "Jane", "role": "member", "password": "a sentence is a good password"}
+    assert client_for(dave).post(reverse("accessmgmt:user-create"), data).status_code == 302
+    user = User.objects.get(email=stored)
+    again = client_for(dave).post(reverse("accessmgmt:user-create"), {**data, "email": stored.upper()})
+    assert (again.status_code, "has an account already" in again.content.decode()) == (422, True)
+    group = make_group(endpoints=[make_endpoint()])
+    add_members(actor=dave, group=group, emails=[typed])
+    assert may_activate(user, group.endpoints.get())
+    response = client.post(reverse("accessmgmt:login"), {"username": typed, "password": data["password"]})
+    assert response.status_code == 302
+
+
+def test_a_character_that_nobody_can_see_is_named_beside_the_address(client_for, dave):
+    data = {"email": "ja\u200bne@company.com", "role": "member", "password": "a sentence is a good password"}
+    response = client_for(dave).post(reverse("accessmgmt:user-create"), data)
+    assert response.status_code == 422
+    assert "U+200B ZERO WIDTH SPACE at character 3, after “ja”" in response.context["form"].errors["email"][0]
