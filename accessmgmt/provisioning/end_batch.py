@@ -21,7 +21,7 @@ from accessmgmt.provisioning.discovery import with_primary
 from accessmgmt.provisioning.execute import Interrupted, Repeat, Session, wait_a_little
 from accessmgmt.provisioning.fence import Fenced, LoginRole, fence, find_roles
 from accessmgmt.provisioning.leftovers import drop_logins, prepared_notes
-from accessmgmt.provisioning.sessions import EMPTY_POLLS, end_sessions
+from accessmgmt.provisioning.sessions import end_sessions
 from accessmgmt.provisioning.standby import wait_for_replay
 from accessmgmt.provisioning.statements import READ_LSN
 from accessmgmt.provisioning.statements_end import READ_ABSENCE
@@ -153,7 +153,7 @@ def _sweep_other(batch: Batch, other: Target, lsn: str) -> None:
         return
     try:
         with admin_session(other, batch.budget) as session:
-            _cut(session, batch, server="standby", empty_polls=1)
+            _cut(session, batch, server="standby", is_quick=True)
             wait_for_replay(session, lsn)
             _cut(session, batch, server="standby")
             _verify_absence(session, batch)
@@ -223,18 +223,23 @@ def _fence(session: Session, batch: Batch) -> Fenced:
     return fenced
 
 
-def _cut(session: Session, batch: Batch, *, server: str, empty_polls: int = EMPTY_POLLS) -> None:
-    cut = end_sessions(session, batch.oids, server=server, empty_polls=empty_polls)
+def _cut(session: Session, batch: Batch, *, server: str, is_quick: bool = False) -> None:
+    cut = end_sessions(session, batch.oids, server=server, is_quick=is_quick)
     for ending in batch.live:
         for oid in ending.oids:
             ending.sessions += cut.sessions.get(oid, [])
+        ending.notes += [
+            f"A process (pid {pid}) had been beginning a session for long and was told to end: it might have been this"
+            " login's."
+            for pid in sorted(cut.starting)
+        ]
     batch.fail(cut.failures)
 
 
 def _verify_primary(session: Session, batch: Batch) -> None:
     """Look once more for sessions, then for anything at all."""
     with batch.steps.measured("verify"):
-        _cut(session, batch, server="primary", empty_polls=1)
+        _cut(session, batch, server="primary")
         if not batch.live:
             return
         _verify_absence(session, batch)
@@ -259,7 +264,7 @@ def _verify_absence(session: Session, batch: Batch) -> None:
 def _end_on_standby(batch: Batch, lsn: str) -> None:
     """End the sessions on the standby, after it has replayed `lsn`; those that are there in any case, before."""
     with admin_session(batch.target, batch.budget, server="standby") as standby:
-        _cut(standby, batch, server="standby", empty_polls=1)
+        _cut(standby, batch, server="standby", is_quick=True)
         if lsn:
             wait_for_replay(standby, lsn)
             _cut(standby, batch, server="standby")

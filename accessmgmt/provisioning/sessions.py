@@ -14,37 +14,46 @@ from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.execute import Row, Session
 from accessmgmt.provisioning.failures import is_lost
 from accessmgmt.provisioning.statements import ADMIN_ROLE
-from accessmgmt.provisioning.statements_end import terminate
+from accessmgmt.provisioning.statements_end import terminate_seen, terminate_starting
 
-EMPTY_POLLS = 3
 PAUSE_SECONDS = 0.03
 LONGEST_SECONDS = 10.0
+LONGEST_START_SECONDS = 2.0
+LOOKS_AFTER_CUT = 3
 
 
 @dataclass(slots=True)
 class Cut:
-    """Sessions that were terminated, and why those of some roles were not, by the role's OID."""
+    """Sessions that were terminated, and why those of some roles were not, by the role's OID.
+
+    `starting` are processes that were told to end although nobody can say whose they were to be.
+    """
 
     sessions: dict[int, list[CutSession]] = field(default_factory=dict)
+    starting: set[int] = field(default_factory=set)
     failures: dict[int, TargetError] = field(default_factory=dict)
 
 
-def end_sessions(session: Session, oids: Sequence[int], *, server: str, empty_polls: int = EMPTY_POLLS) -> Cut:
-    """Terminate every session of these role OIDs until none is seen several times in a row, with one query a look.
+def end_sessions(session: Session, oids: Sequence[int], *, server: str, is_quick: bool = False) -> Cut:
+    """Terminate every session of these role OIDs until none is left, with one query a look.
 
-    A backend that has just authenticated is not listed yet: one empty look proves nothing. Roles whose sessions do not
-    die in time, or may not be terminated, are reported as failures and do not hold up the others.
+    Nobody can log in as these roles any more, but whoever was let in a moment before may not be shown as a session yet:
+    what was beginning one at the first look is waited for, and told to end after LONGEST_START_SECONDS. So the usual
+    case, in which nothing begins at that moment, is proved by one look. `is_quick` looks once and proves nothing.
+
+    Roles whose sessions do not die in time, or may not be terminated, are reported as failures and do not hold up the
+    others.
     """
     cut = Cut()
-    _end_sessions(session, list(dict.fromkeys(oids)), server, empty_polls, cut)
+    _end_sessions(session, list(dict.fromkeys(oids)), server, cut, is_quick=is_quick)
     return cut
 
 
-def _end_sessions(session: Session, oids: list[int], server: str, empty_polls: int, cut: Cut) -> None:
+def _end_sessions(session: Session, oids: list[int], server: str, cut: Cut, *, is_quick: bool) -> None:
     if not oids:
         return
     try:
-        _poll(session, oids, server, empty_polls, cut)
+        _poll(session, oids, server, cut, is_quick=is_quick)
     except psycopg.Error as error:
         if is_lost(error) or error.sqlstate != "42501":
             raise
@@ -54,29 +63,57 @@ def _end_sessions(session: Session, oids: list[int], server: str, empty_polls: i
             cut.failures[oids[0]] = session.explained(error, todo=todo)
             return
         half = len(oids) // 2
-        _end_sessions(session, oids[:half], server, empty_polls, cut)
-        _end_sessions(session, oids[half:], server, empty_polls, cut)
+        _end_sessions(session, oids[:half], server, cut, is_quick=is_quick)
+        _end_sessions(session, oids[half:], server, cut, is_quick=is_quick)
 
 
-def _poll(session: Session, oids: list[int], server: str, empty_polls: int, cut: Cut) -> None:
+def _poll(session: Session, oids: list[int], server: str, cut: Cut, *, is_quick: bool) -> None:
     seen: set[int] = set()
-    until = time.monotonic() + LONGEST_SECONDS
-    empty = 0
+    began = time.monotonic()
+    starting: Starting | None = None
     while oids:
-        rows = session.send([terminate(oids)])[0]
+        found = session.send([terminate_seen(oids)])[0]
+        rows = [row for row in found if row["oid"] is not None]
         for row in rows:
             if row["pid"] not in seen:
                 seen.add(row["pid"])
-                found = CutSession(server, row["pid"], row["application_name"], row["started_at"])
-                cut.sessions.setdefault(row["oid"], []).append(found)
-        empty = 0 if rows else empty + 1
-        if empty >= empty_polls:
+                ended = CutSession(server, row["pid"], row["application_name"], row["started_at"])
+                cut.sessions.setdefault(row["oid"], []).append(ended)
+        pids = {row["pid"] for row in found if row["oid"] is None}
+        starting = starting or Starting(pids, began)
+        if is_quick or (starting.is_over(session, pids, cut) and not rows):
             return
-        if rows and time.monotonic() > until:
+        if rows and time.monotonic() > began + LONGEST_SECONDS:
             stubborn = _stubborn(session, rows)
             cut.failures |= stubborn
             oids = [oid for oid in oids if oid not in stubborn]
         time.sleep(min(PAUSE_SECONDS, session.budget.check()))
+
+
+@dataclass(slots=True)
+class Starting:
+    """Processes that were beginning a session at the first look, when nobody could be let in any more."""
+
+    pids: set[int]
+    began: float
+    looks_left: int = LOOKS_AFTER_CUT
+
+    def is_over(self, session: Session, pids: set[int], cut: Cut) -> bool:
+        """Take off those that have finished their start, or gone; say whether none is left that may be a login's.
+
+        One that is told to end and still begins is not judged yet, and will be refused: a password is not asked for
+        the whole time.
+        """
+        self.pids &= pids
+        if not self.pids:
+            return True
+        if time.monotonic() > self.began + LONGEST_START_SECONDS:
+            if self.looks_left == 0:
+                return True
+            self.looks_left -= 1
+            session.send([terminate_starting(sorted(self.pids))])
+            cut.starting |= self.pids
+        return False
 
 
 def _stubborn(session: Session, rows: list[Row]) -> dict[int, TargetError]:

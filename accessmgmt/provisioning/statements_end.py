@@ -24,6 +24,18 @@ def terminate(oids: Sequence[int]) -> Statement:
     return Statement("terminate its sessions", load("terminate").format(oids=sql.Literal(list(oids))))
 
 
+def terminate_seen(oids: Sequence[int]) -> Statement:
+    """Look once: terminate every session of these role OIDs, and list what begins a session now (`oid` None)."""
+    return Statement("terminate its sessions", load("terminate_seen").format(oids=sql.Literal(list(oids))))
+
+
+def terminate_starting(pids: Sequence[int]) -> Statement:
+    """Terminate processes that have been beginning a session for long."""
+    return Statement(
+        "end what does not finish its start", load("terminate_starting").format(pids=sql.Literal(list(pids)))
+    )
+
+
 def revoke_memberships(granted: str, roles: Sequence[str], granted_by: str | None) -> Statement:
     """Take a role away from many. On 16 and later only its own grantor's word counts (postgres.md 5.6).
 
