@@ -17,12 +17,14 @@ from tests.bench import (
     one_table,
     per_role,
     scale,
+    small,
     throughput,
 )
 
 RESULT = ROOT / "build" / "bench.json"
 MEASURES = {
     "engine": engine.measure,
+    "small": small.measure,
     "activation": activation.measure,
     "scale": scale.measure,
     "per_role": per_role.measure,
