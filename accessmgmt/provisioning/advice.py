@@ -22,11 +22,15 @@ SUPERUSER_ONLY = frozenset({"SUPERUSER", "REPLICATION", "BYPASSRLS"})
 
 
 class Runner(StrEnum):
-    """Who can run it. A DBA has CREATEROLE and ADMIN on the roles that are named, and is no superuser."""
+    """Who can run it. A DBA has CREATEROLE and ADMIN on the roles that are named, and is no superuser.
+
+    A keeper is who can edit the server's files.
+    """
 
     DBA = "A DBA"
     OWNER = "The owner"
     SUPERUSER = "A superuser"
+    KEEPER = "Who keeps the server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class Advice:
     """Statements without their semicolons, who runs them, and where. `str()` is how it is shown.
 
     `before` and `after` are sentences around them. `database` is "" when any of the server's will do. `owner_of` names
-    what a Runner.OWNER owns.
+    what a Runner.OWNER owns. Of a Runner.KEEPER, `sql` are lines of pg_hba.conf: the first one that fits counts there.
     """
 
     sql: tuple[str, ...]
@@ -50,17 +54,22 @@ class Advice:
     @property
     def heading(self) -> str:
         """Who runs it, and where."""
+        if self.runner is Runner.KEEPER:
+            return f"{self.runner} writes this above the other lines of pg_hba.conf, and reloads it"
         who = f"{self.runner} of {self.owner_of}" if self.owner_of else str(self.runner)
         return f"{who} runs, connected to {self.database}" if self.database else f"{who} runs"
 
     @property
     def lines(self) -> tuple[str, ...]:
         """The statements, each with its semicolon."""
+        if self.runner is Runner.KEEPER:
+            return self.sql
         return tuple(f"{statement};" for statement in self.sql)
 
     def as_sql(self) -> str:
-        """Return what can be pasted into psql: the statements, under a comment when not just any DBA can run them."""
-        comment = f"-- {self.heading}:\n" if self.runner is not Runner.DBA else ""
+        """Return what can be pasted: the statements, under a comment when not just any DBA can run them."""
+        mark = "#" if self.runner is Runner.KEEPER else "--"
+        comment = f"{mark} {self.heading}:\n" if self.runner is not Runner.DBA else ""
         return comment + "\n".join(self.lines)
 
 

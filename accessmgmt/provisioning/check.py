@@ -18,7 +18,6 @@ from accessmgmt.provisioning.connect import admin_session, forget_connections
 from accessmgmt.provisioning.credentials import forget_secret, resolve_target
 from accessmgmt.provisioning.diagnosis import (
     hosts_of,
-    login_error,
     reach_ports,
     resolve_host,
     shake_hands,
@@ -29,6 +28,7 @@ from accessmgmt.provisioning.drift import order_of
 from accessmgmt.provisioning.execute import Row, Session
 from accessmgmt.provisioning.inspect import inspect_sets, scope_of
 from accessmgmt.provisioning.preflight import as_sentence, read_missing
+from accessmgmt.provisioning.refused_login import login_error
 from accessmgmt.provisioning.rehearsal import rehearse_set
 from accessmgmt.provisioning.statements import ADMIN_ROLE, READ_ABILITIES
 

@@ -15,9 +15,10 @@ from accessmgmt.domain.names import Installation
 from accessmgmt.domain.targets import SslMode, Target
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.credentials import forget_secret, resolve_target
-from accessmgmt.provisioning.diagnosis import diagnose, pooler_found
+from accessmgmt.provisioning.diagnosis import diagnose
 from accessmgmt.provisioning.execute import Interrupted, Session, remember_cluster
 from accessmgmt.provisioning.pool import LARGEST, Pool, Registry
+from accessmgmt.provisioning.refused_login import pooler_found
 from accessmgmt.provisioning.statements import setup_session
 from accessmgmt.provisioning.statements_topology import read_backend
 from accessmgmt.provisioning.tls import NOWHERE, libpq_tls
@@ -108,12 +109,18 @@ def database_session(target: Target, database: str, budget: Budget) -> Iterator[
             conn.close()
 
 
-def connect_login(target: Target, *, role: str, password: str, timeout_seconds: float) -> psycopg.Connection:
-    """Log in as a login role through the endpoint that its user gets. Raises TargetUnavailable or TargetRefused."""
+def connect_login(
+    target: Target, *, role: str, password: str, server_version: int, timeout_seconds: float
+) -> psycopg.Connection:
+    """Log in as a login role that the portal made, through the endpoint that its user gets.
+
+    Raises TargetUnavailable, or TargetRefused when nobody's login would be let in.
+    """
     return _connect(
         replace(resolve_target(target), aws_secret=None, username=role, password=password),
         timeout_seconds,
         application_name=f"{APPLICATION_NAME} check",
+        made_on=server_version,
     )
 
 
@@ -175,13 +182,18 @@ def _connect_resolved(target: Target, timeout_seconds: float) -> psycopg.Connect
         return _connect(second, timeout_seconds)
 
 
-def _connect(target: Target, timeout_seconds: float, *, application_name: str = APPLICATION_NAME) -> psycopg.Connection:
-    """Connect to the one host, or to the first of a list that will do; tell in words why none does."""
+def _connect(
+    target: Target, timeout_seconds: float, *, application_name: str = APPLICATION_NAME, made_on: int = 0
+) -> psycopg.Connection:
+    """Connect to the one host, or to the first of a list that will do; tell in words why none does.
+
+    `made_on` is the server's major version when the portal made the login itself.
+    """
     if not has_several_hosts(target):
         try:
             return _connect_host(target, target.host, timeout_seconds, application_name)
         except (psycopg.Error, UnicodeError):
-            raise diagnose(target) from None
+            raise diagnose(target, made_on=made_on) from None
     found: dict[str, str] = {}
     hosts = hosts_in_order(target)
     for host in hosts:
@@ -197,7 +209,7 @@ def _connect(target: Target, timeout_seconds: float, *, application_name: str = 
         conn.close()
     forget_host(target)
     if "a standby" not in found.values():
-        raise diagnose(target)
+        raise diagnose(target, made_on=made_on)
     raise none_takes_changes(target, found)
 
 

@@ -6,12 +6,14 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from accessmgmt.domain.certificates import CertificateFacts, read_certificate
 from accessmgmt.domain.errors import InvalidError, TargetError, TargetRefused, TargetUnavailable
 from accessmgmt.domain.targets import SslMode, Target
+from accessmgmt.provisioning import advice_login
+from accessmgmt.provisioning.refused_login import login_error
 from accessmgmt.provisioning.wire import (
     LoginAnswer,
     NotPostgres,
@@ -161,8 +163,8 @@ def _client_refused(target: Target, host: str, error: OSError) -> TargetRefused:
         return TargetRefused(
             f"{host} does not trust the client certificate of “{target.name}”.",
             why=f"It was signed by {facts.issuer}, and the server ended the connection when it was shown.",
-            todo="Have it signed by an authority in the server's ssl_ca_file, or add this one there, then SELECT"
-            " pg_reload_conf();",
+            todo="Have it signed by an authority in the server's ssl_ca_file, or add this one there, and let the server"
+            " read it again.",
         )
     return TargetRefused(
         f"The TLS handshake with {host} failed.",
@@ -197,7 +199,7 @@ def _no_tls(target: Target, host: str) -> TargetRefused:
     return TargetRefused(
         f"{host} does not offer encryption.",
         why=f"ssl_mode is {target.ssl_mode}, and the server has TLS switched off.",
-        todo="On the server: ssl_cert_file, ssl_key_file and ALTER SYSTEM SET ssl = on; SELECT pg_reload_conf();",
+        todo=str(advice_login.switch_tls_on()),
     )
 
 
@@ -215,7 +217,7 @@ def _not_verified(target: Target, host: str, code: int) -> TargetRefused:
         return TargetRefused(
             f"The certificate of “{host}” has expired.",
             why=until,
-            todo="Renew the server's certificate, and reload it: SELECT pg_reload_conf();",
+            todo="Renew the server's certificate, and let the server read it again.",
         )
     if code == NOT_YET_VALID:
         return TargetRefused(
@@ -258,112 +260,17 @@ def try_log_in(target: Target, host: str) -> LoginAnswer:
 def _ask(wire: socket.socket, target: Target) -> LoginAnswer:
     # Without a verified certificate, channel binding is what keeps a relay out (postgres.md 8.2).
     must_bind = target.ssl_mode is SslMode.REQUIRE and not target.tls_root_cert
-    return log_in(
+    answer = log_in(
         wire, user=target.username, database=target.database_name, password=target.password, must_bind=must_bind
     )
+    return replace(answer, address=str(wire.getsockname()[0]))
 
 
-def login_error(target: Target, host: str, answer: LoginAnswer) -> TargetError | None:
-    """Say why a log-in was refused; None when it was not."""
-    user, database = target.username, target.database_name
-    quoted = '"' + user.replace('"', '""') + '"'
-    if answer.method in {"md5", "cleartext"}:
-        return TargetRefused(
-            f"{host} asks for the password of “{user}” in an unsafe way ({answer.method}).",
-            why="The portal answers SCRAM only, which never sends the password.",
-            todo=f"On the server: SET password_encryption = 'scram-sha-256'; ALTER ROLE {quoted} PASSWORD '<password>';"
-            " and scram-sha-256 as method in pg_hba.conf.",
-        )
-    if answer.method == "other":
-        return TargetRefused(
-            f"{host} wants another kind of log-in for “{user}” than a password.",
-            todo="Let this user in with scram-sha-256 in pg_hba.conf.",
-        )
-    if answer.method == "none" and not answer.sqlstate and target.password and not target.tls_cert_file:
-        return TargetRefused(
-            f"{host} lets “{user}” in without asking for the password.",
-            why="Its pg_hba.conf says trust, so anybody may be anybody there.",
-            todo="Write scram-sha-256 instead of trust in pg_hba.conf, then SELECT pg_reload_conf();",
-        )
-    if not answer.sqlstate and answer.is_pooled:
-        return pooler_found(host, target.port)
-    if not answer.sqlstate:
-        return None
-    return _refused_by_code(target, host, answer, user=user, quoted=quoted, database=database)
+def diagnose(target: Target, *, made_on: int = 0) -> TargetError:
+    """Find out why a connection could not be made.
 
-
-def pooler_found(host: str, port: int) -> TargetRefused:
-    """Say that the portal cannot work through a pooler (postgres.md 5.4)."""
-    return TargetRefused(
-        f"A connection pooler (PgBouncer or the like) answers at {host} port {port}, not PostgreSQL itself.",
-        why="The session has another process id there than in the server. The portal steps into its admin role, bounds"
-        " its statements and takes locks for a session, and a pooler mixes sessions up.",
-        todo="Write the host and port of the server itself into the resource. People may use a pooler: the resource's"
-        " page has a pgbouncer.ini for them.",
-    )
-
-
-def _refused_by_code(
-    target: Target, host: str, answer: LoginAnswer, *, user: str, quoted: str, database: str
-) -> TargetError:
-    code, why = answer.sqlstate, f"PostgreSQL answers {answer.sqlstate}: {answer.message}."
-    if code == "28P01" and answer.is_password_right:
-        return TargetRefused(
-            f"The password of “{user}” is right, and its client certificate is not for this user.",
-            why=f"pg_hba.conf of {host} says clientcert=verify-full: the common name has to be the user's.",
-            todo=f"Give the resource a client certificate of the common name {user}.",
-            sqlstate=code,
-        )
-    if code == "28P01":
-        return TargetRefused(
-            f"{host} does not accept the password of “{user}”.",
-            why="The user does not exist, the password is another one, or its time (VALID UNTIL) is over.",
-            todo=f"Correct user name and password in the resource, or on the server: ALTER ROLE {quoted} PASSWORD"
-            " '<password>' VALID UNTIL 'infinity';",
-            sqlstate=code,
-        )
-    if code == "28000" and answer.method:
-        return TargetRefused(
-            f"{host} does not let “{user}” log in.",
-            why=why,
-            todo=f"On the server: ALTER ROLE {quoted} LOGIN;",
-            sqlstate=code,
-        )
-    if code == "28000" and target.ssl_mode is not SslMode.DISABLE and not target.tls_cert_file:
-        return TargetRefused(
-            f"{host} does not let “{user}” in without a client certificate, or has no line for it in pg_hba.conf.",
-            why=why,
-            todo="Paste the client certificate and its key (tls_cert_file, tls_key_file) where the server wants one; or"
-            f" add a line to pg_hba.conf: hostssl {database} {user} <the portal's address>/32 scram-sha-256",
-            sqlstate=code,
-        )
-    if code == "28000":
-        kind = "host" if target.ssl_mode in {None, SslMode.DISABLE} else "hostssl"
-        return TargetRefused(
-            f"pg_hba.conf of {host} has no line for “{user}” from here.",
-            why=why,
-            todo=f"Add a line to pg_hba.conf: {kind} {database} {user} <the portal's address>/32 scram-sha-256",
-            sqlstate=code,
-        )
-    if code == "3D000":
-        return TargetRefused(
-            f"There is no database “{database}” on {host}.",
-            why=why,
-            todo="Correct the database's name in the resource.",
-            sqlstate=code,
-        )
-    if code == "42501":
-        return TargetRefused(
-            f"“{user}” may not connect to the database “{database}”.",
-            why=why,
-            todo=f'On the server: GRANT CONNECT ON DATABASE "{database}" TO {quoted};',
-            sqlstate=code,
-        )
-    return TargetUnavailable(f"{host} does not take the log-in now.", why=why, todo="It is tried again.", sqlstate=code)
-
-
-def diagnose(target: Target) -> TargetError:
-    """Find out why a connection could not be made."""
+    `made_on` is the server's major version when the portal made the login itself.
+    """
     try:
         host = reach_port(target)
         shake_hands(target, host)
@@ -372,7 +279,7 @@ def diagnose(target: Target) -> TargetError:
         return TargetRefused(f"The TLS handshake with “{target.name}” failed.", why=str(error.reason))
     except TargetError as error:
         return error
-    found = login_error(target, host, answer)
+    found = login_error(target, host, answer, made_on=made_on)
     if found is not None:
         return found
     if answer.mechanisms and f"{answer.mechanisms[0]}-PLUS" not in answer.mechanisms and len(answer.mechanisms) == 1:

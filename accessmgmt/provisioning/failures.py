@@ -40,6 +40,11 @@ def is_lost(error: psycopg.Error) -> bool:
     return code is None or code in LOST or code.startswith("08")
 
 
+def is_passing(code: str) -> bool:
+    """Say whether what a server said when we logged in passes by itself: it is busy, full, starting or broken."""
+    return code in LATER or code in AT_ONCE or code[:2] in {"08", "25", "40", "53", "57", "58", "XX"}
+
+
 def is_worth_repeating(error: psycopg.Error) -> bool:
     """Say whether the same transaction may succeed in a moment (postgres.md 3.4)."""
     return error.sqlstate in AT_ONCE

@@ -73,6 +73,12 @@ READ_UNUSABLE = Statement("read the names of what it cannot use", load("unusable
 READ_SUPERUSERS = Statement(
     "read who is a superuser", sql.SQL("SELECT rolname::text AS name FROM pg_roles WHERE rolsuper")
 )
+READ_LOGIN_TRIGGERS = Statement(
+    "read the event triggers on login",
+    sql.SQL(
+        "SELECT evtname::text AS name FROM pg_event_trigger WHERE evtevent = 'login' AND evtenabled <> 'D' ORDER BY 1"
+    ),
+)
 READ_LSN = Statement("read the log position", sql.SQL("SELECT pg_current_wal_insert_lsn()::text AS lsn"))
 
 

@@ -12,12 +12,13 @@ import psycopg
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.permissions import Privilege
 from accessmgmt.domain.targets import GrantOrder, TableAccess, Target
-from accessmgmt.provisioning.budget import Budget
+from accessmgmt.provisioning import advice_login
 from accessmgmt.provisioning.connect import connect_login
 from accessmgmt.provisioning.execute import Row, Session, announce
 from accessmgmt.provisioning.inspect import Scope, ScopeFound
-from accessmgmt.provisioning.statements import READ_EXTRAS, READ_UNUSABLE, read_effective
+from accessmgmt.provisioning.statements import READ_EXTRAS, READ_LOGIN_TRIGGERS, READ_UNUSABLE, read_effective
 
+SAID_BY_THE_SERVER = frozenset({"", "28P01", "28000", "3D000", "55000"})
 KINDS = {"r": "table", "p": "partitioned table", "v": "view", "m": "materialized view", "f": "foreign table"}
 
 
@@ -33,17 +34,38 @@ class Effective:
 
 
 @contextmanager
-def login_session(target: Target, order: GrantOrder, budget: Budget) -> Iterator[Session]:
-    """Log in as the login role; nothing else shows that it can."""
+def login_session(session: Session, target: Target, order: GrantOrder) -> Iterator[Session]:
+    """Log in as the login role, which `session` has made; nothing else shows that it can."""
     announce("log in as the login role")
-    conn = connect_login(target, role=order.role_name, password=order.password, timeout_seconds=budget.check())
     try:
-        session = Session(conn, target_name=target.name, budget=budget)
-        with session.open():
-            yield session
+        conn = connect_login(
+            target,
+            role=order.role_name,
+            password=order.password,
+            server_version=session.server_version,
+            timeout_seconds=session.budget.check(),
+        )
+    except TargetRefused as error:
+        raise _with_triggers(session, error) from None
+    try:
+        as_login = Session(conn, target_name=target.name, budget=session.budget)
+        with as_login.open():
+            yield as_login
     finally:
         with suppress(psycopg.Error):
             conn.close()
+
+
+def _with_triggers(session: Session, refusal: TargetRefused) -> TargetRefused:
+    """Name the event triggers that may have refused a log-in, where the server's code says nothing else."""
+    if refusal.sqlstate in SAID_BY_THE_SERVER:
+        return refusal
+    names = [row["name"] for row in session.ask(READ_LOGIN_TRIGGERS)]
+    if not names:
+        return refusal
+    todo = str(advice_login.disable_triggers(names, session.conn.info.dbname))
+    why = f"{refusal.why} There are event triggers on login: {', '.join(names)}."
+    return TargetRefused(refusal.what, why=why, todo=todo, sqlstate=refusal.sqlstate)
 
 
 def read_what_it_may(

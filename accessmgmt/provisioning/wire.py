@@ -39,7 +39,7 @@ class LoginAnswer:
 
     `method` is one of "scram", "md5", "cleartext", "none", "other", or "" when it refused before asking.
     `is_pooled` says that a pooler stands before the server: it gave us a process id that is not the backend's.
-    `is_password_right` says that SCRAM came to its end: what was refused then was something else.
+    `is_password_right` says that SCRAM came to its end: what was refused then was something else. `address` is our own.
     """
 
     sqlstate: str
@@ -48,6 +48,7 @@ class LoginAnswer:
     mechanisms: tuple[str, ...] = ()
     is_pooled: bool = False
     is_password_right: bool = False
+    address: str = ""
 
 
 @contextmanager

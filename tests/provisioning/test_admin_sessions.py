@@ -50,7 +50,9 @@ def test_limits_stand_on_every_session(new_shop: Callable[..., Shop], version: i
     close_pools()
     budget = Budget(10)
     with ExitStack() as stack:
-        login = connect_login(shop.target, role=order.role_name, password=order.password, timeout_seconds=5)
+        login = connect_login(
+            shop.target, role=order.role_name, password=order.password, server_version=18, timeout_seconds=5
+        )
         found = {
             "pooled": stack.enter_context(admin_connection(shop.target)),
             "other database": stack.enter_context(database_session(shop.target, shop.database, budget)).conn,

@@ -123,7 +123,7 @@ def test_a_user_that_may_not_log_in(shop: Shop) -> None:
         verifier = conn.pgconn.encrypt_password(b"pa55", b"sleeper", b"scram-sha-256").decode()
         conn.execute(sql.SQL("CREATE ROLE sleeper NOLOGIN PASSWORD {}").format(sql.Literal(verifier)))
     rung = failure(replace(shop.target, username="sleeper", password="pa55"))
-    assert (rung.name, rung.fix) == ("Log-in", 'On the server: ALTER ROLE "sleeper" LOGIN;')
+    assert (rung.name, rung.fix) == ("Log-in", 'A DBA runs: ALTER ROLE "sleeper" LOGIN;')
 
 
 def test_a_certificate_of_another_authority(shop: Shop) -> None:

@@ -77,7 +77,7 @@ def test_a_log_in_is_not_relayed(shop: Shop, relay: int) -> None:
     with pytest.raises(TargetError, match="could not be made safe"), admin_connection(target):
         pass
     with pytest.raises(TargetError, match="could not be made safe"):
-        connect_login(target, role=target.username, password=target.password, timeout_seconds=5)
+        connect_login(target, role=target.username, password=target.password, server_version=18, timeout_seconds=5)
     with admin_connection(replace(target, port=shop.server.port, name="direct")) as conn:
         assert conn.execute("SELECT 1").fetchone() == (1,)
 
