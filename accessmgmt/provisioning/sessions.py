@@ -16,7 +16,7 @@ from accessmgmt.provisioning.failures import is_lost
 from accessmgmt.provisioning.statements import ADMIN_ROLE
 from accessmgmt.provisioning.statements_end import terminate_seen, terminate_starting
 
-PAUSE_SECONDS = 0.03
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.002, 0.03
 LONGEST_SECONDS = 10.0
 LONGEST_START_SECONDS = 2.0
 LOOKS_AFTER_CUT = 3
@@ -71,6 +71,7 @@ def _poll(session: Session, oids: list[int], server: str, cut: Cut, *, is_quick:
     seen: set[int] = set()
     began = time.monotonic()
     starting: Starting | None = None
+    pause = FIRST_PAUSE_SECONDS  # a backend that idles is gone within a millisecond or two
     while oids:
         found = session.send([terminate_seen(oids)])[0]
         rows = [row for row in found if row["oid"] is not None]
@@ -87,7 +88,8 @@ def _poll(session: Session, oids: list[int], server: str, cut: Cut, *, is_quick:
             stubborn = _stubborn(session, rows)
             cut.failures |= stubborn
             oids = [oid for oid in oids if oid not in stubborn]
-        time.sleep(min(PAUSE_SECONDS, session.budget.check()))
+        time.sleep(min(pause, session.budget.check()))
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
 @dataclass(slots=True)
