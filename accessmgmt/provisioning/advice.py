@@ -208,6 +208,25 @@ def mend(statements: Sequence[Statement]) -> str:
     return as_text(statements)
 
 
+def make_room(role: str) -> Advice:
+    """Free the name of a login that another role has taken; a role that nobody needs may as well be dropped."""
+    return Advice(
+        (f"ALTER ROLE {quoted(role)} RENAME TO {quoted(f'not_{role}'[:63])}",),
+        before="The portal does not touch it.",
+        after="(Or drops it, where nobody needs it.) The ending then finishes by itself.",
+    )
+
+
+def rename_back(found: str, login: str) -> Advice:
+    """Give a login its name back, so that the portal knows it again by its name and OID, and ends it."""
+    return Advice(
+        (f"ALTER ROLE {quoted(found)} RENAME TO {quoted(login)}",),
+        before="The portal does not touch it. If it is the login under another name,",
+        after="The portal then ends it. If it is another role, it has to be made anew, under another OID, before the"
+        " ending can be proved.",
+    )
+
+
 # --- what logins leave behind ---
 
 

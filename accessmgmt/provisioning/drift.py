@@ -83,7 +83,7 @@ def _look(session: Session, target: Target, wanted: DriftOrder) -> tuple[list[Di
     me, roles, members, direct, grantors, sessions, owned = session.send(
         [
             READ_ACTING_AS,
-            read_roles(installation, names),
+            read_roles(installation, names, [login.role_oid for login in wanted.logins]),
             read_members(installation),
             read_direct(installation),
             read_grantors([scope.capability for scope in scopes]),

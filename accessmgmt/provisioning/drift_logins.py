@@ -14,6 +14,7 @@ from accessmgmt.provisioning.fence import LoginRole
 from accessmgmt.provisioning.plan import hold
 from accessmgmt.provisioning.statements import (
     Statement,
+    comment_on_role,
     drop_role,
     fence_login,
     grant_membership,
@@ -91,31 +92,33 @@ def compare_logins(
 ) -> list[Difference]:
     """Return what is different about the login roles, and the roles with our mark that are nobody's or forged."""
     by_name = {role.name: role for role in roles}
+    by_oid = {role.oid: role for role in roles}
     mine = _own_roles(roles, order)
     differences: list[Difference] = []
     for login in order.logins:
         role = mine.get(login.grant_id)
         if role is None:
-            differences.append(_gone(login, by_name.get(login.role_name)))
+            differences.append(_gone(login, by_name.get(login.role_name), by_oid.get(login.role_oid)))
             continue
-        differences += _compare(role, login, acting_as=acting_as, server_version=server_version)
+        tag = order.installation.tag("grant", login.grant_id, login.role_name)
+        differences += _compare(role, login, tag, acting_as=acting_as, server_version=server_version)
     accounted = {role.oid for role in mine.values()}
     for role in roles:
         if role.oid in accounted:
             continue
-        tag = order.installation.read_tag(role.comment, role.name)
-        if order.installation.is_forged(role.comment, role.name) or (tag is not None and tag.ref in mine):
+        read = order.installation.read_tag(role.comment, role.name)
+        if order.installation.is_forged(role.comment, role.name) or (read is not None and read.ref in mine):
             differences.append(_forged(role))
-        elif tag is not None and tag.kind == "grant" and role.name not in order.other_roles:
-            differences.append(_orphan(role, tag))
+        elif read is not None and read.kind == "grant" and role.name not in order.other_roles:
+            differences.append(_orphan(role, read))
     return differences
 
 
 def _own_roles(roles: Sequence[RoleFound], order: DriftOrder) -> dict[str, RoleFound]:
-    """Return the roles that bear the tags of the order's logins, by grant.
+    """Return the roles that are the order's logins, by grant.
 
-    A role of the login's OID comes first (it may have been renamed), then one of its name. Another one with a copy of
-    the tag is none of them.
+    A role with the login's OID comes first: it bears the tag (somebody may have renamed it), or has the name (somebody
+    may have changed its comment). Then one of the name that bears the tag. Another one with a copy of it is none.
     """
     by_oid = {role.oid: role for role in roles}
     by_name = {role.name: role for role in roles}
@@ -123,7 +126,7 @@ def _own_roles(roles: Sequence[RoleFound], order: DriftOrder) -> dict[str, RoleF
     for login in order.logins:
         tag = order.installation.tag("grant", login.grant_id, login.role_name)
         for role in (by_oid.get(login.role_oid), by_name.get(login.role_name)):
-            if role is not None and role.comment == tag:
+            if role is not None and (role.comment == tag or (role.oid, role.name) == (login.role_oid, login.role_name)):
                 mine[login.grant_id] = role
                 break
     return mine
@@ -142,7 +145,8 @@ def _forged(role: RoleFound) -> Difference:
     )
 
 
-def _gone(login: KnownLogin, namesake: RoleFound | None) -> Difference:
+def _gone(login: KnownLogin, namesake: RoleFound | None, successor: RoleFound | None) -> Difference:
+    """Tell what became of a login: `namesake` has its name, `successor` its OID, and neither bears its tag."""
     if namesake is not None:
         return Difference(
             DriftFinding(
@@ -159,7 +163,9 @@ def _gone(login: KnownLogin, namesake: RoleFound | None) -> Difference:
             DriftKind.VANISHED,
             Severity.WARNING,
             login.role_name,
-            "Somebody dropped the role of an active grant. It is not made again: a repair ends the grant.",
+            f"Its OID is now that of {successor.name}, which bears another comment: a repair ends the grant."
+            if successor is not None
+            else "Somebody dropped the role of an active grant. It is not made again: a repair ends the grant.",
             role=login.role_name,
             grant_id=login.grant_id,
             is_automatic=True,
@@ -184,7 +190,9 @@ def _orphan(role: RoleFound, tag: RoleTag) -> Difference:
     )
 
 
-def _compare(role: RoleFound, login: KnownLogin, *, acting_as: str, server_version: int) -> Iterable[Difference]:
+def _compare(
+    role: RoleFound, login: KnownLogin, tag: str, *, acting_as: str, server_version: int
+) -> Iterable[Difference]:
     if role.name != login.role_name:
         renamed = f"It was renamed to {role.name}."
         yield _mend(login, DriftKind.ATTRIBUTE, Severity.WARNING, renamed, rename_role(role.name, login.role_name))
@@ -192,6 +200,9 @@ def _compare(role: RoleFound, login: KnownLogin, *, acting_as: str, server_versi
     if role.oid != login.role_oid:
         recreated = "It was dropped and made again by hand: another OID bears this grant's name and tag."
         yield _mend(login, DriftKind.ATTRIBUTE, Severity.ALARM, recreated, fence_login(role.name), is_automatic=False)
+    if role.comment != tag:
+        what = "Its comment was changed: the portal knows it by its name and OID alone."
+        yield _mend(login, DriftKind.ATTRIBUTE, Severity.WARNING, what, comment_on_role(role.name, tag))
     yield from _attributes(role, login)
     yield from _memberships(role, login, acting_as=acting_as, server_version=server_version)
 
@@ -277,8 +288,12 @@ def compare_members(
     It may be a login of another database that somebody renamed, so that a person has to look at it.
     """
     read_tag = order.installation.read_tag
+    stored = {login.role_oid for login in order.logins}
+    logins = {role.name for role in roles if role.oid in stored}  # whatever was made of their comments
     found = [
-        (row["granted"], row["member"], row["grantor"], True) for row in rows if read_tag(row["tag"], row["granted"])
+        (row["granted"], row["member"], row["grantor"], True)
+        for row in rows
+        if read_tag(row["tag"], row["granted"]) and row["member"] not in logins
     ]
     ours = {role.name for role in roles if read_tag(role.comment, role.name)}
     own = {role.oid for role in _own_roles(roles, order).values()}

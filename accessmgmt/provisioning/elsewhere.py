@@ -56,8 +56,8 @@ def find_servers_beside(target: Target) -> list[Target]:
 def end_what_is_left(server: Target, orders: Sequence[GrantOrder]) -> Look:
     """End the sessions of ended grants on one server, and their logins where it takes changes.
 
-    Only grants of the server's own cluster are looked for, and no role is touched that does not bear the grant's tag:
-    after a failover two servers may have given one OID to different roles.
+    Only grants of the server's own cluster are looked for, and no role is touched that has neither the grant's tag nor
+    its name: after a failover two servers may have given one OID to different roles.
     """
     try:
         with admin_session(server, Budget(BUDGET_SECONDS)) as session:
@@ -69,13 +69,13 @@ def end_what_is_left(server: Target, orders: Sequence[GrantOrder]) -> Look:
 def _end(session: Session, server: Target, orders: Sequence[GrantOrder]) -> list[Left]:
     cluster = session.cluster
     mine = {o.role_oid: o for o in orders if o.role_oid and (not cluster or o.system_identifier == cluster)}
-    tags = {row["oid"]: row["tag"] for row in session.ask(READ_TAGS, {"oids": list(mine)})}
+    found = {row["oid"]: row for row in session.ask(READ_TAGS, {"oids": list(mine)})}
     if not cluster:
-        mine = {oid: order for oid, order in mine.items() if oid in tags}  # nothing else says whose an OID is
-    for oid, tag in tags.items():
-        if tag != mine[oid].login_tag:
+        mine = {oid: order for oid, order in mine.items() if oid in found}  # nothing else says whose an OID is
+    for oid, row in found.items():
+        if row["tag"] != mine[oid].login_tag and row["name"] != mine[oid].role_name:
             del mine[oid]  # another role has this OID
-    still_there = {oid: order for oid, order in mine.items() if oid in tags}
+    still_there = {oid: order for oid, order in mine.items() if oid in found}
     # A standby drops the role itself as soon as it replays that; until then a session may come back.
     ended = {} if is_standby(session.conn) else _end_logins(server, still_there)
     cut = end_sessions(session, list(mine), server=server.name)

@@ -33,7 +33,10 @@ BUDGET_SECONDS = 45.0
 
 @dataclass(slots=True)
 class Ending:
-    """What was done so far for one grant. `oids` are those under which the login may have sessions."""
+    """What was done so far for one grant. `oids` are those under which the login may have sessions.
+
+    `refusal` becomes its error when all is done that can be.
+    """
 
     order: GrantOrder
     oids: list[int]
@@ -42,6 +45,7 @@ class Ending:
     sessions: list[CutSession] = field(default_factory=list)
     reassigned: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    refusal: TargetRefused | None = None
     error: TargetError | None = None
     verified_at: datetime | None = None
 
@@ -197,26 +201,33 @@ def _take_away(session: Session, batch: Batch) -> None:
                 ending.notes += notes.get(role.name, [])
                 ending.reassigned += dropped.reassigned.get(role.oid, [])
         batch.fail(dropped.failures)
+        for ending in batch.live:
+            ending.error = ending.refusal
 
 
 def _fence(session: Session, batch: Batch) -> Fenced:
     """Find the roles and shut their doors; return what came of it."""
-    live = batch.live
+    live, strangers = batch.live, list[LoginRole]()
     for ending, found in zip(live, find_roles(session, [ending.order for ending in live]), strict=True):
-        if isinstance(found, TargetRefused):
-            ending.error = found
+        if found.stranger is not None:
+            strangers.append(found.stranger)
+        if found.refusal is not None and not found.oids:
+            ending.error = found.refusal
             continue
-        ending.roles = found
-        ending.was_absent = ending.was_absent and not found
+        ending.roles, ending.refusal = list(found.roles), found.refusal
+        ending.was_absent = ending.was_absent and not found.roles
+        ending.notes += found.notes
         ending.notes += [
             f"The person had made {other} a member of the login. That is undone; a session that {other} has open may"
             " still act with its rights: a DBA ends it."
-            for role in found
+            for role in found.roles
             for other in role.passed_on_to
         ]
-        ending.oids = list(dict.fromkeys([*ending.oids, *(role.oid for role in found)]))
+        # The stored OID may turn out to be another role's; those that were found before, and are gone now, stay.
+        before = [oid for oid in ending.oids if oid != ending.order.role_oid]
+        ending.oids = list(dict.fromkeys([*found.oids[:1], *before, *found.oids]))
     roles = [role for ending in batch.live for role in ending.roles]
-    fenced = fence(session, roles, waits_for_disk=batch.target.primary is not None)
+    fenced = fence(session, roles, waits_for_disk=batch.target.primary is not None, strangers=strangers)
     for ending in batch.live:
         for oid in ending.oids:
             ending.sessions += fenced.sessions.get(oid, [])

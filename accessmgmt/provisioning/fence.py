@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import psycopg
 
 from accessmgmt.domain.errors import TargetError, TargetRefused
 from accessmgmt.domain.targets import CutSession, GrantOrder
+from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.execute import MOST_ATTEMPTS, Repeat, Row, Session
 from accessmgmt.provisioning.failures import is_lost, is_worth_repeating
 from accessmgmt.provisioning.statements import BEGIN, COMMIT, COMMIT_WITHOUT_WAITING, READ_LSN, Statement, fence_login
@@ -32,6 +33,22 @@ class LoginRole:
     passed_on_to: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class FoundLogin:
+    """What there is of one grant on a server: its login (by rights one role), or nothing.
+
+    `oids` are those under which it may have sessions. `refusal` says that another role stands in its place, so that
+    the ending cannot be proved; all the same its login is ended. `stranger` is that role where it is a member of the
+    grant's capability role. `notes` are for the receipt.
+    """
+
+    roles: tuple[LoginRole, ...]
+    oids: tuple[int, ...]
+    notes: tuple[str, ...] = ()
+    refusal: TargetRefused | None = None
+    stranger: LoginRole | None = None
+
+
 @dataclass(slots=True)
 class Fenced:
     """What came of closing the doors: the log position behind it, and why some of them (by OID) are still open.
@@ -44,10 +61,12 @@ class Fenced:
     sessions: dict[int, list[CutSession]] = field(default_factory=dict)
 
 
-def find_roles(session: Session, orders: Sequence[GrantOrder]) -> list[list[LoginRole] | TargetRefused]:
-    """Return the roles of each grant, looked for by name and by OID; none when they are gone.
+def find_roles(session: Session, orders: Sequence[GrantOrder]) -> list[FoundLogin]:
+    """Return what there is of each grant, looked for by name and by OID. Raises TargetRefused on a standby.
 
-    A grant whose role does not bear exactly its tag gets a refusal. Raises TargetRefused on a standby.
+    A role that bears the grant's tag is its login. So is one with the name and the OID that were stored when it was
+    made on this very cluster, and one with that OID that is a member of the grant's capability role, whatever somebody
+    has made of its comment. Nothing else is.
     """
     values = {"names": [o.role_name for o in orders], "oids": [o.role_oid for o in orders if o.role_oid]}
     rows = session.ask(READ_ROLES, values)
@@ -60,14 +79,62 @@ def find_roles(session: Session, orders: Sequence[GrantOrder]) -> list[list[Logi
         )
     by_name = {row["name"]: row for row in rows if row["oid"] is not None}
     by_oid = {row["oid"]: row for row in by_name.values()}
-    found: list[list[LoginRole] | TargetRefused] = []
-    for order in orders:
-        mine = {row["oid"]: row for row in (by_name.get(order.role_name), by_oid.get(order.role_oid)) if row}
-        if not mine and session.cluster and order.system_identifier not in {"", session.cluster}:
-            found.append(_another_cluster(session))
-        else:
-            found.append(_checked(session, order, list(mine.values())))
-    return found
+    return [_judge(session, order, by_oid.get(order.role_oid), by_name.get(order.role_name)) for order in orders]
+
+
+def _judge(session: Session, order: GrantOrder, known: Row | None, named: Row | None) -> FoundLogin:
+    """Tell the login from other roles: `known` has the stored OID, `named` the login's name. They may be one."""
+    is_its_cluster = not session.cluster or order.system_identifier in {"", session.cluster}
+    is_oid_its_own = is_its_cluster
+    if known is not None and _is_another_grants(order, known):
+        known, is_oid_its_own = None, False  # a server that took over has given the OID again
+    if not is_its_cluster and not any(row and row["tag"] == order.login_tag for row in (known, named)):
+        refusal = _not_ours(session, order, named) if named else _another_cluster(session)
+        return FoundLogin((), (), refusal=refusal)
+    ours: list[Row] = []
+    notes: list[str] = []
+    if known is not None and (known["tag"] == order.login_tag or (is_its_cluster and _is_the_login(order, known))):
+        ours.append(known)
+        notes = _changes(order, known)
+    if named is not None and not ours and named["tag"] == order.login_tag:
+        ours.append(named)  # made again with its comment, as a restored backup does
+    foreign = next((row for row in (named, known) if row is not None and row not in ours), None)
+    oids = [row["oid"] for row in ours]
+    if order.role_oid and is_oid_its_own:
+        oids.insert(0, order.role_oid)
+    return FoundLogin(
+        roles=tuple(_login_role(row) for row in ours),
+        oids=tuple(dict.fromkeys(oids)),
+        notes=tuple(notes),
+        refusal=_not_ours(session, order, foreign) if foreign is not None else None,
+        stranger=_as_member(order, foreign) if foreign is not None and _has_the_set(order, foreign) else None,
+    )
+
+
+def _is_the_login(order: GrantOrder, row: Row) -> bool:
+    """Say whether a role with the stored OID is the login, though it bears no tag of it.
+
+    Once it is fenced it is a member of nothing, and nobody else shuts roles like that.
+    """
+    return row["name"] == order.role_name or _has_the_set(order, row) or bool(row["is_fenced"])
+
+
+def _has_the_set(order: GrantOrder, row: Row) -> bool:
+    return any(text.split("\n", 1)[0] == order.capability for text in row["memberships"])
+
+
+def _is_another_grants(order: GrantOrder, row: Row) -> bool:
+    """Say whether the portal made this role for something else."""
+    return row["tag"] != order.login_tag and order.installation.read_tag(row["tag"], row["name"]) is not None
+
+
+def _changes(order: GrantOrder, row: Row) -> list[str]:
+    notes = []
+    if row["name"] != order.role_name:
+        notes.append(f"Somebody had renamed the login: it was ended as {row['name']}.")
+    if row["tag"] != order.login_tag:
+        notes.append("Somebody had changed the comment on the login: it was known by its OID.")
+    return notes
 
 
 def _another_cluster(session: Session) -> TargetRefused:
@@ -79,16 +146,29 @@ def _another_cluster(session: Session) -> TargetRefused:
     )
 
 
-def _checked(session: Session, order: GrantOrder, rows: list[Row]) -> list[LoginRole] | TargetRefused:
-    for row in rows:
-        if row["tag"] != order.login_tag:
-            return TargetRefused(
-                f"The role {row['name']} on “{session.target_name}” is not this grant's.",
-                why="Its comment is not the one this portal writes.",
-                todo="A DBA looks at who changed it, and drops it. The portal does not touch it.",
-                sqlstate="42710",
-            )
-    return [_login_role(row) for row in rows]
+def _not_ours(session: Session, order: GrantOrder, row: Row) -> TargetRefused:
+    if row["name"] == order.role_name:
+        is_copy = row["tag"] == order.login_tag
+        why = f"It has the login's name, and {'another OID' if is_copy else 'not the comment that this portal wrote'}."
+        mend = advice.make_room(row["name"])
+    else:
+        why = (
+            "It has the login's OID, but neither its name nor the comment that this portal wrote, and it is no member"
+            " of the capability role. Its sessions are ended."
+        )
+        mend = advice.rename_back(row["name"], order.role_name)
+    return TargetRefused(
+        f"The role {row['name']} on “{session.target_name}” is not this grant's.",
+        why=why,
+        todo=str(mend),
+        sqlstate="42710",
+    )
+
+
+def _as_member(order: GrantOrder, row: Row) -> LoginRole:
+    """Return a role that is not ours with the one membership that is."""
+    role = _login_role(row)
+    return replace(role, memberships=tuple(m for m in role.memberships if m[0] == order.capability), passed_on_to=())
 
 
 def _login_role(row: Row) -> LoginRole:
@@ -98,7 +178,9 @@ def _login_role(row: Row) -> LoginRole:
     )
 
 
-def fence(session: Session, roles: Sequence[LoginRole], *, waits_for_disk: bool) -> Fenced:
+def fence(
+    session: Session, roles: Sequence[LoginRole], *, waits_for_disk: bool, strangers: Sequence[LoginRole] = ()
+) -> Fenced:
     """Take the memberships away, then let nobody log in any more; each is committed by itself.
 
     Both are seen by everybody at once, and reach the disk with the commit that drops the role, at the latest: a server
@@ -110,9 +192,12 @@ def fence(session: Session, roles: Sequence[LoginRole], *, waits_for_disk: bool)
     doors are closed first, sessions end, and DROP ROLE takes the memberships along. When the server refuses one role,
     each half is tried by itself, so that one never keeps the others' doors open. Raises Repeat when a role has gone
     meanwhile.
+
+    `strangers` are roles that stand in a login's place: they lose what they are given here, and nothing else.
     """
     fenced = Fenced()
     begin = [BEGIN] if waits_for_disk else [BEGIN, COMMIT_WITHOUT_WAITING]
+    _by_halves(session, strangers, partial(_revoke, session, begin), {}, repeats=False)
     # In one order everywhere: on 16 and later each REVOKE locks the granted role until the commit.
     ordered = sorted(roles, key=lambda role: (role.memberships, role.name))
     if not ordered or _do_both(session, begin, fenced, ordered):

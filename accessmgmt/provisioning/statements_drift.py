@@ -19,11 +19,15 @@ def _prefix(installation: Installation, kind: str = "") -> sql.Literal:
     return sql.Literal(f"{installation.tag_prefix}{kind}")
 
 
-def read_roles(installation: Installation, names: Sequence[str]) -> Statement:
-    """Read every role whose comment begins as our tags do, and those of these names."""
+def read_roles(installation: Installation, names: Sequence[str], oids: Sequence[int]) -> Statement:
+    """Read every role whose comment begins as our tags do, and those of these names and OIDs."""
     return Statement(
         "read the portal's roles",
-        load("drift_roles").format(prefix=_prefix(installation), names=sql.Literal(json.dumps(list(names)))),
+        load("drift_roles").format(
+            prefix=_prefix(installation),
+            names=sql.Literal(json.dumps(list(names))),
+            oids=sql.Literal(json.dumps([str(oid) for oid in oids])),
+        ),
     )
 
 

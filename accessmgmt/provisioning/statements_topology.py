@@ -13,8 +13,8 @@ READ_PLACE = Statement(
 READ_TAGS = Statement(
     "read whose these roles are",
     sql.SQL(
-        "SELECT r.oid::bigint AS oid, shobj_description(r.oid, 'pg_authid') AS tag FROM pg_roles r"
-        " WHERE r.oid = ANY (%(oids)s::oid[])"
+        "SELECT r.oid::bigint AS oid, r.rolname::text AS name, shobj_description(r.oid, 'pg_authid') AS tag"
+        " FROM pg_roles r WHERE r.oid = ANY (%(oids)s::oid[])"
     ),
 )
 

@@ -1,4 +1,5 @@
--- Every role whose comment begins as the tags of this installation do (it may be forged), and every role of a name that the portal believes to be its own.
+-- Every role whose comment begins as the tags of this installation do (it may be forged), and every role of a name or an OID
+-- that the portal believes to be its own.
 -- pg_auth_members has inherit_option and set_option only from 16 on: read through jsonb, they are null before.
 WITH tagged AS MATERIALIZED (
     SELECT d.objoid AS oid, d.description AS tag
@@ -24,4 +25,5 @@ LEFT JOIN (
     FROM pg_auth_members a
     GROUP BY a.member) m ON m.member = r.oid
 WHERE t.oid IS NOT NULL OR r.rolname = ANY (ARRAY(SELECT json_array_elements_text({names}::json))::name[])
+   OR r.oid = ANY (ARRAY(SELECT json_array_elements_text({oids}::json))::oid[])
 ORDER BY r.rolname

@@ -1,6 +1,7 @@
 -- Every role that one of the grants may be: by name, and by OID (a DBA may have renamed it). One row at least.
 SELECT r.oid::bigint AS oid, r.rolname::text AS name, shobj_description(r.oid, 'pg_authid') AS tag,
        pg_is_in_recovery() AS in_recovery,
+       r.rolvaliduntil = '-infinity' AND NOT r.rolcanlogin AS is_fenced,
        coalesce((SELECT array_agg(pg_get_userbyid(m.roleid)::text || chr(10) || pg_get_userbyid(m.grantor)::text)
                  FROM pg_auth_members m WHERE m.member = r.oid), '{}') AS memberships,
        -- On 14 a role may hand itself on; from 15 on it has no ADMIN on itself.
