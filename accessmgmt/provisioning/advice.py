@@ -256,6 +256,19 @@ def finish_prepared(database: str, gid: str) -> Advice:
     )
 
 
+def end_backends(pids: Sequence[int]) -> Advice:
+    """End sessions that hold an ending up."""
+    return Advice(tuple(f"SELECT pg_terminate_backend({pid})" for pid in pids), Runner.SUPERUSER)
+
+
+def take_back_by_hand(gifts: Sequence[tuple[str, str, str, str]], database: str) -> Advice:
+    """Take back privileges that only their grantors can: (grantor, kind, name, grantee), quoted by the server."""
+    statements: list[str] = []
+    for grantor, kind, name, grantee in gifts:
+        statements += [f"SET ROLE {grantor}", f"REVOKE ALL ON {kind} {name} FROM {grantee} CASCADE", "RESET ROLE"]
+    return Advice(tuple(statements), Runner.SUPERUSER, database, after="The portal then goes on by itself.")
+
+
 def clear_by_hand(role: str, owner: str, databases: Sequence[str]) -> Advice:
     """Hand over and take away what still depends on a role, in each of these databases ("" for shared objects)."""
     places = ", ".join(name or "any database, for shared objects" for name in databases)

@@ -20,7 +20,7 @@ from accessmgmt.provisioning.connect import admin_connection, admin_session, for
 from accessmgmt.provisioning.discovery import with_primary
 from accessmgmt.provisioning.execute import Interrupted, Repeat, Session, wait_a_little
 from accessmgmt.provisioning.fence import Fenced, LoginRole, fence, find_roles
-from accessmgmt.provisioning.leftovers import drop_logins, prepared_notes
+from accessmgmt.provisioning.leftovers import Emptied, drop_logins, prepared_notes
 from accessmgmt.provisioning.sessions import end_sessions
 from accessmgmt.provisioning.standby import wait_for_replay
 from accessmgmt.provisioning.statements import READ_LSN
@@ -199,7 +199,9 @@ def _take_away(session: Session, batch: Batch) -> None:
         for ending in batch.live:
             for role in ending.roles:
                 ending.notes += notes.get(role.name, [])
-                ending.reassigned += dropped.reassigned.get(role.oid, [])
+                emptied = dropped.emptied.get(role.oid, Emptied())
+                ending.reassigned += emptied.reassigned
+                ending.notes += emptied.notes
         batch.fail(dropped.failures)
         for ending in batch.live:
             ending.error = ending.refusal

@@ -5,7 +5,8 @@ A login usually owns nothing, and one DROP ROLE for many of them is all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -14,43 +15,53 @@ import psycopg
 from accessmgmt.domain.errors import TargetError, TargetRefused
 from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning import advice
+from accessmgmt.provisioning.advice import Advice
 from accessmgmt.provisioning.budget import Budget
+from accessmgmt.provisioning.clearing import clear_role
 from accessmgmt.provisioning.connect import database_session
 from accessmgmt.provisioning.execute import Interrupted, Row, Session
 from accessmgmt.provisioning.failures import is_lost
 from accessmgmt.provisioning.fence import LoginRole
-from accessmgmt.provisioning.plan import CHUNK_SIZE, hold
-from accessmgmt.provisioning.statements import BEGIN, COMMIT, QUARANTINE_ROLE, Statement, revoke_on, revoke_tables
-from accessmgmt.provisioning.statements_drift import read_held
+from accessmgmt.provisioning.held_up import LOCKED, Blocker, HeldUp, insist
+from accessmgmt.provisioning.statements import BEGIN, COMMIT, QUARANTINE_ROLE, Statement
 from accessmgmt.provisioning.statements_end import (
     READ_DEPENDENCIES,
-    READ_FOREIGN,
     READ_OWNED_SCHEMAS,
     READ_PREPARED,
     create_quarantine,
     disarm_owned,
-    drop_owned,
     drop_roles,
     guard_owns_nothing,
     has_role,
     read_owned,
     reassign_owned,
-    revoke_as,
     step_into,
 )
-from accessmgmt.provisioning.statements_locks import BEGIN_BRIEFLY, lock_schemas
+from accessmgmt.provisioning.statements_locks import BEGIN_BRIEFLY
+from accessmgmt.provisioning.statements_privileges import read_entries
 
 KEEP = "keep"
 DROP_ATTEMPTS = 3
 MOST_LISTED = 20
-DEPENDED_ON, REFUSED, LOCKED = "2BP01", "42501", "55P03"
+DEPENDED_ON, REFUSED = "2BP01", "42501"
+
+
+@dataclass(slots=True)
+class Emptied:
+    """What came of emptying a role: databases in which something was handed over, and shared objects that were.
+
+    `notes` say who else lost something by it.
+    """
+
+    reassigned: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Dropped:
-    """Databases in which something was handed over, and why roles are still there, by the role's OID."""
+    """What was left of roles that are gone, and why others are still there, by the role's OID."""
 
-    reassigned: dict[int, list[str]] = field(default_factory=dict)
+    emptied: dict[int, Emptied] = field(default_factory=dict)
     failures: dict[int, TargetError] = field(default_factory=dict)
 
 
@@ -94,7 +105,7 @@ def _drop_together(session: Session, roles: Sequence[LoginRole]) -> bool:
 
 def _drop_alone(session: Session, target: Target, role: LoginRole, budget: Budget, dropped: Dropped) -> None:
     try:
-        dropped.reassigned[role.oid] = _drop_login(session, target, role, budget)
+        dropped.emptied[role.oid] = _drop_login(session, target, role, budget)
     except Interrupted:
         raise
     except TargetError as error:
@@ -107,33 +118,41 @@ def _drop_alone(session: Session, target: Target, role: LoginRole, budget: Budge
         dropped.failures[role.oid] = session.explained(error)
 
 
-def _drop_login(session: Session, target: Target, role: LoginRole, budget: Budget) -> list[str]:
+def _drop_login(session: Session, target: Target, role: LoginRole, budget: Budget) -> Emptied:
     """Clean up behind one role and drop it; again when somebody made a dependency meanwhile."""
-    reassigned: list[str] = []
+    emptied = Emptied()
+    drop = partial(session.send, [*BEGIN_BRIEFLY, drop_roles([role.name]), COMMIT])
     for attempt in range(1, DROP_ATTEMPTS + 1):
-        reassigned += empty_role(session, target, role, budget)
+        empty_role(session, target, role, budget, emptied)
         try:
-            drop = partial(session.send, [*BEGIN_BRIEFLY, drop_roles([role.name]), COMMIT])
-            # Anybody may hold the role for as long as they like, and the others of the batch wait behind us.
-            session.repeat(drop, but_not=LOCKED)
+            emptied.notes += map(_cut_in_words, insist(session, target, drop, role.name))
+        except HeldUp:
+            if prepared := _prepared(session, [role.name]):
+                raise _held_by_prepared(session, role, prepared) from None
+            raise
         except psycopg.Error as error:
             session.roll_back()
-            if error.sqlstate == LOCKED and (prepared := _prepared(session, [role.name])):
-                raise _held_by_prepared(session, role, prepared) from None
             if error.sqlstate != DEPENDED_ON or attempt == DROP_ATTEMPTS:
-                todo = _what_is_left(session, target, role) if error.sqlstate == DEPENDED_ON else ""
+                todo = _what_is_left(session, target, role, budget) if error.sqlstate == DEPENDED_ON else ""
                 raise session.explained(error, todo=todo) from None
         else:
             break
-    return list(dict.fromkeys(reassigned))
+    return emptied
 
 
 def empty_role(
-    session: Session, target: Target, role: LoginRole, budget: Budget, *, beginning: Sequence[Statement] = BEGIN_BRIEFLY
-) -> list[str]:
-    """Hand over what a role owns and take away what it holds, everywhere; return where something was handed over.
+    session: Session,
+    target: Target,
+    role: LoginRole,
+    budget: Budget,
+    emptied: Emptied,
+    *,
+    beginning: Sequence[Statement] = BEGIN_BRIEFLY,
+) -> None:
+    """Hand over what a role owns and take away what it holds, everywhere; add what came of it to `emptied`.
 
-    Every transaction starts with `beginning`. Raises TargetRefused when the resource's setting leaves it to an admin.
+    Every transaction starts with `beginning`. Where one database refuses, the others are done all the same. Raises
+    TargetRefused when the resource's setting leaves something to an admin.
     """
     rows = session.ask(READ_DEPENDENCIES, {"oids": [role.oid]})
     if target.leftovers == KEEP:
@@ -142,89 +161,68 @@ def empty_role(
     owns: dict[str, bool] = {}
     for row in rows:  # shared objects ("") are handed over from the database at hand
         owns[row["database"] or here] = owns.get(row["database"] or here, False) or row["owns"]
+    failures: list[TargetError] = []
     for database, owns_there in owns.items():
-        if database == here:
-            _empty_here(session, target, role, beginning, owns=owns_there)
-        else:
-            with database_session(target, database, budget) as other:
-                _empty_here(other, target, role, beginning, owns=owns_there)
-    handed_over = [row["database"] for row in rows if row["owns"] and row["database"] and target.leftovers != KEEP]
-    return list(dict.fromkeys(handed_over))
+        try:
+            with _in(session, target, database, budget) as place:
+                shared = _shared(place, role) if owns_there and database == here else []
+                _empty_here(place, target, role, beginning, emptied, owns=owns_there)
+        except Interrupted:
+            raise
+        except TargetError as error:
+            failures.append(error)
+            continue
+        if target.leftovers != KEEP:
+            emptied.reassigned += shared
+            emptied.reassigned += [database for row in rows if row["owns"] and row["database"] == database]
+    emptied.reassigned = list(dict.fromkeys(emptied.reassigned))
+    if failures:
+        raise failures[0]
+
+
+@contextmanager
+def _in(session: Session, target: Target, database: str, budget: Budget) -> Iterator[Session]:
+    """Lend a session in a database: the one at hand where it is connected there."""
+    if database == session.conn.info.dbname:
+        yield session
+        return
+    with database_session(target, database, budget) as other:
+        yield other
+
+
+def _shared(session: Session, role: LoginRole) -> list[str]:
+    """Return shared objects that the role owns: a database, a tablespace."""
+    return [f"{row['type']} {row['name']}" for row in session.send([read_owned(role.oid)])[0] if not row["is_local"]]
 
 
 def _empty_here(
-    session: Session, target: Target, role: LoginRole, beginning: Sequence[Statement], *, owns: bool
+    session: Session,
+    target: Target,
+    role: LoginRole,
+    beginning: Sequence[Statement],
+    emptied: Emptied,
+    *,
+    owns: bool,
 ) -> None:
     owner = new_owner(target)
     hands_over = owns and target.leftovers != KEEP
     if hands_over:
         ensure_owner(session, target)
-    own_rights = [] if _acts_as_superuser(session) else [step_into(role.name, session.server_version)]
     first = [disarm_owned(role.oid), reassign_owned(role.name, owner)] if hands_over else [guard_owns_nothing(role.oid)]
     try:
-        _revoke_held(session, role, beginning)
-        clearing = [*own_rights, *first, drop_owned(role.name)]
-        session.repeat(partial(_clear, session, role, beginning, clearing))
+        cleared = clear_role(session, target, role, beginning, first)
     except psycopg.Error as error:
         session.roll_back()
         if error.sqlstate != REFUSED:
             raise
         raise may_not_hand_over(session, role, owner, error) from None
-    _take_back_what_others_gave(session, role)
+    place = session.conn.info.dbname
+    emptied.notes += [f"{place}: {item.in_words()}, which {item.grantor} had passed on." for item in cleared.passed_on]
+    emptied.notes += map(_cut_in_words, cleared.cut)
 
 
-def _revoke_held(session: Session, role: LoginRole, beginning: Sequence[Statement]) -> None:
-    """Revoke in locked chunks what the role holds on relations and sequences.
-
-    DROP OWNED would take it away as well, and let the application's DDL beside it fail.
-    """
-    tried: set[str] = set()
-    while names := [row["name"] for row in _held(session, role) if row["name"] not in tried][:CHUNK_SIZE]:
-        _revoke_some(session, role, beginning, names)
-        tried.update(names)
-
-
-def _held(session: Session, role: LoginRole) -> list[Row]:
-    return [row for row in session.send([read_held(role.oid)])[0] if row["kind"] in {"relation", "sequence"}]
-
-
-def _revoke_some(session: Session, role: LoginRole, beginning: Sequence[Statement], names: Sequence[str]) -> None:
-    """Revoke what is held of these, together. What is not ours to take back is left: DROP ROLE says so in the end."""
-
-    def revoke() -> None:
-        chunk = [row for row in _held(session, role) if row["name"] in names]
-        tables = [row["name"] for row in chunk if row["kind"] == "relation"]
-        sequences = [row["name"] for row in chunk if row["kind"] == "sequence"]
-        taken = [revoke_tables(tables, role.name)] if tables else []
-        taken += [revoke_on("SEQUENCE", sequences, role.name)] if sequences else []
-        if taken:
-            session.send([*beginning, *hold([(row["name"], row["relkind"]) for row in chunk]), *taken, COMMIT])
-
-    try:
-        session.repeat(revoke)
-    except psycopg.Error as error:
-        if error.sqlstate != REFUSED:
-            raise
-        session.roll_back()
-        for name in names if len(names) > 1 else ():
-            _revoke_some(session, role, beginning, [name])
-
-
-def _clear(session: Session, role: LoginRole, beginning: Sequence[Statement], clearing: Sequence[Statement]) -> None:
-    """Take the rest while the schemas that it is about cannot go away."""
-    schemas = [row["name"] for row in session.send([read_held(role.oid)])[0] if row["kind"] == "schema"]
-    session.send([*beginning, *([lock_schemas(schemas)] if schemas else []), *clearing, COMMIT])
-
-
-def _take_back_what_others_gave(session: Session, role: LoginRole) -> None:
-    """Revoke as each grantor what DROP OWNED leaves, where we may; what stays makes DROP ROLE say so."""
-    for row in session.ask(READ_FOREIGN, {"oid": role.oid}):
-        try:
-            session.send([BEGIN, *revoke_as(row["grantor"], row["kind"], row["name"], role.name), COMMIT])
-        except psycopg.Error as error:
-            if is_lost(error):
-                raise
-            session.roll_back()
+def _cut_in_words(blocker: Blocker) -> str:
+    return f"It kept this ending waiting, and was ended: {blocker.in_words()}."
 
 
 def new_owner(target: Target) -> str:
@@ -327,6 +325,21 @@ def _held_by_prepared(session: Session, role: LoginRole, prepared: list[Row]) ->
     )
 
 
-def _what_is_left(session: Session, target: Target, role: LoginRole) -> str:
+def _what_is_left(session: Session, target: Target, role: LoginRole, budget: Budget) -> str:
+    """Say what a superuser runs, in which database: what the role owns, and what others than we can act as gave."""
     rows = session.ask(READ_DEPENDENCIES, {"oids": [role.oid]})
-    return str(advice.clear_by_hand(role.name, new_owner(target), [row["database"] for row in rows]))
+    here = session.conn.info.dbname
+    todo: list[Advice] = []
+    for database in dict.fromkeys(row["database"] or here for row in rows):
+        with _in(session, target, database, budget) as place:
+            entries = place.send([read_entries([role.oid], place.server_version)])[0]
+        gifts = {
+            (row["grantor"], row["kind"], row["name"], row["grantee"]): None
+            for row in entries
+            if role.oid in {row["grantee_oid"], row["grantor_oid"]} and row["owner"] != role.oid
+        }
+        if gifts:
+            todo.append(advice.take_back_by_hand(list(gifts), database))
+    if not todo or any(row["owns"] for row in rows):
+        todo.append(advice.clear_by_hand(role.name, new_owner(target), [row["database"] for row in rows]))
+    return advice.in_words(todo)

@@ -19,7 +19,7 @@ from accessmgmt.provisioning.connect import admin_session, database_session
 from accessmgmt.provisioning.discovery import with_primary
 from accessmgmt.provisioning.execute import Row, Session
 from accessmgmt.provisioning.fence import LoginRole
-from accessmgmt.provisioning.leftovers import empty_role
+from accessmgmt.provisioning.leftovers import Emptied, empty_role
 from accessmgmt.provisioning.statements import BEGIN, COMMIT, GUARD_SQLSTATE, comment_on_role, drop_role
 from accessmgmt.provisioning.statements_drift import guard_no_member, read_held, read_unused
 from accessmgmt.provisioning.statements_end import READ_DEPENDENCIES
@@ -32,12 +32,14 @@ BUDGET_SECONDS = 60.0
 class RetireReport:
     """Capability roles that were dropped, and why others are still there, by name.
 
-    `reassigned` are the databases in which something that a dropped one owned was handed over.
+    `reassigned` are the databases in which something that a dropped one owned was handed over, `notes` say who lost
+    what members had passed on from it.
     """
 
     dropped: tuple[str, ...]
     kept: dict[str, str]
     reassigned: dict[str, list[str]] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
 
 
 def retire_capabilities(
@@ -52,6 +54,7 @@ def retire_capabilities(
     dropped: list[str] = []
     kept: dict[str, str] = {}
     reassigned: dict[str, list[str]] = {}
+    notes: dict[str, list[str]] = {}
     target = with_primary(target, budget_seconds)
     writable = target.primary or target
     budget = Budget(budget_seconds)
@@ -61,14 +64,15 @@ def retire_capabilities(
             if tag is None or tag.ref in keep:
                 continue
             try:
-                handed_over = _retire(session, writable, row, budget)
+                emptied = _retire(session, writable, row, budget)
             except (TargetError, psycopg.Error) as error:
                 session.roll_back()
                 kept[row["name"]] = _why(session, error)
             else:
                 dropped.append(row["name"])
-                reassigned |= {row["name"]: handed_over} if handed_over else {}
-    return RetireReport(tuple(dropped), kept, reassigned)
+                reassigned |= {row["name"]: emptied.reassigned} if emptied.reassigned else {}
+                notes |= {row["name"]: emptied.notes} if emptied.notes else {}
+    return RetireReport(tuple(dropped), kept, reassigned, notes)
 
 
 def _why(session: Session, error: TargetError | psycopg.Error) -> str:
@@ -77,8 +81,8 @@ def _why(session: Session, error: TargetError | psycopg.Error) -> str:
     return str(session.explained(error) if isinstance(error, psycopg.Error) else error)
 
 
-def _retire(session: Session, target: Target, role: Row, budget: Budget) -> list[str]:
-    """Drop one role; return the databases in which it owned something that was handed over."""
+def _retire(session: Session, target: Target, role: Row, budget: Budget) -> Emptied:
+    """Drop one role; return what came of emptying it."""
     databases = sorted({row["database"] for row in session.ask(READ_DEPENDENCIES, {"oids": [role["oid"]]})})
     here = session.conn.info.dbname
     elsewhere = [name for name in databases if name and name != here]
@@ -89,10 +93,11 @@ def _retire(session: Session, target: Target, role: Row, budget: Budget) -> list
             _refuse_policies(other, role)
     name = role["name"]
     found = LoginRole(name, role["oid"], (), "")
-    handed_over = empty_role(session, target, found, budget, beginning=[*BEGIN_ALONE, guard_no_member(name)])
+    emptied = Emptied()
+    empty_role(session, target, found, budget, emptied, beginning=[*BEGIN_ALONE, guard_no_member(name)])
     # The comment locks the role against a new membership until it is gone (postgres.md 3.3).
     session.send([BEGIN, comment_on_role(name, role["tag"]), guard_no_member(name), drop_role(name), COMMIT])
-    return handed_over
+    return emptied
 
 
 def _refuse_policies(session: Session, role: Row) -> None:

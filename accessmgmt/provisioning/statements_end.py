@@ -16,7 +16,6 @@ READ_DEPENDENCIES = Statement("look for what depends on the role", load("depende
 READ_OWNED_SCHEMAS = Statement("look where the role owns objects", load("owned_schemas"))
 READ_ABSENCE = Statement("verify that nothing is left", load("absence_of_grants"))
 READ_PREPARED = Statement("look for prepared transactions", load("prepared"))
-READ_FOREIGN = Statement("look for what others than the owners gave to it", load("foreign_privileges"))
 
 
 def terminate(oids: Sequence[int]) -> Statement:
@@ -33,6 +32,14 @@ def terminate_starting(pids: Sequence[int]) -> Statement:
     """Terminate processes that have been beginning a session for long."""
     return Statement(
         "end what does not finish its start", load("terminate_starting").format(pids=sql.Literal(list(pids)))
+    )
+
+
+def read_blockers(pid: int, *, is_cutting: bool) -> Statement:
+    """Ask who keeps a session waiting for a lock, and cut those that are logins of a portal."""
+    return Statement(
+        "look who holds it up",
+        load("blockers").format(pid=sql.Literal(pid), is_cutting=sql.SQL("true" if is_cutting else "false")),
     )
 
 
@@ -108,17 +115,6 @@ def guard_owns_nothing(oid: int) -> Statement:
         "check that the role owns nothing",
         sql.SQL("SELECT 1 / CASE WHEN EXISTS (SELECT FROM ({}) o) THEN 0 ELSE 1 END").format(owned),
     )
-
-
-def revoke_as(grantor: str, kind: str, name: str, role: str) -> list[Statement]:
-    """Take back, inside a transaction, what a grantor gave; `name` was quoted by the server."""
-    return [
-        Statement("step into the grantor", sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(grantor))),
-        Statement(
-            "take back what another role gave",
-            sql.SQL("REVOKE ALL ON {} {} FROM {}").format(trusted(kind), trusted(name), sql.Identifier(role)),
-        ),
-    ]
 
 
 def drop_roles(roles: Sequence[str]) -> Statement:

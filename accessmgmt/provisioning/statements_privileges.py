@@ -13,7 +13,7 @@ from psycopg import sql
 
 from accessmgmt.provisioning.statements import Statement, load, trusted
 
-PARAMETERS_SINCE = 15
+OPTIONS_SINCE, PARAMETERS_SINCE = 16, 15
 NO_PARAMETERS = "(SELECT NULL::oid AS oid, NULL::text AS parname, NULL::aclitem[] AS paracl WHERE false)"
 READ_ME = Statement("read as whom we act", sql.SQL("SELECT current_user::text AS name"))
 
@@ -68,5 +68,32 @@ def no_more_passing_on(kind: str, name: str, role: str) -> Statement:
         "take the right to pass on away",
         sql.SQL("REVOKE GRANT OPTION FOR ALL ON {} {} FROM {} CASCADE").format(
             trusted(kind), trusted(name), sql.Identifier(role)
+        ),
+    )
+
+
+def lend(role: str, to: str, server_version: int) -> Statement:
+    """Let a grantor act for a role, so that it may drop what it gave to it."""
+    options = " WITH INHERIT TRUE, SET FALSE" if server_version >= OPTIONS_SINCE else ""
+    return Statement(
+        "let the grantor act for the role",
+        sql.SQL("GRANT {} TO {}{}").format(sql.Identifier(role), sql.Identifier(to), trusted(options)),
+    )
+
+
+def read_givers(oids: Sequence[int], server_version: int) -> Statement:
+    """Ask how we may act as each of these roles: see sql/givers.sql."""
+    has_options = server_version >= OPTIONS_SINCE
+    administered = (
+        "pg_has_role(current_user, r.oid, 'MEMBER WITH ADMIN OPTION')"
+        if has_options
+        else "EXISTS (SELECT FROM pg_roles me WHERE me.rolname = current_user AND (me.rolcreaterole OR me.rolsuper))"
+    )
+    return Statement(
+        "look who gave it",
+        load("givers").format(
+            oids=sql.Literal(list(oids)),
+            membership=sql.Literal("SET" if has_options else "MEMBER"),
+            is_administered=trusted(administered),
         ),
     )

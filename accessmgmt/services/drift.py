@@ -121,7 +121,7 @@ def _retire_unused(resource: Resource) -> None:
     report = retire.retire_capabilities(resource.as_target(), this_installation(), keep)
     if report.dropped:
         with transaction.atomic():
-            details = {"roles": list(report.dropped), "handed_over": report.reassigned}
+            details = {"roles": list(report.dropped), "handed_over": report.reassigned, "notes": report.notes}
             audit.record(None, "resource.sets_retired", resource, **details)
     for name, words in report.kept.items():
         logger.warning("The capability role %s stays on resource %s: %s", name, resource.pk, words)

@@ -1,5 +1,7 @@
 -- Where something still depends on the roles: database "" for shared objects.
-SELECT s.refobjid::bigint AS oid, coalesce(d.datname::text, '') AS database, bool_or(s.deptype = 'o') AS owns,
+SELECT s.refobjid::bigint AS oid, coalesce(d.datname::text, '') AS database, 
+       -- Default privileges and user mappings are not handed over: DROP OWNED takes them.
+       bool_or(s.deptype = 'o' AND s.classid NOT IN ('pg_default_acl'::regclass, 'pg_user_mapping'::regclass)) AS owns,
        count(*) AS entries
 FROM pg_shdepend s
 LEFT JOIN pg_database d ON d.oid = s.dbid
