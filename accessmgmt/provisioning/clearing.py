@@ -133,7 +133,9 @@ def _drop_owned(clearing: Clearing, first: Sequence[Statement]) -> None:
     held = clearing.held()
     schemas = [row["name"] for row in held if row["kind"] == "schema"]
     givers = [row["owner"] for row in held if row["kind"] == "policy"] + _givers_of(clearing)
-    ours = [giver["name"] for giver in _read_givers(clearing, givers) if giver["is_ours"] and not giver["is_held"]]
+    ours = [
+        giver["name"] for giver in _read_givers(clearing, givers) if _is_ours(clearing, giver) and not giver["is_held"]
+    ]
     stepped = [] if clearing.is_superuser else [role.name, *ours]
     clearing.insist(
         [
@@ -153,7 +155,7 @@ def _drop_as_grantors(clearing: Clearing) -> None:
         return
     me = str(session.ask(READ_ME)[0]["name"])
     for giver in _read_givers(clearing, givers):
-        steps = giver["is_ours"] and not clearing.is_superuser
+        steps = not clearing.is_superuser and _is_ours(clearing, giver)
         if not (steps or giver["may_be"] or clearing.is_superuser):
             continue
         name = giver["name"]
@@ -185,3 +187,9 @@ def _givers_of(clearing: Clearing) -> list[int]:
 
 def _read_givers(clearing: Clearing, oids: Sequence[int]) -> list[Row]:
     return clearing.session.send([read_givers(oids, clearing.session.server_version)])[0] if oids else []
+
+
+def _is_ours(clearing: Clearing, giver: Row) -> bool:
+    """Say whether we may make ourselves a member for a moment: only of roles that this installation made."""
+    installation = clearing.session.installation
+    return bool(giver["may_join"] and installation and installation.read_tag(giver["tag"], giver["name"]))

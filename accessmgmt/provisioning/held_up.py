@@ -20,11 +20,12 @@ import psycopg
 from psycopg.rows import dict_row
 
 from accessmgmt.domain.errors import TargetError, TargetUnavailable
+from accessmgmt.domain.names import Installation
 from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.connect import admin_connection
-from accessmgmt.provisioning.execute import Session
-from accessmgmt.provisioning.statements_end import read_blockers
+from accessmgmt.provisioning.execute import Row, Session
+from accessmgmt.provisioning.statements_end import cut_blockers, read_blockers
 
 LOCKED = "55P03"
 PATIENCE_SECONDS = 1.0
@@ -62,6 +63,7 @@ class Watch:
     """Looks, over a second connection, at who keeps the first one waiting; cuts our logins once patience is over."""
 
     target: Target
+    installation: Installation | None
     pid: int
     seen: dict[int, Blocker] = field(default_factory=dict)
     cut: dict[int, Blocker] = field(default_factory=dict)
@@ -91,12 +93,19 @@ class Watch:
                 self._look(conn, is_cutting=time.monotonic() > until)
 
     def _look(self, conn: psycopg.Connection, *, is_cutting: bool) -> None:
-        question = read_blockers(self.pid, is_cutting=is_cutting)
-        for row in conn.cursor(row_factory=dict_row).execute(question.query.as_bytes(conn)).fetchall():
-            found = Blocker(row["pid"], row["role"], row["application_name"], row["since"], row["is_ours"])
-            self.seen[found.pid] = found
-            if row["is_cut"]:
-                self.cut[found.pid] = found
+        cursor = conn.cursor(row_factory=dict_row)
+        found = [
+            Blocker(row["pid"], row["role"], row["application_name"], row["since"], self._is_ours(row))
+            for row in cursor.execute(read_blockers(self.pid).query.as_bytes(conn)).fetchall()
+        ]
+        self.seen |= {blocker.pid: blocker for blocker in found}
+        if is_cutting and (ours := {blocker.pid: blocker for blocker in found if blocker.is_ours}):
+            cut = cursor.execute(cut_blockers(self.pid, list(ours)).query.as_bytes(conn)).fetchall()
+            self.cut |= {row["pid"]: ours[row["pid"]] for row in cut}
+
+    def _is_ours(self, row: Row) -> bool:
+        tag = self.installation.read_tag(row["tag"], row["role"]) if self.installation is not None else None
+        return tag is not None and tag.kind == "grant"
 
 
 def insist(session: Session, target: Target, work: Callable[[], object], what: str) -> list[Blocker]:
@@ -110,7 +119,7 @@ def insist(session: Session, target: Target, work: Callable[[], object], what: s
         session.roll_back()
     else:
         return []
-    with Watch(target, session.conn.info.backend_pid) as watch:
+    with Watch(target, session.installation, session.conn.info.backend_pid) as watch:
         is_done = _try_on(session, work, watch)
     if not is_done:
         raise _held_up(session, what, list(watch.seen.values()))

@@ -187,6 +187,7 @@ def _in(session: Session, target: Target, database: str, budget: Budget) -> Iter
         yield session
         return
     with database_session(target, database, budget) as other:
+        other.installation = session.installation
         yield other
 
 

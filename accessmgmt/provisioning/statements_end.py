@@ -35,11 +35,19 @@ def terminate_starting(pids: Sequence[int]) -> Statement:
     )
 
 
-def read_blockers(pid: int, *, is_cutting: bool) -> Statement:
-    """Ask who keeps a session waiting for a lock, and cut those that are logins of a portal."""
+def read_blockers(pid: int) -> Statement:
+    """Ask who keeps a session waiting for a lock."""
+    return Statement("look who holds it up", load("blockers").format(pid=sql.Literal(pid)))
+
+
+def cut_blockers(pid: int, blockers: Sequence[int]) -> Statement:
+    """Terminate those sessions of `blockers` that still keep one waiting, and list their `pid`."""
     return Statement(
-        "look who holds it up",
-        load("blockers").format(pid=sql.Literal(pid), is_cutting=sql.SQL("true" if is_cutting else "false")),
+        "end what holds it up",
+        sql.SQL(
+            "SELECT p.pid FROM unnest(pg_blocking_pids({})) p (pid)"
+            " WHERE p.pid = ANY ({}::int[]) AND pg_terminate_backend(p.pid) GROUP BY p.pid"
+        ).format(sql.Literal(pid), sql.Literal(list(blockers))),
     )
 
 
