@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -121,6 +121,32 @@ def finding_from_json(value: Mapping[str, Any]) -> DriftFinding:
         grant_id=value["grant_id"],
         is_automatic=value["is_automatic"],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class DriftChange:
+    """Something that the portal changed on a role of its own by itself: `what` it did (a verb first), and on what.
+
+    `is_taken` says that it took back what others had given; else it gave what is new, or what others had taken away.
+    """
+
+    role: str
+    object: str
+    what: str
+    is_taken: bool
+
+    def __str__(self) -> str:
+        if not self.object:
+            return f"{self.what} {'from' if self.is_taken else 'to'} {self.role}"
+        return f"{self.what} on {self.object} {'from' if self.is_taken else 'to'} {self.role}"
+
+
+@dataclass(frozen=True, slots=True)
+class ResyncReport:
+    """What a re-sync changed, and what the target refused or had no time for, by capability role, in words."""
+
+    changes: tuple[DriftChange, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

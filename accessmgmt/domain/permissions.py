@@ -61,6 +61,17 @@ class PermissionSet:
             return known
         return tuple(p for p in Privilege if p in self.grants)
 
+    @property
+    def sequence_privileges(self) -> tuple[str, ...]:
+        """Return what is given on the sequences that the tables take their numbers from.
+
+        Who inserts rows draws numbers and may look where the sequence stands; who changes rows may set it, and draws
+        numbers by `SET id = DEFAULT`. Who only reads rows needs none of it.
+        """
+        may_insert, may_update = ({ALL, privilege} & set(self.grants) for privilege in ("INSERT", "UPDATE"))
+        names = {"USAGE": may_insert or may_update, "SELECT": may_insert, "UPDATE": may_update}
+        return tuple(name for name, is_given in names.items() if is_given)
+
     def capability_role_name(self, installation_id: str) -> str:
         """Return the NOLOGIN role that holds this set on a target: `jitb_` and 24 hexadecimal digits.
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from accessmgmt.domain.drift import DriftChange
 from accessmgmt.domain.names import Installation
 from accessmgmt.domain.permissions import PermissionSet
 
@@ -102,12 +103,22 @@ class TableAccess:
 
 
 @dataclass(frozen=True, slots=True)
+class SequenceAccess:
+    """Privileges of a login role on a sequence from which tables of its set take their numbers, verified alike."""
+
+    schema: str
+    sequence: str
+    privileges: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ApplyReceipt:
     """What was found on the target after applying.
 
     `steps_ms` maps a step's name to the milliseconds it took. `tables` holds at most `MOST_LISTED_TABLES` rows of
-    `table_count`; `unmatched` are names of the permission set that match nothing; `public_extras` counts
-    privileges that everybody has on the same relations through PUBLIC.
+    `table_count`, `sequences` as many of `sequence_count`; `unmatched` are names of the permission set that match
+    nothing; `public_extras` counts privileges that everybody has on the same relations through PUBLIC. `changes` is
+    what the capability role had too much or lacked, and was mended before it was given.
     """
 
     role_oid: int
@@ -120,6 +131,9 @@ class ApplyReceipt:
     steps_ms: dict[str, float]
     verified_at: datetime
     system_identifier: str = ""
+    sequences: tuple[SequenceAccess, ...] = ()
+    sequence_count: int = 0
+    changes: tuple[DriftChange, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return a JSON-able form for the grant's row."""
@@ -133,6 +147,10 @@ class ApplyReceipt:
                 for t in self.tables
             ],
             "table_count": self.table_count,
+            "sequences": [
+                {"schema": s.schema, "sequence": s.sequence, "privileges": list(s.privileges)} for s in self.sequences
+            ],
+            "sequence_count": self.sequence_count,
             "unmatched": list(self.unmatched),
             "public_extras": self.public_extras,
             "steps_ms": [[step, took] for step, took in self.steps_ms.items()],

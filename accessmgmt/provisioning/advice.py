@@ -198,6 +198,11 @@ def undo_memberships(role: str, memberships: Sequence[str]) -> Advice:
     return Advice(_to_run([revoke_memberships(name, [role], None) for name in memberships]))
 
 
+def take_back(owner: str, object_words: str, statements: Sequence[Statement], database: str) -> Advice:
+    """Take back what a role of the portal holds on something of `owner`, and the portal may not take back itself."""
+    return Advice(_to_run(statements), Runner.OWNER, database, owner_of=f"{object_words} ({owner})")
+
+
 def revoke_as_grantor(grantor: str, name: str, role: str) -> Advice:
     """Take back what another role granted: only its grantor's REVOKE counts. `name` was quoted by the server."""
     return Advice((f"SET ROLE {quoted(grantor)}", f"REVOKE ALL ON {name} FROM {quoted(role)}", "RESET ROLE"))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from accessmgmt.domain.drift import DriftChange
 from accessmgmt.domain.errors import TargetRefused, TargetUnavailable
 from accessmgmt.domain.names import is_login_role_name
 from accessmgmt.domain.targets import ApplyReceipt, GrantOrder, Target
@@ -67,13 +69,14 @@ def _apply(target: Target, order: GrantOrder, budget: Budget) -> ApplyReceipt:
     target = with_primary(target, budget.check())
     writable = target.primary or target
     as_admin = admin_session(writable, budget, installation=order.installation)
+    changes: list[DriftChange] = []
     with steps.measured("total"), as_admin as session:
-        scope = scope_of(order, session.server_version)
+        scope = scope_of(order, session.server_version, target.leftover_owner)
         with steps.measured("inspect"):
             known = recall(session, order, scope)
             found = known[0] if known else inspect_target(session, order, scope)
         with steps.measured("capability"):
-            found, plan = known or ensure_capability(session, order, scope, found)
+            found, plan = known or ensure_capability(session, order, scope, found, changes)
             if known is None:
                 remember(session, scope, found)
         with steps.measured("login"):
@@ -86,7 +89,7 @@ def _apply(target: Target, order: GrantOrder, budget: Budget) -> ApplyReceipt:
         with steps.measured("verify"), login_session(session, resolve_target(target), order) as as_login:
             seen, found, plan = _verify(session, as_login, target, order, scope, login, found, plan)
         version = session.server_version
-    return _receipt(login, version, seen, found, plan, steps)
+    return replace(_receipt(login, version, seen, found, plan, steps), changes=tuple(changes))
 
 
 def _verify(
@@ -159,4 +162,6 @@ def _receipt(
         steps_ms=steps.milliseconds,
         verified_at=seen.verified_at,
         system_identifier=found.facts.system_identifier,
+        sequences=seen.sequences,
+        sequence_count=seen.sequence_count,
     )

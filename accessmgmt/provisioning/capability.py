@@ -7,17 +7,22 @@ from functools import partial
 
 import psycopg
 
+from accessmgmt.domain.drift import DriftChange
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.advice import in_words
+from accessmgmt.provisioning.changes import changes_of, object_words, passed_on_change, taken_words
 from accessmgmt.provisioning.execute import Repeat, Session
 from accessmgmt.provisioning.inspect import Drift, Found, Scope, inspect_target
 from accessmgmt.provisioning.passed_on import take_back_passed_on
 from accessmgmt.provisioning.plan import (
+    FRAME_WANTED,
     CapabilityPlan,
     Chunk,
     ChunkRow,
+    drift_in,
+    mending,
     plan_capability,
     plan_chunk,
     plan_frame,
@@ -30,14 +35,20 @@ from accessmgmt.provisioning.statements_locks import BEGIN_ALONE
 
 ALREADY_THERE = frozenset({"42710", "23505"})
 GONE = "42704"
+MOST_NAMED = 5
 
 
-def ensure_capability(session: Session, order: GrantOrder, scope: Scope, found: Found) -> tuple[Found, CapabilityPlan]:
+def ensure_capability(
+    session: Session, order: GrantOrder, scope: Scope, found: Found, changes: list[DriftChange] | None = None
+) -> tuple[Found, CapabilityPlan]:
     """Bring the capability role in order; return what was found last and what could not be shared.
 
-    The usual case finds nothing to do and sends nothing. Raises TargetRefused when the set cannot be given.
+    The usual case finds nothing to do and sends nothing. `changes` gets what was changed on a role that had been there,
+    also when this raises. Raises TargetRefused when the set cannot be given, or when the role has more than the set
+    says and only others can take that back: nobody new gets it.
     """
     check_scope(session, order, found)
+    noted: list[DriftChange] = [] if changes is None or found.facts.capability_oid is None else changes
     if found.facts.capability_oid is None:
         if refused := plan_capability(found).refused:
             raise _may_not_share(session, refused, found)
@@ -49,17 +60,21 @@ def ensure_capability(session: Session, order: GrantOrder, scope: Scope, found: 
     plan = plan_capability(found)
     if plan.refused:
         raise _may_not_share(session, plan.refused, found)
-    if plan.is_empty:
-        return found, plan
     if facts.capability_oid is not None and any(drift.surplus for drift in found.drift):
-        take_back_passed_on(session, scope.capability, facts.capability_oid)
-    frame = [partial(_mend_frame, session, order, scope) for _ in plan.frame]
-    for works in (frame, [partial(_mend_chunk, session, scope, chunk) for chunk in plan.chunks]):
-        for number, work in enumerate(works):
-            if number:
-                session.budget.report_progress()
-            session.repeat(partial(_unless_gone, session, work))
-    return inspect_target(session, order, scope), plan
+        noted += [
+            passed_on_change(gift) for gift in take_back_passed_on(session, scope.capability, facts.capability_oid)
+        ]
+    if not plan.is_empty:
+        frame = [partial(_mend_frame, session, order, scope, noted) for _ in plan.frame]
+        for works in (frame, [partial(_mend_chunk, session, scope, chunk, noted) for chunk in plan.chunks]):
+            for number, work in enumerate(works):
+                if number:
+                    session.budget.report_progress()
+                session.repeat(partial(_unless_gone, session, work))
+        found = inspect_target(session, order, scope)
+    if beyond := plan_capability(found).beyond:
+        raise _has_too_much(session, scope, beyond)
+    return found, plan
 
 
 def _unless_gone(session: Session, work: Callable[[], None]) -> None:
@@ -133,8 +148,22 @@ def _is_a_member(session: Session, scope: Scope, memberships: Sequence[str]) -> 
     )
 
 
-def _mend_frame(session: Session, order: GrantOrder, scope: Scope) -> None:
-    """The next schemas and future objects, and the database, read again under the database's lock."""
+def _has_too_much(session: Session, scope: Scope, beyond: Sequence[Drift]) -> TargetRefused:
+    held = "; ".join(f"{taken_words(d.surplus, scope.wanted)} on {object_words(d)}" for d in beyond[:MOST_NAMED])
+    more = f" and {len(beyond) - MOST_NAMED} more" if len(beyond) > MOST_NAMED else ""
+    return TargetRefused(
+        f"The role {scope.capability} on “{session.target_name}” holds what nobody approved: {held}{more}.",
+        why="Everybody with this permission set has it, and the portal may not take it back: nobody new gets the set.",
+        todo=in_words(
+            advice.take_back(d.owner, object_words(d), mending(d, scope), session.conn.info.dbname)
+            for d in beyond[:MOST_NAMED]
+        ),
+        sqlstate="42501",
+    )
+
+
+def _mend_frame(session: Session, order: GrantOrder, scope: Scope, noted: list[DriftChange]) -> None:
+    """The next schemas and future objects, the database and the rest, read again under the database's lock."""
     session.send(BEGIN_ALONE)
     parts = plan_capability(inspect_target(session, order, scope)).frame
     if parts:
@@ -144,12 +173,14 @@ def _mend_frame(session: Session, order: GrantOrder, scope: Scope) -> None:
         if left and set(left[0]) & set(parts[0]):
             raise _without_effect(session)
     session.send([COMMIT])
+    noted += changes_of(parts[0] if parts else (), scope.capability, FRAME_WANTED)
 
 
-def _mend_chunk(session: Session, scope: Scope, chunk: Chunk) -> None:
+def _mend_chunk(session: Session, scope: Scope, chunk: Chunk, noted: list[DriftChange]) -> None:
     """At most 200 objects in one short transaction (postgres.md 3.2), verified before it is committed."""
     session.send(BEGIN_ALONE)
-    statements = plan_chunk(_read_chunk(session, scope, chunk), chunk, scope)
+    rows = _read_chunk(session, scope, chunk)
+    statements = plan_chunk(rows, chunk, scope)
     if statements:
         session.send(statements)
         _check_granted(session)
@@ -160,6 +191,7 @@ def _mend_chunk(session: Session, scope: Scope, chunk: Chunk) -> None:
         if plan_chunk(left, chunk, scope):
             raise _without_effect(session)
     session.send([COMMIT])
+    noted += changes_of(drift_in(rows, chunk, scope), scope.capability, wanted_on(chunk, scope))
 
 
 def _read_chunk(session: Session, scope: Scope, chunk: Chunk) -> list[ChunkRow]:

@@ -312,7 +312,7 @@ def _rehearsal(climb: Climb) -> Answer:
     given, nothing = [], []
     with admin_session(climb.given.primary or climb.given, Budget(BUDGET_SECONDS)) as session:
         for permissions in climb.permission_sets:
-            scope = scope_of(order_of(made_for, permissions), session.server_version)
+            scope = scope_of(order_of(made_for, permissions), session.server_version, climb.given.leftover_owner)
             [found] = inspect_sets(session, [scope])
             try:
                 relation = rehearse_set(session, scope, found)

@@ -13,8 +13,16 @@ from functools import partial
 
 import psycopg
 
-from accessmgmt.domain.drift import DriftFinding, DriftKind, DriftOrder, DriftReport, RepairReport
-from accessmgmt.domain.errors import TargetError, TargetRefused
+from accessmgmt.domain.drift import (
+    DriftChange,
+    DriftFinding,
+    DriftKind,
+    DriftOrder,
+    DriftReport,
+    RepairReport,
+    ResyncReport,
+)
+from accessmgmt.domain.errors import TargetError, TargetUnavailable
 from accessmgmt.domain.names import Installation
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import GrantOrder, Target
@@ -34,6 +42,7 @@ from accessmgmt.provisioning.drift_logins import (
 )
 from accessmgmt.provisioning.drift_sets import MOST_OWNED, compare_owned, compare_set
 from accessmgmt.provisioning.execute import Repeat, Session
+from accessmgmt.provisioning.failures import is_lost
 from accessmgmt.provisioning.inspect import inspect_sets, inspect_target, scope_of
 from accessmgmt.provisioning.leftovers import KEEP, REFUSED, ensure_owner, may_not_hand_over, new_owner
 from accessmgmt.provisioning.statements import COMMIT
@@ -72,7 +81,10 @@ def check_drift(target: Target, wanted: DriftOrder, *, budget_seconds: float = B
 
 def _look(session: Session, target: Target, wanted: DriftOrder) -> tuple[list[Difference], int]:
     version, installation = session.server_version, wanted.installation
-    scopes = [scope_of(order_of(installation, permissions), version) for permissions in wanted.permission_sets]
+    scopes = [
+        scope_of(order_of(installation, permissions), version, target.leftover_owner)
+        for permissions in wanted.permission_sets
+    ]
     sets = inspect_sets(session, scopes)
     differences = [
         Difference(finding)
@@ -121,31 +133,42 @@ def resync_sets(
     *,
     budget_seconds: float = BUDGET_SECONDS,
     on_progress: Callable[[], None] | None = None,
-) -> dict[str, str]:
-    """Bring the capability roles of active grants in order: what was created since gets its privileges.
+) -> ResyncReport:
+    """Bring the capability roles of active grants in order: what was created since gets its privileges, and what others
+    gave them besides is taken back.
 
-    Needs no password and touches no login. Returns what could not be given, by capability role. Raises
-    TargetUnavailable when the server is out of reach.
+    Needs no password and touches no login. Raises TargetUnavailable when the server is out of reach.
     """
+    changes: list[DriftChange] = []
     refused: dict[str, str] = {}
     target = with_primary(target, budget_seconds)
     budget = Budget(budget_seconds, on_progress)
     with admin_session(target.primary or target, budget, installation=installation) as session:
         scopes = [
-            scope_of(order_of(installation, permissions), session.server_version) for permissions in permission_sets
+            scope_of(order_of(installation, permissions), session.server_version, target.leftover_owner)
+            for permissions in permission_sets
         ]
         found_sets = inspect_sets(session, scopes)
         for scope, found in zip(scopes, found_sets, strict=True):
             order = order_of(installation, scope.permissions)
             try:
-                ensure_capability(session, order, scope, found)
-            except TargetRefused as error:
+                ensure_capability(session, order, scope, found, changes)
+            except (Repeat, TargetError, psycopg.Error) as error:
+                is_over = isinstance(error, TargetUnavailable) or (isinstance(error, psycopg.Error) and is_lost(error))
+                if is_over and not changes:
+                    raise
+                refused[scope.capability] = _why_not(session, error)
+                if is_over:  # what was changed before is told nevertheless
+                    break
                 session.roll_back()
-                refused[scope.capability] = str(error)
-            except (Repeat, psycopg.Error):
-                session.roll_back()
-                refused[scope.capability] = "Other work got in between; it is tried again by itself."
-    return refused
+    return ResyncReport(tuple(changes), refused)
+
+
+def _why_not(session: Session, error: Repeat | TargetError | psycopg.Error) -> str:
+    """Say why a set could not be brought in order: only what may come right by itself is said to be tried again."""
+    if isinstance(error, Repeat):
+        return "Other work got in between; it is tried again by itself."
+    return str(session.explained(error) if isinstance(error, psycopg.Error) else error)
 
 
 def repair(
@@ -172,7 +195,7 @@ def repair(
                 _note(mended, refused, difference.finding, _run(session, target, difference))
             elif difference.hands_over is not None or difference.finding.kind not in HAS_PROCEDURE:
                 refused.append((difference.finding, "A person has to do this: nothing that the portal may run helps."))
-        _repair_sets(session, wanted, [d.finding for d in chosen if d.hands_over is None], mended, refused)
+        _repair_sets(session, target, wanted, [d.finding for d in chosen if d.hands_over is None], mended, refused)
     for finding in [d.finding for d in chosen if d.finding.kind is DriftKind.ORPHAN]:
         _note(mended, refused, finding, _end_orphan(target, wanted.installation, finding))
     return RepairReport(mended=tuple(mended), refused=tuple(refused))
@@ -206,6 +229,7 @@ def _run(session: Session, target: Target, difference: Difference) -> str:
 
 def _repair_sets(
     session: Session,
+    target: Target,
     wanted: DriftOrder,
     chosen: Sequence[DriftFinding],
     mended: list[DriftFinding],
@@ -213,7 +237,7 @@ def _repair_sets(
 ) -> None:
     for permissions in wanted.permission_sets:
         order = order_of(wanted.installation, permissions)
-        scope = scope_of(order, session.server_version)
+        scope = scope_of(order, session.server_version, target.leftover_owner)
         mine = [f for f in chosen if f.kind is DriftKind.PRIVILEGE and f.role == scope.capability]
         if not mine:
             continue

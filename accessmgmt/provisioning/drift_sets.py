@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from accessmgmt.domain.drift import DriftFinding, DriftKind, Severity
 from accessmgmt.domain.names import Installation
 from accessmgmt.provisioning import advice
+from accessmgmt.provisioning.changes import object_words, taken_words
 from accessmgmt.provisioning.drift_logins import Difference
 from accessmgmt.provisioning.execute import Row
 from accessmgmt.provisioning.fence import LoginRole
 from accessmgmt.provisioning.inspect import Drift, Found, Scope
-from accessmgmt.provisioning.statements import Statement, grant_future, grant_on, grant_tables, revoke_on, revoke_tables
+from accessmgmt.provisioning.plan import FRAME_WANTED, mending
 from accessmgmt.provisioning.statements_drift import as_text
 from accessmgmt.provisioning.statements_end import disarm_owned, reassign_owned, revoke_memberships, step_into
 
 MOST_OBJECTS = 200
 MOST_OWNED = 5
-WORDS = {"relation": "TABLE", "sequence": "SEQUENCE", "schema": "SCHEMA", "database": "DATABASE"}
 
 
 def compare_set(found: Found, scope: Scope, installation: Installation) -> list[DriftFinding]:
@@ -62,7 +62,7 @@ def _finding(drift: Drift, scope: Scope) -> DriftFinding:
     return DriftFinding(
         DriftKind.PRIVILEGE,
         Severity.ALARM if drift.surplus else Severity.WARNING,
-        drift.name,
+        object_words(drift) if drift.kind in {"default", "other"} else drift.name,
         _what(drift, scope),
         sql=as_text(statements),
         role=scope.capability,
@@ -71,39 +71,29 @@ def _finding(drift: Drift, scope: Scope) -> DriftFinding:
 
 
 def _what(drift: Drift, scope: Scope) -> str:
+    wanted = {"sequence": scope.sequence_wanted, "relation": scope.wanted}.get(drift.kind, FRAME_WANTED)
     if drift.kind == "default":
-        kind = "sequences" if drift.relkind == "S" else "tables"
-        return f"New {kind} of {drift.owner} in this schema are not shared by themselves."
-    if "OUTSIDE" in drift.surplus:
-        return "It holds privileges on this, which is not in its permission set."
-    parts = []
-    if drift.lacking:
-        parts.append(f"It lacks {', '.join(drift.lacking)}.")
-    beyond = [name for name in drift.surplus if name not in scope.wanted and name != "COLUMN"]
-    if beyond:
-        parts.append(f"It has {', '.join(beyond)}, which nobody approved.")
-    if "COLUMN" in drift.surplus:
-        parts.append("It has privileges on single columns.")
-    if passes := [name for name in drift.surplus if name in scope.wanted]:
-        parts.append(f"It may pass on {', '.join(passes)}.")
-    if not drift.can_grant:
+        parts = [_what_of_the_future(drift, scope)]
+    elif drift.is_outside:
+        parts = [f"It holds {taken_words(drift.surplus, ())} on this, which is not in its permission set."]
+    else:
+        parts = [f"It lacks {', '.join(drift.lacking)}."] if drift.lacking else []
+        parts += [f"It has {taken_words(drift.surplus, wanted)}, which nobody approved."] if drift.surplus else []
+    if drift.is_theirs and drift.surplus:
+        parts.append(f"{drift.owner} gave of their own: it ends with that login, and new grants go on.")
+    elif not drift.can_grant:
         parts.append(f"The portal may not change that: it belongs to {drift.owner}.")
+    if drift.is_beyond_us:
+        parts.append("Until it is taken back, the set is given to nobody new.")
     return " ".join(parts)
 
 
-def mending(drift: Drift, scope: Scope) -> Sequence[Statement]:
-    """Return the statements that a DBA would run for one object; a repair locks and does them in chunks."""
-    role = scope.capability
-    if drift.kind == "default":
-        return [grant_future(drift.owner, drift.name, drift.relkind, drift.lacking, role)]
-    is_outside = "OUTSIDE" in drift.surplus
-    if drift.kind == "relation":
-        take = [revoke_tables([drift.name], role)] if drift.surplus else []
-        return take if is_outside else [*take, grant_tables(scope.wanted, [drift.name], role)]
-    word = WORDS[drift.kind]
-    take = [revoke_on(word, [drift.name], role)] if drift.surplus else []
-    give = grant_on(word, ["CONNECT" if drift.kind == "database" else "USAGE"], [drift.name], role)
-    return take if is_outside else [*take, give]
+def _what_of_the_future(drift: Drift, scope: Scope) -> str:
+    new = object_words(drift)
+    if drift.surplus:
+        wanted = () if drift.is_outside else drift.lacking
+        return f"It would get {taken_words(drift.surplus, wanted)} on {new}, which nobody approved."
+    return f"{new[:1].upper()}{new[1:]} are not shared by themselves."
 
 
 def compare_owned(

@@ -14,7 +14,8 @@ from accessmgmt.domain.targets import MOST_LISTED_TABLES, GrantOrder
 from accessmgmt.provisioning.execute import Row, Session
 from accessmgmt.provisioning.statements import DRIFT, FACTS, FINGERPRINT, PRIVILEGE_LETTERS
 
-DRIFT_KINDS = frozenset({"relation", "sequence", "schema", "database", "default"})
+DRIFT_KINDS = frozenset({"relation", "sequence", "schema", "database", "default", "other"})
+OUTSIDE = "OUTSIDE"  # among the surplus: this is not in the set at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +40,17 @@ class Facts:
     capability_tag: str | None
     capability_memberships: tuple[str, ...] = ()
     capability_attributes: tuple[str, ...] = ()
+    capability_mentions: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
     """One object on which the capability role lacks something or has too much.
 
-    `kind` is relation, sequence, schema, database or default. `name` is quoted by the server. `is_named` says for a
-    relation that the set names it exactly, for a schema or database that everybody has the privilege.
+    `kind` is relation, sequence, schema, database, default (what `owner` will create; `name` is the schema, "" for
+    all of them) or other; `relkind` is then SQL's word for it ("ROUTINE", "" for what no version known here has).
+    `name` is quoted by the server. `is_named` says for a relation that the set names it exactly, for a schema or
+    database that everybody has the privilege; `is_theirs` that the object is a grantee's own.
     """
 
     kind: str
@@ -58,6 +62,17 @@ class Drift:
     owner: str
     can_grant: bool
     is_named: bool
+    is_theirs: bool = False
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether nothing on this object is in the set."""
+        return OUTSIDE in self.surplus
+
+    @property
+    def is_beyond_us(self) -> bool:
+        """Whether it has too much that only others can take back, and that no grantee gave of their own."""
+        return bool(self.surplus) and not self.can_grant and not self.is_theirs
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +80,7 @@ class ScopeFound:
     """What the set matches: OIDs as PostgreSQL writes arrays, to hand back to it, and the first names to show.
 
     `sample_oids` is one relation of each pair of owner and ACL: what holds for it, holds for all of its kind.
+    `sequences` are the first of those that its tables take their numbers from.
     """
 
     relation_count: int
@@ -72,6 +88,8 @@ class ScopeFound:
     sample_oids: str
     schema_oids: str
     listed: tuple[tuple[int, str, str, str], ...]
+    sequence_count: int = 0
+    sequences: tuple[tuple[int, str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +110,16 @@ class Scope:
     permissions: PermissionSet
     capability: str
     wanted: tuple[str, ...]
+    sequence_wanted: tuple[str, ...]
     values: dict[str, object] = field(repr=False)
 
 
-def scope_of(order: GrantOrder, server_version: int) -> Scope:
-    """Translate an order's permission set for a server of this version."""
+def scope_of(order: GrantOrder, server_version: int, leftover_owner: str = "") -> Scope:
+    """Translate an order's permission set for a server of this version.
+
+    `leftover_owner` is who takes over what logins leave there, "" when the resource names nobody: nothing that it owns
+    is in any set.
+    """
     permissions = order.permissions
     privileges = permissions.privileges_on(server_version)
     wanted = tuple(p.value for p in privileges)
@@ -111,9 +134,11 @@ def scope_of(order: GrantOrder, server_version: int) -> Scope:
         "table_patterns": [as_regex(name) for name in tables],
         "all_tables": EVERYTHING in tables,
         "with_defaults": tables == [EVERYTHING],
+        "sequence_wanted": list(permissions.sequence_privileges),
+        "leftover_owner": leftover_owner,
         "most": MOST_LISTED_TABLES,
     }
-    return Scope(permissions, order.capability, wanted, values)
+    return Scope(permissions, order.capability, wanted, permissions.sequence_privileges, values)
 
 
 def as_regex(name: str) -> str | None:
@@ -176,6 +201,8 @@ def _scope_found(rows: dict[str, Row]) -> ScopeFound:
         sample_oids=rows["samples"]["name"],
         schema_oids=rows["schemas"]["name"],
         listed=tuple((oid, schema, name, kind) for oid, schema, name, kind in json.loads(rows["listed"]["name"])),
+        sequence_count=rows["sequences"]["oid"],
+        sequences=tuple((oid, schema, name) for oid, schema, name in json.loads(rows["sequences"]["name"])),
     )
 
 
@@ -196,6 +223,7 @@ def _facts(row: Row, read_at: float, cluster: str) -> Facts:
         capability_tag=row["capability_tag"],
         capability_memberships=tuple(row["capability_memberships"]),
         capability_attributes=tuple(row["capability_attributes"]),
+        capability_mentions=row["capability_mentions"],
     )
 
 
@@ -210,4 +238,5 @@ def _drift(row: Row) -> Drift:
         owner=row["owner"],
         can_grant=bool(row["can_grant"]),
         is_named=bool(row["is_named"]),
+        is_theirs=bool(row["is_theirs"]),
     )

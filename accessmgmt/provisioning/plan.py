@@ -8,12 +8,14 @@ from functools import partial
 
 from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.advice import Advice, Shared
-from accessmgmt.provisioning.inspect import Drift, Found, Scope
+from accessmgmt.provisioning.inspect import OUTSIDE, Drift, Found, Scope
 from accessmgmt.provisioning.statements import (
     Statement,
     grant_future,
     grant_on,
     grant_tables,
+    revoke_beside_connect,
+    revoke_future,
     revoke_on,
     revoke_tables,
 )
@@ -22,8 +24,9 @@ from accessmgmt.provisioning.statements_locks import hold_sequences, hold_tables
 CHUNK_SIZE = 200
 MOST_SHARED = 5
 TABLES = frozenset({"r", "p"})
-OUTSIDE = "OUTSIDE"  # among the surplus: this is not in the set at all
 WORDS = {"schema": "SCHEMA", "database": "DATABASE"}
+FRAME = frozenset({*WORDS, "default", "other"})
+FRAME_WANTED = ("USAGE", "CONNECT")  # what a set means on schemas and the database
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +42,16 @@ class Chunk:
 class CapabilityPlan:
     """What to do, in this order: `frame`, then each chunk, everything in a transaction of its own.
 
-    `frame` are the differences of schemas, the database and future objects, at most CHUNK_SIZE at a time.
-    `ungranted` are relations that match, but that the admin role may not share.
+    `frame` are the differences of schemas, the database, future objects and what no set ever means, at most CHUNK_SIZE
+    at a time. `ungranted` are relations that match, but that the admin role may not share. `beyond` is what the role
+    has too much, and only others can take back: nobody new gets it.
     """
 
     frame: tuple[tuple[Drift, ...], ...]
     chunks: tuple[Chunk, ...]
     ungranted: tuple[Drift, ...]
     refused: tuple[Drift, ...]
+    beyond: tuple[Drift, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -66,10 +71,11 @@ def plan_capability(found: Found) -> CapabilityPlan:
     if ungranted and len(ungranted) >= found.scope.relation_count:
         refused = list(ungranted) + [d for d in lacking_frame if d not in refused]
     return CapabilityPlan(
-        frame=_parts([d for d in found.drift if d.kind == "default" or (d.kind in WORDS and d.can_grant)]),
+        frame=_parts([d for d in found.drift if d.kind in FRAME and d.can_grant]),
         chunks=tuple(chunk for kind in ("sequence", "relation") for chunk in _chunks(kind, found.drift)),
         ungranted=ungranted,
         refused=tuple(dict.fromkeys(refused)),
+        beyond=tuple(d for d in found.drift if d.is_beyond_us),
     )
 
 
@@ -79,26 +85,63 @@ def _parts(drift: Sequence[Drift]) -> tuple[tuple[Drift, ...], ...]:
 
 def _chunks(kind: str, drift: Sequence[Drift]) -> Iterator[Chunk]:
     for part in _parts([d for d in drift if d.kind == kind and d.can_grant]):
-        yield Chunk(kind, tuple(d.oid for d in part), frozenset(d.oid for d in part if OUTSIDE in d.surplus))
+        yield Chunk(kind, tuple(d.oid for d in part), frozenset(d.oid for d in part if d.is_outside))
 
 
 def plan_frame(drift: Sequence[Drift], scope: Scope) -> list[Statement]:
     """Return the statements that mend one part of a plan's frame."""
-    role = scope.capability
+    if schemas := list(dict.fromkeys(d.name for d in drift if d.kind in {"schema", "default"} and d.name)):
+        return [lock_schemas(schemas), *_mend_frame(drift, scope.capability)]
+    return _mend_frame(drift, scope.capability)
+
+
+def _mend_frame(drift: Sequence[Drift], role: str) -> list[Statement]:
     statements: list[Statement] = []
-    if schemas := list(dict.fromkeys(d.name for d in drift if d.kind in {"schema", "default"})):
-        statements.append(lock_schemas(schemas))
     for kind, word in WORDS.items():
         mine = [d for d in drift if d.kind == kind]
         surplus = [d.name for d in mine if d.surplus]
         # What had too much has lost everything by then, and is given again what it should have.
-        lacking = [d.name for d in mine if d.lacking or (d.surplus and OUTSIDE not in d.surplus)]
+        lacking = [d.name for d in mine if d.lacking or (d.surplus and not d.is_outside)]
         if surplus:
             statements.append(revoke_on(word, surplus, role))
         if lacking:
             statements.append(grant_on(word, ["CONNECT" if kind == "database" else "USAGE"], lacking, role))
-    statements.extend(grant_future(d.owner, d.name, d.relkind, d.lacking, role) for d in drift if d.kind == "default")
+    for d in drift:
+        if d.kind == "default":
+            statements += mend_future(d, role)
+        elif d.kind == "other":
+            statements += take_other(d, role)
     return statements
+
+
+def mend_future(drift: Drift, role: str) -> list[Statement]:
+    """Return the statements that bring an owner's default privileges in order; `lacking` is then all that is wanted."""
+    take = [revoke_future(drift.owner, drift.name, drift.relkind, role)] if drift.surplus else []
+    if not drift.lacking:
+        return take
+    return [*take, grant_future(drift.owner, drift.name, drift.relkind, drift.lacking, role)]
+
+
+def take_other(drift: Drift, role: str) -> list[Statement]:
+    """Return the statements that take back what no set ever means; none for what this version of the portal cannot say.
+
+    CONNECT on another database stays: it is what another resource of the portal gives there.
+    """
+    if drift.relkind == "DATABASE":
+        return revoke_beside_connect(drift.name, role)
+    return [revoke_on(drift.relkind, [drift.name], role)] if drift.relkind else []
+
+
+def mending(drift: Drift, scope: Scope) -> list[Statement]:
+    """Return the statements that a DBA would run for one difference; a repair locks and does them in chunks."""
+    role = scope.capability
+    if drift.kind in FRAME:
+        return _mend_frame([drift], role)
+    take, give, wanted = revoke_tables, grant_tables, scope.wanted
+    if drift.kind == "sequence":
+        take, give, wanted = partial(revoke_on, "SEQUENCE"), partial(grant_on, "SEQUENCE"), scope.sequence_wanted
+    taken = [take([drift.name], role)] if drift.surplus else []
+    return taken if drift.is_outside else [*taken, give(wanted, [drift.name], role)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +157,20 @@ class ChunkRow:
 
 def wanted_on(chunk: Chunk, scope: Scope) -> tuple[str, ...]:
     """Return the privileges that the capability role has on what is in the chunk, and in the set."""
-    return ("USAGE",) if chunk.kind == "sequence" else scope.wanted
+    return scope.sequence_wanted if chunk.kind == "sequence" else scope.wanted
+
+
+def drift_in(rows: Sequence[ChunkRow], chunk: Chunk, scope: Scope) -> list[Drift]:
+    """Return what a chunk's rows differ in. On what is not in the set, all that is held is too much."""
+    wanted, differences = wanted_on(chunk, scope), []
+    for row in rows:
+        lacking, surplus = row.lacking, row.surplus
+        if row.oid in chunk.outside:
+            held = (*(name for name in wanted if name not in row.lacking), *row.surplus)
+            lacking, surplus = (), (OUTSIDE, *dict.fromkeys(held)) if held else ()
+        if lacking or surplus:
+            differences.append(Drift(chunk.kind, row.oid, row.name, row.relkind, lacking, surplus, "", True, False))
+    return differences
 
 
 def plan_chunk(rows: Sequence[ChunkRow], chunk: Chunk, scope: Scope) -> list[Statement]:

@@ -128,6 +128,8 @@ DRIFT = Prepared(
         "table_patterns": "text[]",
         "all_tables": "boolean",
         "with_defaults": "boolean",
+        "sequence_wanted": "text[]",
+        "leftover_owner": "text",
         "most": "integer",
     },
 )
@@ -246,22 +248,54 @@ def revoke_on(kind: str, names: Sequence[str], role: str) -> Statement:
     )
 
 
+def revoke_beside_connect(database: str, role: str) -> list[Statement]:
+    """Take everything on a database away but CONNECT; its name is quoted by the server."""
+    return [
+        Statement(
+            "revoke what is too much on another database",
+            sql.SQL("REVOKE {} ON DATABASE {} FROM {} CASCADE").format(
+                trusted(words), trusted(database), sql.Identifier(role)
+            ),
+        )
+        for words in ("CREATE, TEMPORARY", "GRANT OPTION FOR CONNECT")
+    ]
+
+
+FUTURE_WORDS = {
+    "r": "TABLES",
+    "S": "SEQUENCES",
+    "f": "ROUTINES",
+    "T": "TYPES",
+    "n": "SCHEMAS",
+    "L": "LARGE OBJECTS",  # from 18 on
+}
+"""pg_default_acl.defaclobjtype in the words of ALTER DEFAULT PRIVILEGES."""
+
+
+def _of_future(owner: str, schema: str, words: sql.Composable) -> sql.Composable:
+    within = sql.SQL(" IN SCHEMA {}").format(trusted(schema)) if schema else sql.SQL("")
+    return sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {}{} {}").format(sql.Identifier(owner), within, words)
+
+
 def grant_future(owner: str, schema: str, kind: str, privileges: Sequence[str], role: str) -> Statement:
     """Give privileges on what an owner will create in a schema; `schema` is quoted by the server, `kind` r or S."""
-    return Statement(
-        "grant on future objects",
-        sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA {} GRANT {} ON {} TO {}").format(
-            sql.Identifier(owner),
-            trusted(schema),
-            trusted(", ".join(privileges)),
-            trusted("SEQUENCES" if kind == "S" else "TABLES"),
-            sql.Identifier(role),
-        ),
+    given = sql.SQL("GRANT {} ON {} TO {}").format(
+        trusted(", ".join(privileges)), trusted(FUTURE_WORDS[kind]), sql.Identifier(role)
     )
+    return Statement("grant on future objects", _of_future(owner, schema, given))
 
 
-def read_effective(wanted: Sequence[str], unwanted: Sequence[str]) -> Statement:
+def revoke_future(owner: str, schema: str, kind: str, role: str) -> Statement:
+    """Take everything away on what an owner will create in a schema, or anywhere (`schema` "")."""
+    taken = sql.SQL("REVOKE ALL ON {} FROM {} CASCADE").format(trusted(FUTURE_WORDS[kind]), sql.Identifier(role))
+    return Statement("revoke what is too much on future objects", _of_future(owner, schema, taken))
+
+
+def read_effective(wanted: Sequence[str], unwanted: Sequence[str], sequence_wanted: Sequence[str]) -> Statement:
     """Ask, as the login role, for what it may really do."""
+    has_sequence = sql.SQL(" AND ").join(
+        sql.SQL("has_sequence_privilege(s, {})").format(sql.Literal(privilege)) for privilege in sequence_wanted
+    )
     has_wanted = sql.SQL(" AND ").join(
         sql.SQL("has_table_privilege(r, {})").format(sql.Literal(privilege)) for privilege in wanted
     )
@@ -270,7 +304,9 @@ def read_effective(wanted: Sequence[str], unwanted: Sequence[str]) -> Statement:
     )
     return Statement(
         "verify as the login role",
-        load("effective").format(has_wanted=has_wanted, has_more=has_more),
+        load("effective").format(
+            has_wanted=has_wanted, has_more=has_more, has_sequence=has_sequence if sequence_wanted else sql.SQL("false")
+        ),
     )
 
 

@@ -11,7 +11,7 @@ import psycopg
 
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.permissions import Privilege
-from accessmgmt.domain.targets import GrantOrder, TableAccess, Target
+from accessmgmt.domain.targets import GrantOrder, SequenceAccess, TableAccess, Target
 from accessmgmt.provisioning import advice_login
 from accessmgmt.provisioning.connect import connect_login
 from accessmgmt.provisioning.execute import Row, Session, announce
@@ -29,6 +29,8 @@ class Effective:
     tables: tuple[TableAccess, ...]
     table_count: int
     lacking: dict[int, str]
+    sequences: tuple[SequenceAccess, ...]
+    sequence_count: int
     public_extras: int
     verified_at: datetime
 
@@ -78,10 +80,14 @@ def read_what_it_may(
     """
     known = [p.value for p in Privilege if p is not Privilege.MAINTAIN or session.server_version >= 17]
     unwanted = [privilege for privilege in known if privilege not in scope.wanted]
-    question = read_effective(scope.wanted, unwanted)
-    row = as_login.ask(question, {"relation_oids": found.sample_oids, "schema_oids": found.schema_oids})[0]
+    question = read_effective(scope.wanted, unwanted, scope.sequence_wanted)
+    values: dict[str, object] = {
+        "schema_oids": found.schema_oids,
+        "sequence_oids": [oid for oid, *_ in found.sequences],
+    }
+    row = as_login.ask(question, {"relation_oids": found.sample_oids, **values})[0]
     if row["lacking"] or row["more"]:
-        row = as_login.ask(question, {"relation_oids": found.relation_oids, "schema_oids": found.schema_oids})[0]
+        row = as_login.ask(question, {"relation_oids": found.relation_oids, **values})[0]
     lacking: dict[int, str] = {}
     if row["lacking"] or row["closed_schemas"]:
         values = {"scope": found.relation_oids, "lacking": row["lacking"], "closed_schemas": row["closed_schemas"]}
@@ -99,6 +105,12 @@ def read_what_it_may(
             if oid not in lacking
         ),
         table_count=found.relation_count - len(lacking),
+        sequences=tuple(
+            SequenceAccess(schema, sequence, scope.sequence_wanted)
+            for oid, schema, sequence in found.sequences
+            if oid in row["usable_sequences"]
+        ),
+        sequence_count=found.sequence_count - len(found.sequences) + len(row["usable_sequences"]),
         lacking=lacking,
         public_extras=sum(len(names) for names in extras.values()),
         verified_at=row["verified_at"].astimezone(UTC),

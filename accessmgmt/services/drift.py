@@ -66,12 +66,14 @@ def resync_resource(resource_id: int) -> str:
             return "another worker is at it"
         order = drift_order(resource)
         try:
-            refused = drift.resync_sets(resource.as_target(), order.installation, order.permission_sets)
+            report = drift.resync_sets(resource.as_target(), order.installation, order.permission_sets)
         except TargetError as error:
             return _record_failure(resource, error)
     # An outdated link to a primary is no failure: the next check says whether it still is.
     DriftCheck.objects.filter(resource=resource, error__has_key="retry_at").update(error=None)
-    return f"{len(order.permission_sets)} sets, {len(refused)} refused" if refused else "in order"
+    if report.refused:
+        return f"{len(order.permission_sets)} sets, {len(report.refused)} refused"
+    return "in order"
 
 
 def check_resource(resource_id: int) -> str:

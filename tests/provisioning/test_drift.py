@@ -392,7 +392,9 @@ def test_new_tables_become_usable_by_a_resync(shop: Shop) -> None:
     with shop.log_in(everything) as user, pytest.raises(psycopg.errors.InsufficientPrivilege):
         user.execute("INSERT INTO app.moved DEFAULT VALUES")
     sets = (pattern.permissions, everything.permissions)
-    assert resync_sets(shop.target, portal.installation, sets) == {}
+    report = resync_sets(shop.target, portal.installation, sets)
+    assert (report.refused, {change.is_taken for change in report.changes}) == ({}, {False})
+    assert {"app.moved", "app.events_2026"} <= {change.object for change in report.changes}
     with shop.log_in(everything) as user:
         user.execute("INSERT INTO app.moved DEFAULT VALUES; INSERT INTO app.events_2026 DEFAULT VALUES")
     with shop.log_in(pattern) as user:

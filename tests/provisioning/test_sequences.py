@@ -1,4 +1,4 @@
-"""What inserting needs of sequences: those of serial columns and of defaults, and never more than USAGE."""
+"""What writing rows needs of sequences: those of serial and identity columns and of defaults, and no others."""
 
 from __future__ import annotations
 
@@ -46,23 +46,76 @@ def held(shop: Shop, capability: str) -> set[tuple[str, str]]:
     return {(name, privilege) for name, privilege in rows}
 
 
-def test_each_kind_of_number(shop: Shop) -> None:
-    """postgres.md 2.4. An identity needs nothing, a sequence that no column needs gets nothing."""
-    wanted = permissions("INSERT", "app", ",".join(NAMES))
+NEEDED = {
+    "by_serial_id_seq",
+    "by_small_id_seq",
+    "by_small_big_seq",
+    "by_identity_id_seq",
+    "by_parent_id_seq",
+    "free_one",
+    "free_two",
+}
+
+
+def may(user: psycopg.Connection, words: str, sequence: str) -> bool:
+    """Say whether a statement on a sequence is let through."""
+    try:
+        user.execute(sql.SQL(words).format(sql.Literal(f"app.{sequence}"), sql.Identifier("app", sequence)))  # type: ignore[arg-type]
+    except psycopg.errors.InsufficientPrivilege:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("grants", "given"),
+    [
+        ("SELECT", ()),
+        ("DELETE,TRUNCATE", ()),
+        ("INSERT", ("USAGE", "SELECT")),
+        ("SELECT,UPDATE", ("USAGE", "UPDATE")),
+        ("SELECT,INSERT,UPDATE,DELETE", ("USAGE", "SELECT", "UPDATE")),
+        ("ALL", ("USAGE", "SELECT", "UPDATE")),
+    ],
+)
+def test_who_may_write_rows_may_mend_the_numbers_that_these_tables_take(
+    shop: Shop, grants: str, given: tuple[str, ...]
+) -> None:
+    """Of serial and identity columns and of defaults. A sequence that no column needs gets nothing."""
+    wanted = permissions(grants, "app", ",".join(NAMES))
+    order = new_order(wanted)
+    receipt = apply_grant(shop.target, order)
+    with shop.log_in(order) as user:
+        for sequence in ("by_serial_id_seq", "by_identity_id_seq", "free_one"):
+            assert may(user, "SELECT last_value FROM {1}", sequence) == ("SELECT" in given)
+            assert may(user, "SELECT setval({0}, 7)", sequence) == ("UPDATE" in given)
+            assert may(user, "SELECT nextval({0})", sequence) == ("USAGE" in given)
+        for words in ("SELECT last_value FROM {1}", "SELECT setval({0}, 7)", "SELECT nextval({0})"):
+            assert not may(user, words, "unused")
+        for name in NAMES if "INSERT" in given or grants == "ALL" else ():
+            user.execute(sql.SQL("INSERT INTO app.{} (note) VALUES ('x')").format(sql.Identifier(name)))
+        if "UPDATE" in given:
+            user.execute("UPDATE app.by_serial SET id = DEFAULT; UPDATE app.by_default SET a = DEFAULT")
+    needed = NEEDED if given else set()
+    assert held(shop, order.capability) == {(name, word) for name in needed for word in given}
+    shown = {(found.schema, found.sequence, found.privileges) for found in receipt.sequences}
+    assert shown == {("app", name, given) for name in needed}
+    assert receipt.sequence_count == len(needed)
+    assert sorted(row["sequence"] for row in receipt.as_json()["sequences"]) == sorted(needed)
+    end_grant(shop.target, order)
+
+
+def test_sequences_that_are_made_later_are_given_alike(shop: Shop) -> None:
+    """By default privileges at once, and what those do not reach by the re-sync."""
+    wanted = permissions("INSERT,UPDATE", "app", "*")
     order = new_order(wanted)
     apply_grant(shop.target, order)
+    with shop.as_dba() as dba:
+        dba.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(f"{shop.database}_owner")))
+        dba.execute("CREATE TABLE app.later (id serial, note text)")
     with shop.log_in(order) as user:
-        for name in NAMES:
-            user.execute(sql.SQL("INSERT INTO app.{} (note) VALUES ('x')").format(sql.Identifier(name)))
-        for sequence in ("by_serial_id_seq", "by_identity_id_seq", "free_one", "unused"):
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                user.execute("SELECT setval(%s, 7)", [f"app.{sequence}"])
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                user.execute(sql.SQL("SELECT last_value FROM app.{}").format(sql.Identifier(sequence)))
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            user.execute("SELECT nextval('app.unused')")
-    needed = {"by_serial_id_seq", "by_small_id_seq", "by_small_big_seq", "by_parent_id_seq", "free_one", "free_two"}
-    assert held(shop, wanted.capability_role_name(INSTALLATION.id)) == {(name, "USAGE") for name in needed}
+        assert may(user, "SELECT setval({0}, 7)", "later_id_seq")
+        assert may(user, "SELECT last_value FROM {1}", "later_id_seq")
+    assert resync_sets(shop.target, INSTALLATION, [wanted]).refused == {}
     end_grant(shop.target, order)
 
 
@@ -76,9 +129,10 @@ def test_a_column_that_comes_to_need_another_sequence(shop: Shop) -> None:
     with shop.log_in(order) as user:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             user.execute("INSERT INTO app.by_default (note) VALUES ('x')")
-        assert resync_sets(shop.target, INSTALLATION, [wanted]) == {}
+        assert resync_sets(shop.target, INSTALLATION, [wanted]).refused == {}
         user.execute("INSERT INTO app.by_default (note) VALUES ('x')")
-    assert held(shop, wanted.capability_role_name(INSTALLATION.id)) == {("unused", "USAGE"), ("free_two", "USAGE")}
+    capability = wanted.capability_role_name(INSTALLATION.id)
+    assert held(shop, capability) == {(name, word) for name in ("unused", "free_two") for word in ("USAGE", "SELECT")}
     end_grant(shop.target, order)
 
 

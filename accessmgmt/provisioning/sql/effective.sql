@@ -5,5 +5,6 @@ SELECT session_user::text AS logged_in_as,
        clock_timestamp() AS verified_at,
        ARRAY(SELECT s::bigint FROM unnest(%(schema_oids)s::oid[]) s
              WHERE NOT has_schema_privilege(s, 'USAGE')) AS closed_schemas,
+       ARRAY(SELECT s::bigint FROM unnest(%(sequence_oids)s::oid[]) s WHERE {has_sequence}) AS usable_sequences,
        ARRAY(SELECT r::bigint FROM unnest(%(relation_oids)s::oid[]) r WHERE NOT ({has_wanted})) AS lacking,
        ARRAY(SELECT r::bigint FROM unnest(%(relation_oids)s::oid[]) r WHERE {has_more}) AS more

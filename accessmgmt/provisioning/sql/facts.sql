@@ -21,6 +21,9 @@ SELECT clock_timestamp() AS server_now,
        shobj_description(capability.oid, 'pg_authid') AS capability_tag,
        ARRAY(SELECT pg_get_userbyid(m.roleid)::text FROM pg_auth_members m WHERE m.member = capability.oid)
            AS capability_memberships,
+       -- Everything that the role holds, owns or is named in, in any database: the index alone answers.
+       (SELECT count(*) FROM pg_shdepend d
+        WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = capability.oid) AS capability_mentions,
        ARRAY(SELECT m.roleid::bigint FROM pg_auth_members m WHERE m.member = login.oid) AS login_memberships
 FROM (SELECT 1) AS one
 LEFT JOIN pg_roles login ON login.rolname = %(role)s

@@ -1,9 +1,23 @@
 -- Common table expressions: the schemas and relations that a permission set means. An entry names what is called
 -- exactly so; only where nothing is, it is read as a pattern. System schemas are never in scope.
+--
+-- What a grantee made is never part of a set, neither by name nor by pattern, and is no exact name that would put a
+-- pattern out of force: else one person with CREATE in a schema could take its tables from all others, or put their own
+-- among them. Grantees are the portal's logins and capability roles, and who takes over what those leave. A tag alone
+-- makes no grantee: every role with CREATEROLE may write one, and the owner of the tables must not become one by it.
+grantee AS MATERIALIZED (
+    SELECT r.oid
+    FROM pg_shdescription d
+    JOIN pg_roles r ON r.oid = d.objoid
+    WHERE d.classoid = 'pg_authid'::regclass AND starts_with(d.description, 'access-portal:') AND r.rolname ~ '^jitb?_'
+    UNION ALL
+    SELECT r.oid FROM pg_roles r WHERE r.rolname IN ('jit_quarantine', %(leftover_owner)s)
+),
 visible AS (
     SELECT n.oid, n.nspname, n.nspowner, n.nspacl
     FROM pg_namespace n
     WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+      AND n.nspowner NOT IN (SELECT g.oid FROM grantee g)
 ),
 schema_entry AS (
     SELECT e.entry, e.pattern FROM unnest(%(schemas)s::text[], %(schema_patterns)s::text[]) AS e (entry, pattern)
@@ -25,13 +39,15 @@ table_pattern AS MATERIALIZED (
     WHERE e.pattern IS NOT NULL
       AND NOT EXISTS (
           SELECT FROM schema_scope s JOIN pg_class c ON c.relnamespace = s.oid
-          WHERE c.relname = e.entry AND c.relkind IN ('r', 'p', 'v', 'm', 'f'))
+          WHERE c.relname = e.entry AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+            AND c.relowner NOT IN (SELECT g.oid FROM grantee g))
 ),
 relation AS MATERIALIZED (
     SELECT c.oid, c.relname, c.relkind, c.relowner, c.relacl, s.oid AS schema_oid, s.nspname
     FROM schema_scope s
     JOIN pg_class c ON c.relnamespace = s.oid
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+      AND c.relowner NOT IN (SELECT g.oid FROM grantee g)
       AND (%(all_tables)s
            OR c.relname = ANY (%(tables)s::text[])
            OR c.relname ~ ANY ((SELECT patterns FROM table_pattern)::text[]))
