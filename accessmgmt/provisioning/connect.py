@@ -34,6 +34,8 @@ from accessmgmt.provisioning.topology import (
 
 APPLICATION_NAME = "access-portal"
 CONNECT_SECONDS = 5
+# What a session starts with wins over what the server, the database and the role say, and stays when it steps into
+# another role. Every role may set these; what only some versions know, setup.sql sets.
 SETTINGS = {
     "statement_timeout": "20s",
     "lock_timeout": "2s",
@@ -44,6 +46,20 @@ SETTINGS = {
     "datestyle": "ISO",
     "client_min_messages": "notice",
     "plan_cache_mode": "force_generic_plan",
+    # A default of read only would keep an ending out, and isolation let it see what was true before it had its locks.
+    "default_transaction_read_only": "off",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    "idle_session_timeout": "0",  # connections of the pool wait for their next use
+    "exit_on_error": "off",
+    # How the server reads what is sent, and writes what is read.
+    "array_nulls": "on",
+    "standard_conforming_strings": "on",
+    "transform_null_equals": "off",
+    "quote_all_identifiers": "off",
+    "bytea_output": "hex",
+    "intervalstyle": "postgres",
+    "row_security": "on",
     "jit": "off",  # on a catalog that nobody has analyzed the estimates are high enough to compile what takes moments
 }
 KEEPALIVE: dict[str, Any] = {
@@ -53,6 +69,7 @@ KEEPALIVE: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
 }
+_ESCAPED_BLANK = "\\ "
 REFUSED_LOG_IN = frozenset({"28P01", "28000"})
 READ_ONLY = "25006"
 
@@ -225,7 +242,7 @@ def _connect_host(target: Target, host: str, timeout_seconds: float, application
             connect_timeout=max(2, min(CONNECT_SECONDS, int(timeout_seconds))),
             application_name=application_name,
             client_encoding="UTF8",
-            options=" ".join(f"-c {name}={value}" for name, value in SETTINGS.items()),
+            options=" ".join(f"-c {name}={value.replace(' ', _ESCAPED_BLANK)}" for name, value in SETTINGS.items()),
             target_session_attrs="any",
             autocommit=True,
             prepare_threshold=None,

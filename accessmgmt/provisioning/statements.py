@@ -136,7 +136,7 @@ DRIFT = Prepared(
 
 
 def setup_session(server_version: int) -> Statement:
-    """Step into the admin role where possible; bound transactions where the server can (17 and later)."""
+    """Step into the admin role where possible, and set what only later versions know."""
     return Statement(
         "set the session up",
         load("setup").format(
@@ -144,6 +144,9 @@ def setup_session(server_version: int) -> Statement:
             membership=sql.Literal("SET" if server_version >= 16 else "MEMBER"),
             transaction_timeout=sql.SQL("pg_catalog.set_config('transaction_timeout', '60s', false)")
             if server_version >= 17
+            else sql.SQL("NULL::text"),
+            self_grant=sql.SQL("pg_catalog.set_config('createrole_self_grant', '', false)")
+            if server_version >= 16
             else sql.SQL("NULL::text"),
         ),
     )

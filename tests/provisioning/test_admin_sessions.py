@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from accessmgmt.domain.errors import TargetRefused, TargetUnavailable
+from accessmgmt.domain.errors import TargetUnavailable
 from accessmgmt.domain.targets import EndReceipt
 from accessmgmt.provisioning import end_batch, execute, sessions
 from accessmgmt.provisioning.apply import apply_grant
@@ -148,26 +148,63 @@ def test_a_credential_without_a_free_connection_waits(new_shop: Callable[..., Sh
     end_grant(shop.target, order)
 
 
-def test_a_database_that_is_set_to_read_only(new_shop: Callable[..., Shop]) -> None:
-    """25006 outside of recovery: nothing is made, and it is said that a person has to act."""
-    shop = new_shop()
-    before, order = new_order(ORDERS), new_order(ORDERS)
+HOSTILE = {
+    "default_transaction_read_only": "on",
+    "default_transaction_isolation": "serializable",
+    "default_transaction_deferrable": "on",
+    "exit_on_error": "on",
+    "array_nulls": "off",
+    "standard_conforming_strings": "off",
+    "transform_null_equals": "on",
+    "quote_all_identifiers": "on",
+    "bytea_output": "escape",
+    "intervalstyle": "iso_8601",
+    "row_security": "off",
+    "search_path": "app, public",
+}
+PLACES = {
+    "server": "ALTER SYSTEM SET {setting} = {value}",
+    "database": "ALTER DATABASE {database} SET {setting} = {value}",
+    "role": "ALTER ROLE {role} SET {setting} = {value}",
+    "role in the database": "ALTER ROLE {role} IN DATABASE {database} SET {setting} = {value}",
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("version", [18, 14])
+def test_no_default_of_the_server_keeps_a_door_open(
+    own_server: Callable[..., PostgresServer], shop_on: Callable[..., Shop], version: int, place: str
+) -> None:
+    """Whatever sessions are to start with: a login is made and works, and its end shuts the door and cuts sessions."""
+    shop = shop_on(own_server(version))
+    before, after = (new_order(permissions("SELECT,INSERT", "app", "orders,events_*")) for _ in range(2))
     apply_grant(shop.target, before)
-    read_only = sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = {}")
+    user = shop.log_in(before)
     with shop.as_dba() as dba:
-        dba.execute(read_only.format(sql.Identifier(shop.database), sql.Literal(True)))
+        roles = [""] if "role" not in place else [shop.target.username, "jit_portal", before.role_name]
+        settings = HOSTILE | ({"createrole_self_grant": "set, inherit"} if version >= 16 else {})
+        settings |= {"idle_session_timeout": "1"} if "role" in place else {}  # else the test would be cut as well
+        for role in roles:
+            for setting, value in settings.items():
+                names = {"setting": setting, "database": shop.database, "role": role}
+                identifiers = {key: sql.Identifier(name) for key, name in names.items() if name}
+                dba.execute(sql.SQL(PLACES[place]).format(value=sql.Literal(value), **identifiers))  # type: ignore[arg-type]
+        dba.execute("SELECT pg_reload_conf()")
     close_pools()
-    for act, grant in ((apply_grant, order), (end_grant, before)):
-        with pytest.raises(TargetRefused) as refusal:
-            act(shop.target, grant)
-        assert refusal.value.sqlstate == "25006"
-    assert (shop.roles(order), shop.roles(before)) == (0, 1)
-    with shop.server.connect() as dba:
-        dba.execute(
-            sql.SQL("ALTER DATABASE {} RESET default_transaction_read_only").format(sql.Identifier(shop.database))
-        )
-    close_pools()
-    end_grant(shop.target, before)
+    receipt = apply_grant(shop.target, after)
+    assert receipt.table_count == 3
+    with admin_connection(shop.target) as conn:
+        set_here = "SELECT setting FROM pg_settings WHERE source NOT IN ('client', 'session') AND name = ANY (%s)"
+        assert conn.execute(set_here, [[*settings]]).fetchall() == [], "nothing is left to the server"
+        inherits = "SELECT pg_has_role('jit_portal', %s, 'USAGE')"
+        assert conn.execute(inherits, [after.role_name]).fetchone() == (False,)
+    for order in (before, after):
+        end_grant(shop.target, order)
+        assert shop.roles(order) == 0
+        with pytest.raises(psycopg.OperationalError):
+            shop.log_in(order)
+    with pytest.raises(psycopg.OperationalError):
+        user.execute("SELECT 1")
 
 
 def test_a_session_that_does_not_die_holds_up_no_other(

@@ -14,7 +14,10 @@ from accessmgmt.domain.errors import TargetRefused, TargetUnavailable
 from accessmgmt.domain.targets import RungState, Target
 from accessmgmt.provisioning import check
 from accessmgmt.provisioning.apply import apply_grant
+from accessmgmt.provisioning.budget import Budget
+from accessmgmt.provisioning.connect import admin_session, close_pools
 from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.statements import drop_role
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
 from devstack.stack import wait_for_replay
@@ -113,6 +116,35 @@ def test_a_standby_whose_primary_cannot_be_found(pair: Pair) -> None:
             act(alone, order)
         assert refusal.value.sqlstate == "25006"
         assert "Link the resource of its primary" in refusal.value.todo
+
+
+def test_a_standby_is_told_from_a_server_that_defaults_to_read_only(pair: Pair) -> None:
+    """On the primary the default is overridden; on the standby nothing is, and its primary is asked."""
+    setting = sql.SQL("ALTER DATABASE {} {} default_transaction_read_only")
+    database = sql.Identifier(pair.primary.database)
+    with pair.primary.server.connect() as dba:
+        dba.execute(setting.format(database, sql.SQL("SET")) + sql.SQL(" = on"))
+    wait_for_replay(pair.primary.server, pair.standby)
+    try:
+        close_pools()
+        alone = replace(pair.primary.target, host="localhost", port=pair.standby.port, name="alone")
+        order = new_order(permissions("SELECT", "app", "orders"))
+        with (
+            admin_session(alone, Budget(10)) as session,
+            pytest.raises(psycopg.errors.ReadOnlySqlTransaction) as refusal,
+        ):
+            session.send([drop_role("jit_nobody")])
+        assert refusal.value.sqlstate == "25006"
+        receipt = apply_grant(pair.target, order)
+        user = pair.log_in(order.role_name, order.password)
+        ended = end_grant(pair.target, replace(order, role_oid=receipt.role_oid))
+        assert [s.server for s in ended.sessions] == ["standby"]
+        with pytest.raises(psycopg.OperationalError):
+            user.execute("SELECT 1")
+    finally:
+        with pair.primary.server.connect() as dba:
+            dba.execute(setting.format(database, sql.SQL("RESET")))
+        wait_for_replay(pair.primary.server, pair.standby)
 
 
 def mute(pair: Pair) -> Target:

@@ -9,6 +9,8 @@ SELECT me.rolsuper AS is_superuser,
            THEN pg_catalog.set_config('role', {admin_role}, false)
        END AS stepped_into,
        {transaction_timeout} AS transaction_timeout,
+       -- Whoever makes a role is to be no member of it: what it may do would be ours as well.
+       {self_grant} AS self_grant,
        -- EXECUTE may have been taken from PUBLIC: a query that names the function then fails, whatever it asks.
        pg_catalog.has_function_privilege(
            coalesce((SELECT r.oid FROM pg_catalog.pg_roles r
