@@ -64,7 +64,7 @@ def typed(conn: psycopg.Connection, target: Target) -> dict[str, float]:
     """Do the same by hand."""
     order = new_order()
     began = time.perf_counter()
-    create(conn, order)
+    create(conn, order, PERMISSIONS.capability_role_name(order.installation.id))
     with connect(target, order.role_name, order.password) as check:
         check.execute("SELECT 1")
     applied = time.perf_counter() - began
@@ -79,9 +79,9 @@ def typed(conn: psycopg.Connection, target: Target) -> dict[str, float]:
     return {"apply_by_hand": applied * 1000, "end_by_hand": ended * 1000}
 
 
-def create(conn: psycopg.Connection, order: GrantOrder) -> None:
+def create(conn: psycopg.Connection, order: GrantOrder, capability: str) -> None:
     """Make a login that is a member of the capability role, in one message and one commit."""
     name = order.role_name
     verifier = conn.pgconn.encrypt_password(order.password.encode(), name.encode(), b"scram-sha-256").decode()
-    capability = sql.Identifier(PERMISSIONS.capability_role_name(order.installation.id))
-    conn.execute(sql.SQL(CREATE).format(sql.Identifier(name), sql.Literal(verifier), capability, sql.Identifier(name)))
+    role, group = sql.Identifier(name), sql.Identifier(capability)
+    conn.execute(sql.SQL(CREATE).format(role, sql.Literal(verifier), group, role))
