@@ -14,6 +14,7 @@ from tests.bench import (
     chaos,
     endings,
     engine,
+    hostile,
     one_table,
     per_role,
     scale,
@@ -33,6 +34,7 @@ MEASURES = {
     "endings": endings.measure,
     "throughput": throughput.measure,
     "chaos": chaos.measure,
+    "hostile": hostile.measure,
 }
 
 

@@ -1,0 +1,246 @@
+"""Plays a story on a world, ends the grants with the engine, and has the checker judge what is left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import psycopg
+
+from accessmgmt.domain.errors import TargetError, TargetUnavailable
+from accessmgmt.domain.targets import EndReceipt
+from accessmgmt.provisioning.connect import close_pools
+from accessmgmt.provisioning.drift import resync_sets
+from accessmgmt.provisioning.end_batch import end_grants
+from tests.hostile import probes
+from tests.hostile.acts import ALICE, BOB, Story
+from tests.hostile.advice import follow, read_advice
+from tests.hostile.checker import Known, SetRule, judge
+from tests.hostile.facts import Fact, read_facts
+from tests.hostile.ground import SIDE, TEMPLATE, Ground
+from tests.hostile.world import INSTALLATION, PASSWORDS, World
+
+NEWCOMER = "carol"
+MOST_TRIES = 6
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What came of a story. `survivors` is empty when nothing outlived its grant."""
+
+    survivors: list[str] = field(default_factory=list)
+    unfinished: list[str] = field(default_factory=list)
+    played: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return "\n".join([*self.survivors, *(f"(unfinished: {text})" for text in self.unfinished)])
+
+
+def try_story(ground: Ground, story: Story) -> Verdict:
+    """Play a story and judge it. The server is cleared afterwards."""
+    trial = Trial(ground, story)
+    try:
+        trial.run()
+    finally:
+        trial.close()
+    return trial.verdict
+
+
+class Trial:
+    """One story on one world."""
+
+    def __init__(self, ground: Ground, story: Story) -> None:
+        self.ground, self.story = ground, story
+        self.verdict = Verdict()
+        self.world = World(ground)
+        self.side = ground.server.connect(SIDE)
+        self.ended: dict[int, str] = {}
+        self.expected = expected_of(ground)
+
+    def run(self) -> None:
+        """Give, play, end, judge; then with a newcomer; then with nobody left."""
+        world = self.world
+        before = read_facts(world.dba, self.side)
+        world.give(BOB, self.story.bob_set)
+        world.give(ALICE, self.story.alice_set)
+        for step in self.story.steps:
+            (self.verdict.played if world.play(step) else self.verdict.refused).append(step.act)
+        self._end([ALICE])
+        self._ask_sessions()
+        world.release(ALICE)
+        self._judge(before, [BOB])
+        self._welcome()
+        self._end([name for name in (BOB, NEWCOMER) if name in world.logins])
+        self._ask_sessions()
+        self._judge(before, [])
+
+    def close(self) -> None:
+        """Clear the ground for the next one."""
+        close_pools()
+        self.world.close()
+        self.side.close()
+        self.ground.clear()
+
+    # --- ending ---
+
+    def _end(self, who: Sequence[str]) -> None:
+        """End grants; when the engine says that it could not, do what it says, and have it try again."""
+        world, left = self.world, list(who)
+        last: list[str] = []
+        for attempt in range(MOST_TRIES):
+            if attempt > 2 and last[-1:] == last[-2:-1]:
+                break  # the same again, with nothing in the way
+            outcomes = end_grants(world.target, [world.logins[name].order for name in left])
+            again = []
+            for name, outcome in zip(left, outcomes, strict=True):
+                self.ended[world.logins[name].oid] = world.logins[name].order.role_name
+                if isinstance(outcome, EndReceipt):
+                    self._follow("\n".join(outcome.notes))
+                else:
+                    again.append(name)
+                    last.append(str(outcome))
+                    self._unfinished(name, outcome, is_last_hope=attempt >= 1)
+            left = again
+            if not left:
+                return
+        self.verdict.survivors += [f"never ended: {name}: {self.verdict.unfinished[-1]}" for name in left]
+
+    def _unfinished(self, name: str, error: TargetError, *, is_last_hope: bool) -> None:
+        words = f"{name}: {error} [{error.sqlstate}]"
+        if words not in self.verdict.unfinished:
+            self.verdict.unfinished.append(words)
+        if not self.world.is_shut_out:
+            self._check_fenced(name)
+        if read_advice(str(error)):
+            self._follow(str(error))
+        elif isinstance(error, TargetUnavailable) or is_last_hope:
+            self.world.release(ALICE)  # what is in the way belongs to others, who have gone home
+
+    def _follow(self, text: str) -> None:
+        self._add(follow(self.world.server, text, self.world.database))
+
+    def _add(self, texts: Iterable[str]) -> None:
+        self.verdict.survivors += [text for text in texts if text not in self.verdict.survivors]
+
+    def _check_fenced(self, name: str) -> None:
+        """However unfinished an ending is: no session, and no way in with any password."""
+        world, login = self.world, self.world.logins[name]
+        sessions = probes.look_for_sessions(world.dba, {login.oid: name})
+        self._add(f"while unfinished: {text}" for text in sessions)
+        row = world.dba.execute("SELECT rolname::text FROM pg_authid WHERE oid = %s", [login.oid]).fetchone()
+        for password in (login.order.password, *PASSWORDS) if row else ():
+            for database in (world.database, SIDE):
+                with suppress(psycopg.OperationalError):
+                    world.server.connect(database, row[0], password).close()
+                    self._add([f"while unfinished: {name} can log in to {'side' if database == SIDE else 'main'}"])
+
+    # --- judging ---
+
+    def _ask_sessions(self) -> None:
+        world = self.world
+        self.verdict.survivors += probes.look_for_sessions(world.dba, self.ended)
+        for slow in world.slow:
+            if world.logins[slow.actor].oid in self.ended and slow.is_in():
+                self._add([f"session: {slow.actor} came in late"])
+        stay = [(held.actor, held.conn) for held in world.held if held.how != "busy"]
+        for whose, conn in [*stay, *world.main.items()]:
+            if whose not in world.logins or world.logins[whose].oid not in self.ended:
+                self.verdict.survivors += probes.ask_session(conn, whose)
+            elif not conn.closed:
+                with suppress(psycopg.Error):
+                    conn.execute("SELECT 1")
+                    self.verdict.survivors.append(f"session: {whose} still speaks")
+
+    def _judge(self, before: frozenset[Fact], live: Sequence[str]) -> None:
+        world = self.world
+        self._resync(live)
+        after = set(read_facts(world.dba, self.side))
+        after |= self.probe(after - before)
+        for name in live:
+            login = world.logins[name]
+            after |= probes.look_what_lacks(world.dba, login.oid, name, self.rule_of(login.capability))
+            after |= self._log_in(name)
+        self._add(self.judge_facts(before | self.expected, after, live))
+
+    def judge_facts(self, before: frozenset[Fact], after: Collection[Fact], live: Sequence[str]) -> list[str]:
+        """Have the checker compare two sets of facts while some people's grants stand."""
+        world = self.world
+        known = Known(
+            ended=self.ended,
+            live={self._name(name): world.logins[name].capability for name in live},
+            sets={capability: self.rule_of(capability) for capability in world.capabilities},
+            excuses=world.excuses,
+        )
+        return judge(before, after, known)
+
+    def _name(self, who: str) -> str:
+        row = self.world.dba.execute(
+            "SELECT rolname::text FROM pg_authid WHERE oid = %s", [self.world.logins[who].oid]
+        ).fetchone()
+        return row[0] if row else f"{who} is gone"
+
+    def rule_of(self, capability: str) -> SetRule:
+        """Return what a capability role's set says."""
+        wanted = self.world.capabilities[capability]
+        return SetRule(frozenset(wanted.grants), frozenset(wanted.schemas), wanted.tables)
+
+    def _resync(self, live: Sequence[str]) -> None:
+        """What the portal does by itself every half minute."""
+        sets = {login.order.permissions for name in live if (login := self.world.logins[name])}
+        with suppress(TargetError):
+            resync_sets(self.world.target, INSTALLATION, list(sets))
+
+    def probe(self, new: set[Fact]) -> set[Fact]:
+        """Try what the application does, and look at what is new as autovacuum does."""
+        world = self.world
+        world.dba.execute("DELETE FROM bait.marks")
+        with world.connect("owner") as owner, world.connect("walter") as outsider:
+            facts = probes.try_application(owner, outsider)
+        tables = [f.thing.partition(" ")[2] for f in new if f.kind == "owner" and f.thing.startswith("table ")]
+        mats = [f.thing.removeprefix("materialized view ") for f in new if f.kind == "owner"]
+        return facts | probes.analyze(world.dba, sorted({*tables, *(m for m in mats if " " not in m)}))
+
+    def _log_in(self, name: str) -> set[Fact]:
+        try:
+            self.world.connect(name).close()
+        except psycopg.Error as error:
+            return {Fact("main", "lack", "a log-in", name, str(error).strip(), "")}
+        return set()
+
+    def _welcome(self) -> None:
+        """Somebody new gets what Alice had, and has exactly that."""
+        for attempt in range(3):
+            try:
+                login = self.world.give(NEWCOMER, self.story.alice_set)
+            except TargetError as error:
+                fact = Fact("main", "lack", "a new grant", NEWCOMER, str(error), "")
+                if isinstance(error, TargetUnavailable) and attempt < 2:
+                    time.sleep(0.1)
+                    continue
+            else:
+                lacking = probes.look_what_lacks(self.world.dba, login.oid, NEWCOMER, self.rule_of(login.capability))
+                known = Known({}, {}, {}, self.world.excuses)
+                self.verdict.survivors += judge([], lacking, known)
+                return
+            self.verdict.survivors += judge([], [fact], Known({}, {}, {}, self.world.excuses))
+            return
+
+
+_expected: dict[int, frozenset[Fact]] = {}
+
+
+def expected_of(ground: Ground) -> frozenset[Fact]:
+    """Return what the application's statements do on a ground that nobody has been on."""
+    if ground.version not in _expected:
+        name = ground.new_database()
+        with ground.server.connect(name, "app_owner") as owner, ground.server.connect(name, "walter") as outsider:
+            _expected[ground.version] = frozenset(probes.try_application(owner, outsider))
+        with ground.server.connect() as dba:
+            dba.execute(f"DROP DATABASE {name}")
+    return _expected[ground.version]
+
+
+__all__ = ["TEMPLATE", "Verdict", "try_story"]
