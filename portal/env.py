@@ -6,6 +6,8 @@ from pathlib import Path
 
 import environ
 
+from accessmgmt.domain.client_address import read_proxies
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
@@ -21,6 +23,7 @@ ALLOWED_HOSTS: list[str] = env.list("PORTAL_ALLOWED_HOSTS", default=["localhost"
 BASE_URL: str = env.str("PORTAL_BASE_URL", default="http://localhost:8000")
 IS_HTTP_INSECURE: bool = env.bool("PORTAL_INSECURE_HTTP", default=False)
 IS_BEHIND_TLS_PROXY: bool = env.bool("PORTAL_BEHIND_TLS_PROXY", default=False)
+TRUSTED_PROXIES = read_proxies(env.list("PORTAL_TRUSTED_PROXIES", default=[]))
 IS_HSTS_PRELOADED: bool = env.bool("PORTAL_HSTS_PRELOAD", default=False)
 IS_ROLE_NAME_OPAQUE: bool = env.bool("PORTAL_OPAQUE_ROLE_NAMES", default=False)
 SHORTEST_TTL_SECONDS: int = env.int("PORTAL_SHORTEST_TTL_SECONDS", default=60)

@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 
 from accessmgmt.domain.errors import TooManyError
 from accessmgmt.models import User
-from accessmgmt.services.sign_in import sign_in
+from accessmgmt.services.sign_in import Caller, check_old_password, sign_in
 
 TOO_MANY = "too_many"
 
@@ -37,8 +37,9 @@ class LogInForm(AuthenticationForm):
         "inactive": "This e-mail address and password do not belong together.",
     }
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, caller: Caller, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.caller = caller
         self.fields["username"].label = "E-mail address"
         self.fields["username"].widget = forms.EmailInput(
             attrs={"autocomplete": "username", "autocapitalize": "none", "maxlength": 254}
@@ -48,9 +49,9 @@ class LogInForm(AuthenticationForm):
     def clean(self) -> dict[str, Any]:
         """Let the service decide; it audits every try and slows down guessing."""
         email, password = self.cleaned_data.get("username"), self.cleaned_data.get("password")
-        if email and password and self.request is not None:
+        if email and password:
             try:
-                self.user_cache = sign_in(self.request, email=email, password=password)
+                self.user_cache = sign_in(email=email, password=password, caller=self.caller)
             except TooManyError as error:
                 raise ValidationError(str(error), code=TOO_MANY) from None
             if self.user_cache is None:
@@ -73,14 +74,26 @@ class ProfileForm(forms.Form):
 class OwnPasswordForm(PasswordChangeForm):
     """The old password, and the new one twice."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, caller: Caller, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.caller = caller
         self.fields["old_password"].label = "Current password"
         self.fields["old_password"].widget.attrs.pop("autofocus", None)
         self.fields["new_password1"].label = "New password"
         self.fields["new_password1"].help_text = "At least 12 characters. A sentence is easier to remember than a word."
         self.fields["new_password2"].label = "New password again"
         self.fields["new_password2"].help_text = ""
+
+    def clean_old_password(self) -> str:
+        """Let the service decide; wrong ones are audited and slowed down as at the log-in."""
+        password: str = self.cleaned_data["old_password"]
+        try:
+            is_right = check_old_password(user=self.user, password=password, caller=self.caller)
+        except TooManyError as error:
+            raise ValidationError(str(error), code=TOO_MANY) from None
+        if not is_right:
+            raise ValidationError("This is not your current password.", code="password_incorrect")
+        return password
 
 
 def time_zones(own: str) -> list[str]:

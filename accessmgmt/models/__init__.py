@@ -9,6 +9,7 @@ from accessmgmt.models.grant import Grant
 from accessmgmt.models.group import Group, GroupEndpoint, GroupMember
 from accessmgmt.models.installation import Installation
 from accessmgmt.models.resource import Resource
+from accessmgmt.models.tally import Tally
 from accessmgmt.models.user import User
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "GroupMember",
     "Installation",
     "Resource",
+    "Tally",
     "User",
 ]

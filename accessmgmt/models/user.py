@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils.crypto import salted_hmac
 
 from accessmgmt.domain.emails import read_address, same_address
 
@@ -31,7 +32,10 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser):
-    """One row is one person. The e-mail address is the log-in name, as `domain.emails` spells it."""
+    """One row is one person. The e-mail address is the log-in name, as `domain.emails` spells it.
+
+    A trigger keeps the last active admin from being demoted, suspended or deleted.
+    """
 
     class Role(models.TextChoices):
         """What the person may do in the portal."""
@@ -46,6 +50,7 @@ class User(AbstractBaseUser):
     time_zone = models.CharField(max_length=64, default="UTC")
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    session_epoch = models.PositiveIntegerField(default=0, editable=False)
 
     objects = UserManager()
 
@@ -61,6 +66,11 @@ class User(AbstractBaseUser):
 
     def __str__(self) -> str:
         return self.name or self.email
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """Tie a session to the password, as Django does, and to `session_epoch`: adding one ends them all for good."""
+        salt = "accessmgmt.models.User.session"
+        return salted_hmac(salt, f"{self.session_epoch}:{self.password}", secret=secret, algorithm="sha256").hexdigest()
 
     @property
     def is_admin(self) -> bool:

@@ -7,6 +7,7 @@ from zoneinfo import available_timezones
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Q
 
 from accessmgmt.domain.emails import read_address
 from accessmgmt.domain.errors import ConflictError, ForbiddenError, InvalidError
@@ -14,6 +15,9 @@ from accessmgmt.domain.states import EndReason
 from accessmgmt.models import Grant, User
 from accessmgmt.services import audit
 from accessmgmt.services.grants import begin_end
+
+RANKS = (User.Role.MEMBER, User.Role.AUDITOR, User.Role.ADMIN)
+"""The roles, from the least powerful on."""
 
 
 @transaction.atomic
@@ -36,17 +40,21 @@ def create_user(*, actor: User | None, email: str, name: str, role: str, passwor
 
 @transaction.atomic
 def change_user(*, actor: User, user: User, name: str, role: str, is_active: bool) -> User:
-    """Change an account. Suspending it ends everything the person has.
+    """Change an account. Suspending it ends everything the person has; that, or a lesser role, ends every session.
 
-    Raises ForbiddenError, and ConflictError when an admin would lock himself out.
+    Raises ForbiddenError, also when another admin has just taken the actor's role away, and ConflictError when an
+    admin would lock himself out: whoever takes an admin away is one himself, so that the last one stays.
     """
-    _require_admin(actor)
-    row = User.objects.select_for_update().get(pk=user.pk)
+    rows = {row.pk: row for row in _admins_and(actor, user)}
+    _require_admin(rows[actor.pk])
+    row = rows[user.pk]
     if row.pk == actor.pk and (role != User.Role.ADMIN or not is_active):
         raise ConflictError("You cannot take your own admin role away.", todo="Ask another admin.")
     before = {"name": row.name, "role": row.role, "is_active": row.is_active}
+    is_less = RANKS.index(role) < RANKS.index(row.role) or (row.is_active and not is_active)
+    row.session_epoch += is_less
     row.name, row.role, row.is_active = name.strip(), role, is_active
-    row.save(update_fields=["name", "role", "is_active"])
+    row.save(update_fields=["name", "role", "is_active", "session_epoch"])
     audit.record(actor, "user.updated", row, before=before, after={"name": name, "role": role, "is_active": is_active})
     if before["is_active"] and not is_active:
         # Locked first: the sweep may be ending some of them at this very moment.
@@ -76,6 +84,12 @@ def change_password(*, actor: User, password: str) -> User:
     return actor
 
 
+def _admins_and(*others: User) -> list[User]:
+    """Lock every active admin and these people, in one order for everybody: two admins cannot demote each other."""
+    admins = Q(role=User.Role.ADMIN, is_active=True)
+    return list(User.objects.select_for_update().filter(admins | Q(pk__in=[o.pk for o in others])).order_by("pk"))
+
+
 def _require_admin(actor: User | None) -> None:
-    if actor is not None and not actor.is_admin:
+    if actor is not None and not (actor.is_admin and actor.is_active):
         raise ForbiddenError("Only an admin changes accounts.", todo="Ask an admin.")

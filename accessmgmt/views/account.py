@@ -23,6 +23,7 @@ from accessmgmt.forms.base import add_invalid
 from accessmgmt.models import User
 from accessmgmt.services import audit
 from accessmgmt.services.users import change_password, change_profile
+from accessmgmt.views.callers import caller_of, remember_browser
 from accessmgmt.views.permissions import UserRequest
 
 LONGEST_NEXT = 2_000
@@ -45,10 +46,13 @@ def log_in(request: VisitorRequest) -> HttpResponse:
     after = _safe_next(request)
     if request.user.is_authenticated:
         return redirect(after)
-    form = LogInForm(request, data=request.POST if request.method == "POST" else None)
+    caller = caller_of(request)
+    form = LogInForm(request, data=request.POST if request.method == "POST" else None, caller=caller)
     if form.is_valid():
         login(request, form.get_user())
-        return redirect(after)
+        response = redirect(after)
+        remember_browser(response, form.get_user(), caller)
+        return response
     status = 429 if form.has_error(NON_FIELD_ERRORS, TOO_MANY) else 422 if form.is_bound else 200
     return render(request, "account/log_in.html", {"form": form, "next": after}, status=status)
 
@@ -95,7 +99,7 @@ def profile(request: UserRequest) -> HttpResponse:
     form = ProfileForm(
         request.POST if is_profile else None, user=user, initial={"name": user.name, "time_zone": user.time_zone}
     )
-    password_form = OwnPasswordForm(user, request.POST if is_password else None)
+    password_form = OwnPasswordForm(user, request.POST if is_password else None, caller=caller_of(request))
     if is_profile and _save_profile(request, form):
         messages.success(request, "Your profile is saved.")
         return redirect("accessmgmt:profile")
@@ -106,7 +110,9 @@ def profile(request: UserRequest) -> HttpResponse:
         return redirect("accessmgmt:profile")
     user.refresh_from_db()
     context = {"form": form, "password_form": password_form}
-    return render(request, "account/profile.html", context, status=422 if request.method == "POST" else 200)
+    is_too_many = is_password and password_form.has_error("old_password", TOO_MANY)
+    status = 429 if is_too_many else 422 if request.method == "POST" else 200
+    return render(request, "account/profile.html", context, status=status)
 
 
 def _save_profile(request: UserRequest, form: ProfileForm) -> bool:

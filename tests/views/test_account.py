@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import time_machine
+from django.http import HttpResponse
 from django.test import Client
+from django.utils import timezone
 
 from accessmgmt.models import AuditEvent, User
+from accessmgmt.services.sign_in import OLD_PASSWORD
 from tests.factories import PASSWORD
 
 ClientFor = Callable[[User], Client]
@@ -141,3 +145,46 @@ def test_wrong_old_password_is_422(client_for: ClientFor, alice: User) -> None:
     assert response.status_code == 422
     assert b"x" * 20 not in response.content
     assert not AuditEvent.objects.filter(action="user.password_changed").exists()
+
+
+def change_password(client: Client, old: str) -> HttpResponse:
+    new = "seven-green-lanterns-hum"
+    data = {"old_password": old, "new_password1": new, "new_password2": new, "change_password": "1"}
+    return client.post("/profile/", data)  # type: ignore[return-value]
+
+
+def test_guessing_the_old_password_is_stopped_and_audited_as_at_the_log_in(client_for: ClientFor, alice: User) -> None:
+    client = client_for(alice)
+    for _ in range(OLD_PASSWORD.free):
+        assert change_password(client, "wrong-secret").status_code == 422
+    response = change_password(client, PASSWORD)
+    assert response.status_code == 429
+    assert "Wait 30 seconds" in response.content.decode()
+    assert change_password(client_for(alice), PASSWORD).status_code == 429, "another session helps nobody"
+    alice.refresh_from_db()
+    assert alice.check_password(PASSWORD)
+    events = AuditEvent.objects.filter(object_id=alice.pk).order_by("id")
+    expected = ["user.password_change_failed"] * OLD_PASSWORD.free + ["user.password_change_refused"] * 2
+    assert [event.action for event in events] == expected
+    assert "secret" not in str(list(events.values()))
+    with time_machine.travel(timezone.now() + OLD_PASSWORD.most_wait):
+        assert change_password(client, PASSWORD).status_code == 302
+
+
+def test_the_old_password_cannot_be_guessed_beside_a_new_one_that_is_refused(
+    client_for: ClientFor, alice: User
+) -> None:
+    client = client_for(alice)
+    data = {"old_password": "wrong", "new_password1": "a", "new_password2": "b", "change_password": "1"}
+    for _ in range(OLD_PASSWORD.free):
+        assert client.post("/profile/", data).status_code == 422
+    assert client.post("/profile/", data).status_code == 429
+
+
+def test_a_form_that_is_sent_again_after_logging_out_does_nothing(client_for: ClientFor, alice: User) -> None:
+    client = client_for(alice)
+    client.post("/logout/")
+    assert change_password(client, PASSWORD).headers["Location"].startswith("/login/")
+    assert client.post("/profile/", {"name": "Replayed", "time_zone": "UTC"}).status_code == 302
+    alice.refresh_from_db()
+    assert alice.name == "Alice Developer"
