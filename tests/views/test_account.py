@@ -153,6 +153,7 @@ def change_password(client: Client, old: str) -> HttpResponse:
     return client.post("/profile/", data)  # type: ignore[return-value]
 
 
+@time_machine.travel(timezone.now(), tick=False)
 def test_guessing_the_old_password_is_stopped_and_audited_as_at_the_log_in(client_for: ClientFor, alice: User) -> None:
     client = client_for(alice)
     for _ in range(OLD_PASSWORD.free):
@@ -171,6 +172,7 @@ def test_guessing_the_old_password_is_stopped_and_audited_as_at_the_log_in(clien
         assert change_password(client, PASSWORD).status_code == 302
 
 
+@time_machine.travel(timezone.now(), tick=False)
 def test_the_old_password_cannot_be_guessed_beside_a_new_one_that_is_refused(
     client_for: ClientFor, alice: User
 ) -> None:
