@@ -1,17 +1,15 @@
-"""How long an engine call may take, and the watchdog that enforces it from our side of the wire."""
+"""How long an engine call may take, in all that it does; see watchdog.py for how that is enforced."""
 
 from __future__ import annotations
 
-import os
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import psycopg
 
 from accessmgmt.domain.errors import TargetUnavailable
+from accessmgmt.provisioning.watchdog import Watchdog
 
 
 class Budget:
@@ -38,6 +36,10 @@ class Budget:
             raise out_of_time(self.seconds)
         return left
 
+    def part(self, seconds: float) -> Budget:
+        """Return a stretch of at most `seconds` that ends with this one at the latest. Raises TargetUnavailable."""
+        return Budget(min(seconds, self.check()))
+
     def report_progress(self) -> None:
         """Tell the caller that work goes on, and start the time anew. Only when somebody listens."""
         self.check()
@@ -50,11 +52,7 @@ class Budget:
 
     @contextmanager
     def watch(self, conn: psycopg.Connection) -> Iterator[None]:
-        """Cut the connection when the time is over, even when it waits inside libpq.
-
-        statement_timeout alone is not enough: it does not bound the wait for a synchronous standby at COMMIT
-        (postgres.md 6). The server notices the cut through client_connection_check_interval.
-        """
+        """Cut the connection when the time is over, even when it waits inside libpq."""
         watchdog = Watchdog(conn)
         watchdog.arm(self.check())
 
@@ -67,40 +65,6 @@ class Budget:
         finally:
             self._restarted.remove(restart)
             watchdog.disarm()
-
-
-class Watchdog:
-    """A timer that shuts a connection's socket down."""
-
-    def __init__(self, conn: psycopg.Connection) -> None:
-        self._conn = conn
-        self._timer: threading.Timer | None = None
-        self._lock = threading.Lock()
-
-    def arm(self, seconds: float) -> None:
-        """Start, or start anew."""
-        with self._lock:
-            self._stop()
-            self._timer = threading.Timer(seconds, self._cut)
-            self._timer.daemon = True
-            self._timer.start()
-
-    def disarm(self) -> None:
-        """Stop; afterwards the connection is not touched."""
-        with self._lock:
-            self._stop()
-
-    def _stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _cut(self) -> None:
-        with self._lock:
-            if self._timer is None or self._timer is not threading.current_thread() or self._conn.closed:
-                return
-            with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(self._conn.fileno())) as wire:
-                wire.shutdown(socket.SHUT_RDWR)
 
 
 def out_of_time(seconds: float) -> TargetUnavailable:

@@ -16,18 +16,13 @@ from accessmgmt.provisioning.advice import as_script
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import admin_session, forget_connections
 from accessmgmt.provisioning.credentials import forget_secret, resolve_target
-from accessmgmt.provisioning.diagnosis import (
-    hosts_of,
-    reach_ports,
-    resolve_host,
-    shake_hands,
-    try_log_in,
-)
+from accessmgmt.provisioning.diagnosis import shake_hands, try_log_in
 from accessmgmt.provisioning.discovery import with_primary
 from accessmgmt.provisioning.drift import order_of
 from accessmgmt.provisioning.execute import Row, Session
 from accessmgmt.provisioning.inspect import inspect_sets, scope_of
 from accessmgmt.provisioning.preflight import as_sentence, read_missing
+from accessmgmt.provisioning.reach import hosts_of, reach_ports, resolve_host
 from accessmgmt.provisioning.refused_login import login_error
 from accessmgmt.provisioning.rehearsal import rehearse_set
 from accessmgmt.provisioning.statements import ADMIN_ROLE, READ_ABILITIES
@@ -65,6 +60,7 @@ class Climb:
     version: int = 0
     cluster: str = ""
     session: Session | None = None
+    budget: Budget = field(default_factory=lambda: Budget(BUDGET_SECONDS))
 
 
 def test_connection(
@@ -75,7 +71,8 @@ def test_connection(
     """Climb from the name of the host to a rehearsal of a grant; yield each rung as it is known.
 
     The first MOST_REHEARSED permission sets are rehearsed; SELECT on some table when there are none. After a failure
-    the rungs above are skipped. Nothing is left on the server, and no rung holds a secret.
+    the rungs above are skipped; all of them together take BUDGET_SECONDS at most. Nothing is left on the server, and
+    no rung holds a secret.
     """
     climb = Climb(target, target, permission_sets[:MOST_REHEARSED] or [READ_EVERYTHING], installation)
     steps: list[tuple[str, Callable[[Climb], Answer]]] = [
@@ -137,14 +134,14 @@ def _credential(climb: Climb) -> Answer:
 
 
 def _host_name(climb: Climb) -> Answer:
-    found = resolve_host(climb.target)
+    found = resolve_host(climb.target, climb.budget)
     if all(addresses == [host] for host, addresses in found.items()):
         return Answer("An address, nothing to resolve.")
     return Answer("; ".join(f"{host} is {', '.join(addresses)}" for host, addresses in found.items()) + ".")
 
 
 def _port(climb: Climb) -> Answer:
-    climb.hosts = reach_ports(climb.target)
+    climb.hosts = reach_ports(climb.target, climb.budget)
     silent = [host for host in hosts_of(climb.target) if host not in climb.hosts]
     verb = "answers" if len(climb.hosts) == 1 else "answer"
     detail = f"{', '.join(climb.hosts)} {verb} on port {climb.target.port}."
@@ -156,13 +153,13 @@ def _port(climb: Climb) -> Answer:
 
 def _encryption(climb: Climb) -> Answer:
     """Shake hands with every host of a list: one that would be refused is found before a failover to it."""
-    answers = [_encryption_of(climb.target, host) for host in climb.hosts]
+    answers = [_encryption_of(climb.target, host, climb.budget) for host in climb.hosts]
     return next((answer for answer in answers if answer.state is not RungState.PASSED), answers[0])
 
 
-def _encryption_of(target: Target, host: str) -> Answer:
+def _encryption_of(target: Target, host: str, budget: Budget) -> Answer:
     mode = target.ssl_mode
-    facts = shake_hands(target, host)
+    facts = shake_hands(target, host, budget)
     if facts.certificate is None:
         fix = "Set ssl_mode to verify-full." if facts.is_offered else "Switch TLS on at the server (ssl = on)."
         return Answer("Not encrypted: passwords are safe, data is not.", fix, RungState.WARNED)
@@ -183,7 +180,7 @@ def _encryption_of(target: Target, host: str) -> Answer:
 def _log_in(climb: Climb) -> Answer:
     method = ""
     for host in climb.hosts:
-        answer = try_log_in(climb.target, host)
+        answer = try_log_in(climb.target, host, climb.budget)
         error = login_error(climb.target, host, answer)
         if error is not None:
             raise error
@@ -194,7 +191,7 @@ def _log_in(climb: Climb) -> Answer:
 
 def _server(climb: Climb) -> Answer:
     forget_connections(climb.given)
-    with admin_session(climb.given, Budget(BUDGET_SECONDS)) as session:
+    with admin_session(climb.given, climb.budget) as session:
         climb.version = session.server_version
         climb.row = session.ask(READ_ABILITIES)[0]
         climb.cluster = session.cluster
@@ -223,14 +220,14 @@ def _primary(climb: Climb) -> Answer:
             RungState.FAILED,
         )
     if linked is None:
-        climb.given = with_primary(climb.given)
+        climb.given = with_primary(climb.given, climb.budget.check())
         linked = climb.given.primary
         if linked is None:
             raise TargetUnavailable(f"“{climb.given.name}” was promoted a moment ago.", todo="Test it again.")
         found = f"found by itself: {linked.host} port {linked.port}"
     else:
         found = f"“{linked.name}”"
-    with admin_session(linked, Budget(BUDGET_SECONDS)) as session:
+    with admin_session(linked, climb.budget) as session:
         row, cluster = session.ask(READ_ABILITIES)[0], session.cluster
     if row["in_recovery"]:
         return Answer(f"“{linked.name}” is a standby itself.", "Link the primary.", RungState.FAILED)
@@ -252,8 +249,8 @@ def _rights(climb: Climb) -> Answer:
             f"{row['acting_as']} is a superuser: enough, and more than is needed.",
             f"Better is a login that only steps into {ADMIN_ROLE}.",
         )
-    writable, budget = climb.given.primary or climb.given, Budget(BUDGET_SECONDS)
-    with admin_session(writable, budget, installation=climb.installation) as session:
+    writable = climb.given.primary or climb.given
+    with admin_session(writable, climb.budget, installation=climb.installation) as session:
         missing = read_missing(session)
     if missing:
         return Answer(as_sentence(missing), as_script(item.advice for item in missing), RungState.FAILED)
@@ -310,7 +307,7 @@ def _rehearsal(climb: Climb) -> Answer:
     """Try each set under a capability role's name that is not there: the whole way, as before the first use."""
     made_for = Installation(f"rehearsal-{secrets.token_hex(6)}", secrets.token_hex(32))
     given, nothing = [], []
-    with admin_session(climb.given.primary or climb.given, Budget(BUDGET_SECONDS)) as session:
+    with admin_session(climb.given.primary or climb.given, climb.budget) as session:
         for permissions in climb.permission_sets:
             scope = scope_of(order_of(made_for, permissions), session.server_version, climb.given.leftover_owner)
             [found] = inspect_sets(session, [scope])

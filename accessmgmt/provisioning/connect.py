@@ -10,14 +10,16 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from accessmgmt.domain.errors import TargetError, TargetRefused
+from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
 from accessmgmt.domain.names import Installation
 from accessmgmt.domain.targets import SslMode, Target
+from accessmgmt.provisioning.bounded import within
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.credentials import forget_secret, resolve_target
 from accessmgmt.provisioning.diagnosis import diagnose
 from accessmgmt.provisioning.execute import Interrupted, Session, remember_cluster
 from accessmgmt.provisioning.pool import LARGEST, Pool, Registry
+from accessmgmt.provisioning.reach import knock
 from accessmgmt.provisioning.refused_login import pooler_found
 from accessmgmt.provisioning.statements import setup_session
 from accessmgmt.provisioning.statements_topology import read_backend
@@ -34,6 +36,13 @@ from accessmgmt.provisioning.topology import (
 
 APPLICATION_NAME = "access-portal"
 CONNECT_SECONDS = 5
+"""How long one address may take to let us in; libpq's smallest is 2."""
+
+LONGEST_SECONDS = 10.0
+"""How long everything together may take: names, all hosts of a list, log-in, set-up, and finding out why not."""
+
+ATTEMPTS_SHARE = 0.6  # the rest is for finding out why nobody lets us in
+KNOCK_SECONDS = 2.0
 # What a session starts with wins over what the server, the database and the role say, and stays when it steps into
 # another role. Every role may set these; what only some versions know, setup.sql sets.
 SETTINGS = {
@@ -72,6 +81,7 @@ KEEPALIVE: dict[str, Any] = {
 _ESCAPED_BLANK = "\\ "
 REFUSED_LOG_IN = frozenset({"28P01", "28000"})
 READ_ONLY = "25006"
+NO_CONNECTION = (psycopg.Error, UnicodeError, TimeoutError)
 
 _registry = Registry()
 
@@ -133,9 +143,10 @@ def connect_login(
 
     Raises TargetUnavailable, or TargetRefused when nobody's login would be let in.
     """
+    budget = Budget(min(timeout_seconds, LONGEST_SECONDS))
     return _connect(
         replace(resolve_target(target), aws_secret=None, username=role, password=password),
-        timeout_seconds,
+        budget,
         application_name=f"{APPLICATION_NAME} check",
         made_on=server_version,
     )
@@ -143,26 +154,30 @@ def connect_login(
 
 def connect_admin(target: Target, timeout_seconds: float) -> psycopg.Connection:
     """Open an admin connection outside of the pool and step into the admin role where possible."""
-    conn = _connect_resolved(target, timeout_seconds)
+    budget = Budget(min(timeout_seconds, LONGEST_SECONDS))
+    conn = _connect_resolved(target, budget)
     conn_host = conn.info.host
     try:
         setup = setup_session(conn.info.server_version // 10_000)
         cursor = conn.cursor(row_factory=dict_row)
-        row = cursor.execute(setup.query.as_bytes(conn), prepare=False).fetchall()[0]
-        question = read_backend(reads_cluster=row["reads_cluster"])
-        backend = cursor.execute(question.query.as_bytes(conn)).fetchall()[0]
-    except psycopg.Error as error:
+        with budget.watch(conn):
+            row = cursor.execute(setup.query.as_bytes(conn), prepare=False).fetchall()[0]
+            question = read_backend(reads_cluster=row["reads_cluster"])
+            backend = cursor.execute(question.query.as_bytes(conn)).fetchall()[0]
+            pid, cluster = backend["pid"], backend["cluster"]
+    except (psycopg.Error, TargetUnavailable, LookupError) as error:
         conn.close()
+        sqlstate = getattr(error, "sqlstate", "") or ""
         raise Interrupted(
             f"“{target.name}” was reached, but the session could not be set up.",
-            why=f"PostgreSQL answers {error.sqlstate}." if error.sqlstate else "The connection was lost.",
+            why=f"PostgreSQL answers {sqlstate}." if sqlstate else "The connection was lost, or was too slow.",
             todo="It is tried again by itself.",
-            sqlstate=error.sqlstate or "",
+            sqlstate=sqlstate,
         ) from None
-    if backend["pid"] != conn.info.backend_pid:
+    if pid != conn.info.backend_pid:
         conn.close()
         raise pooler_found(conn_host, target.port)
-    remember_cluster(conn, backend["cluster"])
+    remember_cluster(conn, cluster)
     return conn
 
 
@@ -185,22 +200,22 @@ def _pool_of(target: Target) -> Pool:
     )
 
 
-def _connect_resolved(target: Target, timeout_seconds: float) -> psycopg.Connection:
+def _connect_resolved(target: Target, budget: Budget) -> psycopg.Connection:
     """Connect; a refused log-in with a secret reads the secret once more, because it may have been rotated."""
     first = resolve_target(target)
     try:
-        return _connect(first, timeout_seconds)
+        return _connect(first, budget)
     except TargetRefused as error:
         if error.sqlstate not in REFUSED_LOG_IN or not forget_secret(target):
             raise
         second = resolve_target(target)
         if second == first:
             raise
-        return _connect(second, timeout_seconds)
+        return _connect(second, budget)
 
 
 def _connect(
-    target: Target, timeout_seconds: float, *, application_name: str = APPLICATION_NAME, made_on: int = 0
+    target: Target, budget: Budget, *, application_name: str = APPLICATION_NAME, made_on: int = 0
 ) -> psycopg.Connection:
     """Connect to the one host, or to the first of a list that will do; tell in words why none does.
 
@@ -208,15 +223,16 @@ def _connect(
     """
     if not has_several_hosts(target):
         try:
-            return _connect_host(target, target.host, timeout_seconds, application_name)
-        except (psycopg.Error, UnicodeError):
-            raise diagnose(target, made_on=made_on) from None
+            return _connect_host(target, target.host, budget.check() * ATTEMPTS_SHARE, application_name)
+        except NO_CONNECTION:
+            raise diagnose(target, budget, made_on=made_on) from None
     found: dict[str, str] = {}
-    hosts = hosts_in_order(target)
-    for host in hosts:
+    hosts = _answering(target, budget)
+    for number, host in enumerate(hosts):
         try:
-            conn = _connect_host(target, host, timeout_seconds / len(hosts), application_name)
-        except (psycopg.Error, UnicodeError):
+            seconds = budget.check() * ATTEMPTS_SHARE / (len(hosts) - number)
+            conn = _connect_host(target, host, seconds, application_name)
+        except NO_CONNECTION:
             found[host] = "no connection"
             continue
         if not (wants_primary(target) and is_standby(conn)):
@@ -226,30 +242,48 @@ def _connect(
         conn.close()
     forget_host(target)
     if "a standby" not in found.values():
-        raise diagnose(target, made_on=made_on)
-    raise none_takes_changes(target, found)
+        raise diagnose(target, budget, made_on=made_on)
+    raise none_takes_changes(target, {host: found.get(host, "no connection") for host in hosts_in_order(target)})
 
 
-def _connect_host(target: Target, host: str, timeout_seconds: float, application_name: str) -> psycopg.Connection:
-    with libpq_tls(target) as tls:
-        return psycopg.connect(
-            host=host,
-            port=target.port,
-            dbname=target.database_name,
-            user=target.username,
-            password=target.password or None,
-            passfile=NOWHERE,
-            connect_timeout=max(2, min(CONNECT_SECONDS, int(timeout_seconds))),
-            application_name=application_name,
-            client_encoding="UTF8",
-            options=" ".join(f"-c {name}={value.replace(' ', _ESCAPED_BLANK)}" for name, value in SETTINGS.items()),
-            target_session_attrs="any",
-            autocommit=True,
-            prepare_threshold=None,
-            **KEEPALIVE,
-            **_authentication(target),
-            **tls,
-        )
+def _answering(target: Target, budget: Budget) -> list[str]:
+    """Return the hosts of a list whose port answers, in the order in which they are asked; all are tried side by side.
+
+    One that drops our packets would otherwise keep us from the next for seconds.
+    """
+    answers = knock(target, budget.part(KNOCK_SECONDS))
+    return [host for host in hosts_in_order(target) if answers.get(host, True) is None]
+
+
+def _connect_host(target: Target, host: str, seconds: float, application_name: str) -> psycopg.Connection:
+    """Connect within `seconds`. Raises what NO_CONNECTION names.
+
+    psycopg bounds the wait for each address of the host, but not the look-up of the name, nor what libpq computes while
+    it logs in: a server may ask for two thousand million rounds of key derivation.
+    """
+
+    def connect() -> psycopg.Connection:
+        with libpq_tls(target) as tls:
+            return psycopg.connect(
+                host=host,
+                port=target.port,
+                dbname=target.database_name,
+                user=target.username,
+                password=target.password or None,
+                passfile=NOWHERE,
+                connect_timeout=max(2, min(CONNECT_SECONDS, int(seconds))),
+                application_name=application_name,
+                client_encoding="UTF8",
+                options=" ".join(f"-c {name}={value.replace(' ', _ESCAPED_BLANK)}" for name, value in SETTINGS.items()),
+                target_session_attrs="any",
+                autocommit=True,
+                prepare_threshold=None,
+                **KEEPALIVE,
+                **_authentication(target),
+                **tls,
+            )
+
+    return within(seconds, ("log in", host, target.port), connect, undo=psycopg.Connection.close)
 
 
 def _authentication(target: Target) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from dataclasses import replace
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -13,8 +14,10 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 
 from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
 from accessmgmt.domain.targets import AwsSecret, Target
+from accessmgmt.provisioning.bounded import within
 
 KEPT_SECONDS = 300.0
+LONGEST_SECONDS = 8.0
 REFUSALS = {
     "ResourceNotFoundException": "There is no secret of this name in this region. Correct the name or the region.",
     "AccessDeniedException": "Allow secretsmanager:GetSecretValue (and kms:Decrypt) on this secret.",
@@ -86,7 +89,7 @@ def _read(secret: AwsSecret, target_name: str) -> dict[str, str]:
 
 
 def _fetch(secret: AwsSecret, target_name: str) -> str:
-    try:
+    def ask() -> Any:
         client = boto3.session.Session().client(
             "secretsmanager",
             region_name=secret.region,
@@ -94,7 +97,11 @@ def _fetch(secret: AwsSecret, target_name: str) -> str:
             aws_secret_access_key=secret.secret_access_key or None,
             config=Config(connect_timeout=3, read_timeout=5, retries={"max_attempts": 1}),
         )
-        answer = client.get_secret_value(SecretId=secret.name)
+        return client.get_secret_value(SecretId=secret.name)
+
+    try:
+        # boto3's own limits are for each read and each try.
+        answer = within(LONGEST_SECONDS, ("secret", secret.region, secret.name), ask)
     except ClientError as error:
         raise _explained(error, secret, target_name) from None
     except (NoCredentialsError, PartialCredentialsError):
@@ -103,7 +110,7 @@ def _fetch(secret: AwsSecret, target_name: str) -> str:
             why=f"The secret is “{secret.name}” in {secret.region}.",
             todo="Give the resource an access key, or give the workers a role.",
         ) from None
-    except (BotoCoreError, ValueError) as error:
+    except (BotoCoreError, ValueError, TimeoutError) as error:
         raise TargetUnavailable(
             f"AWS Secrets Manager cannot be reached for “{target_name}”.",
             why=f"{type(error).__name__} for “{secret.name}” in {secret.region}.",

@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import socket
 import ssl
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from cryptography.exceptions import UnsupportedAlgorithm
+
 from accessmgmt.domain.certificates import CertificateFacts, read_certificate
 from accessmgmt.domain.errors import InvalidError, TargetError, TargetRefused, TargetUnavailable
 from accessmgmt.domain.targets import SslMode, Target
 from accessmgmt.provisioning import advice_login
+from accessmgmt.provisioning.bounded import within
+from accessmgmt.provisioning.budget import Budget
+from accessmgmt.provisioning.reach import in_time, reach_port, unreachable
 from accessmgmt.provisioning.refused_login import login_error
 from accessmgmt.provisioning.wire import (
     LoginAnswer,
     NotPostgres,
+    Wire,
     ask_for_tls,
     log_in,
     trusting_context,
     verifying_context,
 )
 
-TIMEOUT_SECONDS = 5.0
 EXPIRED, NOT_YET_VALID, WRONG_NAME, WRONG_ADDRESS = 10, 9, 62, 64
 ENCRYPTED_MODES = frozenset({SslMode.REQUIRE, SslMode.VERIFY_CA, SslMode.VERIFY_FULL})
+NONSENSE = (OSError, NotPostgres, UnicodeError, ValueError, KeyError, struct.error, UnsupportedAlgorithm)
+"""What comes of reading an answer that makes no sense."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,90 +45,29 @@ class TlsFacts:
     is_offered: bool
 
 
-def hosts_of(target: Target) -> list[str]:
-    """Return the hosts of a target; several are separated by commas."""
-    return [host.strip() for host in target.host.split(",") if host.strip()]
-
-
-def resolve_host(target: Target) -> dict[str, list[str]]:
-    """Return the addresses of each host that resolves. Raises TargetUnavailable when none does."""
-    found: dict[str, list[str]] = {}
-    for host in hosts_of(target):
-        try:
-            answers = socket.getaddrinfo(host, target.port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError):
-            continue
-        found[host] = list(dict.fromkeys(str(answer[4][0]) for answer in answers))
-    if not found:
-        raise TargetUnavailable(
-            f"The host name “{target.host}” of “{target.name}” cannot be resolved.",
-            why="The name server knows no address of it.",
-            todo=f"Correct the host in the resource, or look it up from a worker: getent hosts {target.host}",
-        )
-    return found
-
-
-def reach_port(target: Target) -> str:
-    """Return the first host whose port answers. Raises TargetUnavailable."""
-    return reach_ports(target)[0]
-
-
-def reach_ports(target: Target) -> list[str]:
-    """Return every host whose port answers. Raises TargetUnavailable when there is none."""
-    failure: OSError | None = None
-    answering: list[str] = []
-    for host in resolve_host(target):
-        try:
-            socket.create_connection((host, target.port), timeout=TIMEOUT_SECONDS).close()
-        except OSError as error:
-            failure = error
-        else:
-            answering.append(host)
-    if not answering:
-        raise _unreachable(target, failure)
-    return answering
-
-
-def _unreachable(target: Target, failure: OSError | None) -> TargetUnavailable:
-    where = f"{target.host} port {target.port}"
-    if isinstance(failure, ConnectionRefusedError):
-        return TargetUnavailable(
-            f"Nothing listens at {where}.",
-            why="The connection was refused.",
-            todo="Start PostgreSQL there, let it listen on this address (listen_addresses), or correct the port.",
-        )
-    if isinstance(failure, TimeoutError):
-        return TargetUnavailable(
-            f"No answer from {where} within {TIMEOUT_SECONDS:g} seconds.",
-            why="Usually a firewall or a security group drops the packets.",
-            todo=f"Allow TCP {target.port} from the portal's workers: nc -vz {target.host} {target.port}",
-        )
-    return TargetUnavailable(
-        f"{where} cannot be reached.",
-        why=failure.strerror or type(failure).__name__ if failure else "",
-        todo=f"Look at the route from the portal's workers: nc -vz {target.host} {target.port}",
-    )
-
-
 @contextmanager
-def _connected(target: Target, host: str) -> Iterator[socket.socket]:
-    """Yield an open socket; what goes wrong on it is told in words."""
+def _connected(target: Target, host: str, budget: Budget) -> Iterator[Wire]:
+    """Yield an open wire, whose whole conversation has to end within the budget; what goes wrong is told in words."""
+
+    def connect() -> socket.socket:
+        return socket.create_connection((host, target.port), timeout=budget.check())
+
     try:
-        wire = socket.create_connection((host, target.port), timeout=TIMEOUT_SECONDS)
+        wire = within(budget.check(), ("connect", host, target.port), connect, undo=socket.socket.close)
     except OSError as error:
-        raise _unreachable(target, error) from None
+        raise unreachable(target, error, budget) from None
     with wire:
         try:
-            yield wire
+            yield Wire(wire, budget)
         except ssl.SSLError:
             raise
         except TimeoutError:
             raise TargetUnavailable(
                 f"{host} port {target.port} accepts connections, but does not answer.",
-                why=f"No word of PostgreSQL's protocol within {TIMEOUT_SECONDS:g} seconds.",
+                why=f"No whole answer in PostgreSQL's protocol within {budget.seconds:.2g} seconds.",
                 todo="Look whether the server is overloaded, or another service listens there.",
             ) from None
-        except (OSError, NotPostgres, UnicodeError, ValueError, KeyError):
+        except NONSENSE:
             raise TargetUnavailable(
                 f"{host} port {target.port} does not answer as PostgreSQL does.",
                 why="The connection was closed, or the answer was something else.",
@@ -128,21 +75,22 @@ def _connected(target: Target, host: str) -> Iterator[socket.socket]:
             ) from None
 
 
-def shake_hands(target: Target, host: str) -> TlsFacts:
+def shake_hands(target: Target, host: str, budget: Budget | None = None) -> TlsFacts:
     """Do the TLS handshake as ssl_mode says. Raises TargetRefused when it has to fail."""
+    budget = in_time(budget)
     if target.ssl_mode is SslMode.DISABLE:
-        with _connected(target, host) as wire:
+        with _connected(target, host, budget) as wire:
             return TlsFacts("", None, ask_for_tls(wire))
     try:
-        with _connected(target, host) as wire:
+        with _connected(target, host, budget) as wire:
             if not ask_for_tls(wire):
                 if target.ssl_mode in ENCRYPTED_MODES:
                     raise _no_tls(target, host)
                 return TlsFacts("", None, False)
-            with verifying_context(target) as context, context.wrap_socket(wire, server_hostname=host) as encrypted:
-                return TlsFacts(encrypted.version() or "", _described(encrypted), True)
+            with verifying_context(target) as context, wire.encrypted(context, host) as encrypted:
+                return TlsFacts(encrypted.tls_version, _described(encrypted), True)
     except ssl.SSLCertVerificationError as error:
-        raise _not_verified(target, host, error.verify_code) from None
+        raise _not_verified(target, host, error.verify_code, budget) from None
     except ssl.SSLError as error:
         raise _client_refused(target, host, error) from None
 
@@ -173,8 +121,8 @@ def _client_refused(target: Target, host: str, error: OSError) -> TargetRefused:
     )
 
 
-def _described(encrypted: ssl.SSLSocket) -> CertificateFacts | None:
-    der = encrypted.getpeercert(binary_form=True)
+def _described(encrypted: Wire) -> CertificateFacts | None:
+    der = encrypted.certificate
     if der is None:
         return None
     try:
@@ -183,13 +131,13 @@ def _described(encrypted: ssl.SSLSocket) -> CertificateFacts | None:
         return None
 
 
-def shown_certificate(target: Target, host: str) -> CertificateFacts | None:
+def shown_certificate(target: Target, host: str, budget: Budget | None = None) -> CertificateFacts | None:
     """Look at the certificate a server shows, whoever signed it."""
     try:
-        with _connected(target, host) as wire:
+        with _connected(target, host, in_time(budget)) as wire:
             if not ask_for_tls(wire):
                 return None
-            with trusting_context().wrap_socket(wire, server_hostname=host) as encrypted:
+            with wire.encrypted(trusting_context(), host) as encrypted:
                 return _described(encrypted)
     except (OSError, TargetError):
         return None
@@ -203,8 +151,8 @@ def _no_tls(target: Target, host: str) -> TargetRefused:
     )
 
 
-def _not_verified(target: Target, host: str, code: int) -> TargetRefused:
-    facts = shown_certificate(target, host)
+def _not_verified(target: Target, host: str, code: int, budget: Budget) -> TargetRefused:
+    facts = shown_certificate(target, host, budget) if budget.remaining_seconds > 0 else None
     if code in {WRONG_NAME, WRONG_ADDRESS}:
         names = ", ".join(facts.names) if facts else "other names"
         return TargetRefused(
@@ -233,21 +181,20 @@ def _not_verified(target: Target, host: str, code: int) -> TargetRefused:
     )
 
 
-def try_log_in(target: Target, host: str) -> LoginAnswer:
+def try_log_in(target: Target, host: str, budget: Budget | None = None) -> LoginAnswer:
     """Log in with the target's credential, over TLS where ssl_mode asks for it, and say how the server answered.
 
     Raises TargetRefused when ssl_mode asks for TLS and there is none: the proof of a password is not sent in clear.
     """
-    with _connected(target, host) as wire:
+    with _connected(target, host, in_time(budget)) as wire:
         if target.ssl_mode is SslMode.DISABLE:
             return _ask(wire, target)
         if not ask_for_tls(wire):
             if target.ssl_mode in ENCRYPTED_MODES:
                 raise _no_tls(target, host)
-            wire.settimeout(TIMEOUT_SECONDS)
             return _ask(wire, target)
         try:
-            with verifying_context(target) as context, context.wrap_socket(wire, server_hostname=host) as encrypted:
+            with verifying_context(target) as context, wire.encrypted(context, host) as encrypted:
                 return _ask(encrypted, target)
         except (ssl.SSLError, ConnectionError) as error:
             # With TLS 1.3 the server looks at our certificate after the handshake. Its alert may be lost when it
@@ -257,24 +204,26 @@ def try_log_in(target: Target, host: str) -> LoginAnswer:
             raise _client_refused(target, host, error) from None
 
 
-def _ask(wire: socket.socket, target: Target) -> LoginAnswer:
+def _ask(wire: Wire, target: Target) -> LoginAnswer:
     # Without a verified certificate, channel binding is what keeps a relay out (postgres.md 8.2).
     must_bind = target.ssl_mode is SslMode.REQUIRE and not target.tls_root_cert
     answer = log_in(
         wire, user=target.username, database=target.database_name, password=target.password, must_bind=must_bind
     )
-    return replace(answer, address=str(wire.getsockname()[0]))
+    return replace(answer, address=wire.own_address)
 
 
-def diagnose(target: Target, *, made_on: int = 0) -> TargetError:
+def diagnose(target: Target, budget: Budget, *, made_on: int = 0) -> TargetError:
     """Find out why a connection could not be made.
 
-    `made_on` is the server's major version when the portal made the login itself.
+    `made_on` is the server's major version when the portal made the login itself. All in all it takes TIMEOUT_SECONDS
+    at most, and no longer than the budget.
     """
     try:
-        host = reach_port(target)
-        shake_hands(target, host)
-        answer = try_log_in(target, host)
+        budget = in_time(budget)
+        host = reach_port(target, budget)
+        shake_hands(target, host, budget)
+        answer = try_log_in(target, host, budget)
     except ssl.SSLError as error:
         return TargetRefused(f"The TLS handshake with “{target.name}” failed.", why=str(error.reason))
     except TargetError as error:

@@ -6,7 +6,6 @@ prove by their system identifier that they are one cluster.
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from contextlib import suppress
@@ -17,14 +16,15 @@ from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import admin_connection, admin_session, forget_connections
 from accessmgmt.provisioning.credentials import resolve_target
-from accessmgmt.provisioning.diagnosis import hosts_of
 from accessmgmt.provisioning.execute import Interrupted
+from accessmgmt.provisioning.reach import knock
 from accessmgmt.provisioning.statements_topology import READ_PLACE
 from accessmgmt.provisioning.topology import Former, Relinked, is_standby, relinked
 
 KEPT_SECONDS = 30.0
 LONGEST_CHAIN = 3
 KNOCK_SECONDS = 1.0
+PLACE_SECONDS = 5.0  # how long one server of several may take to say what it is: the others are asked as well
 
 _found: dict[Target, tuple[float, Target]] = {}
 _reached: dict[Target, tuple[float, bool]] = {}
@@ -58,14 +58,16 @@ def with_primary(target: Target, timeout_seconds: float = 10.0, *, for_ending: b
     - both are standbys, or the target is one and what it links is out of reach: wherever the target streams from.
 
     Nothing is guessed when the target does not answer: its link is believed, unless what it links is a standby.
-    Raises TargetRefused (SQLSTATE 25006) when nothing can be proven: a person has to link the primary.
+    `timeout_seconds` is for all servers together. Raises TargetUnavailable when it is over, and TargetRefused
+    (SQLSTATE 25006) when nothing can be proven: a person has to link the primary.
     """
+    budget = Budget(timeout_seconds)
     if target.primary is not None:
-        return _with_linked(target, target.primary, timeout_seconds, for_ending=for_ending)
-    with admin_connection(target, timeout_seconds=timeout_seconds) as conn:
+        return _with_linked(target, target.primary, budget, for_ending=for_ending)
+    with admin_connection(target, timeout_seconds=budget.check()) as conn:
         if not is_standby(conn):  # told at connect, and never wrong in this direction: it costs no question
             return target
-    place = _place_of(target, timeout_seconds)
+    place = _place_of(target, budget)
     if not place.is_standby:
         return target
     if not place.upstream[0]:
@@ -78,16 +80,16 @@ def with_primary(target: Target, timeout_seconds: float = 10.0, *, for_ending: b
         kept = _found.get(target)
     if kept is not None and time.monotonic() - kept[0] < KEPT_SECONDS:
         return replace(target, primary=kept[1])
-    primary = _prove(target, place, timeout_seconds)
+    primary = _prove(target, place, budget)
     with _lock:
         _found[target] = (time.monotonic(), primary)
     return replace(target, primary=primary)
 
 
-def _with_linked(target: Target, linked: Target, timeout_seconds: float, *, for_ending: bool) -> Target:
+def _with_linked(target: Target, linked: Target, budget: Budget, *, for_ending: bool) -> Target:
     alone = replace(target, primary=None)
-    here = _place_if_reached(alone, timeout_seconds)
-    there = _place_if_reached(linked, timeout_seconds)
+    here = _place_if_reached(alone, budget)
+    there = _place_if_reached(linked, budget)
     if here is None:
         # What it links may have become its standby: then only the target can take changes, as soon as it answers.
         return replace(linked, primary=alone) if there is not None and there.is_standby else target
@@ -96,7 +98,9 @@ def _with_linked(target: Target, linked: Target, timeout_seconds: float, *, for_
             raise _another_cluster(target, linked)
         return target
     if here.is_standby:
-        return target if there is not None and not there.is_standby else _elsewhere(target, alone, linked, there)
+        return (
+            target if there is not None and not there.is_standby else _elsewhere(target, alone, linked, there, budget)
+        )
     if there is None:
         return relinked(alone, linked, Former.SILENT)
     found = relinked(alone, linked, Former.STANDBY if there.is_standby else Former.PARTED)
@@ -105,10 +109,10 @@ def _with_linked(target: Target, linked: Target, timeout_seconds: float, *, for_
     return found
 
 
-def _elsewhere(target: Target, alone: Target, linked: Target, there: Place | None) -> Target:
+def _elsewhere(target: Target, alone: Target, linked: Target, there: Place | None, budget: Budget) -> Target:
     """Follow the stream of a standby whose linked primary takes no changes: another server was promoted."""
     try:
-        found = with_primary(alone)
+        found = with_primary(alone, budget.check())
     except TargetError as error:
         if there is None:
             return target
@@ -122,12 +126,13 @@ def _elsewhere(target: Target, alone: Target, linked: Target, there: Place | Non
     return relinked(found, linked, Former.SILENT if there is None else Former.STANDBY)
 
 
-def _place_if_reached(target: Target, timeout_seconds: float) -> Place | None:
+def _place_if_reached(target: Target, budget: Budget) -> Place | None:
     """Look at one of two servers that a link names; None when it is out of reach.
 
     A machine that lost its power answers nothing: it is knocked at for a second, and then left alone for 30, so that
-    the other one is not kept waiting.
+    the other one is not kept waiting. Raises TargetUnavailable when our own time is over: that says nothing about it.
     """
+    budget.check()
     with _lock:
         at, has_answered = _reached.get(target, (float("-inf"), False))
     is_known = time.monotonic() - at < KEPT_SECONDS
@@ -136,32 +141,26 @@ def _place_if_reached(target: Target, timeout_seconds: float) -> Place | None:
     place = None
     with suppress(TargetError):
         if (is_known and has_answered) or _knock(resolve_target(target)):
-            place = _place_of(target, timeout_seconds)
+            place = _place_of(target, budget.part(PLACE_SECONDS))
     with _lock:
         _reached[target] = (time.monotonic(), place is not None)
     return place
 
 
 def _knock(target: Target) -> bool:
-    for host in hosts_of(target):
-        try:
-            socket.create_connection((host, target.port), timeout=KNOCK_SECONDS).close()
-        except (OSError, UnicodeError):
-            continue
-        return True
-    return False
+    return None in knock(target, Budget(KNOCK_SECONDS)).values()
 
 
-def _place_of(target: Target, timeout_seconds: float) -> Place:
+def _place_of(target: Target, budget: Budget) -> Place:
     try:
-        return _ask_place(target, timeout_seconds)
+        return _ask_place(target, budget)
     except Interrupted:  # a connection of the pool whose server has restarted, as a failover lets it
         forget_connections(target)
-        return _ask_place(target, timeout_seconds)
+        return _ask_place(target, budget)
 
 
-def _ask_place(target: Target, timeout_seconds: float) -> Place:
-    with admin_session(target, Budget(timeout_seconds)) as session:
+def _ask_place(target: Target, budget: Budget) -> Place:
+    with admin_session(target, budget) as session:
         row, cluster = session.ask(READ_PLACE)[0], session.cluster
         # What it said when we connected may be old: a promotion is told with the answer to the next query.
         streams = is_standby(session.conn)
@@ -169,13 +168,13 @@ def _ask_place(target: Target, timeout_seconds: float) -> Place:
     return Place(cluster, streams, upstream)
 
 
-def _prove(target: Target, place: Place, timeout_seconds: float) -> Target:
+def _prove(target: Target, place: Place, budget: Budget) -> Target:
     """Follow the stream up to a server that is the same cluster and takes changes."""
     host, port = place.upstream
     for _ in range(LONGEST_CHAIN):
         candidate = replace(target, host=host, port=port, name=f"{target.name} (primary)")
         try:
-            found = _place_of(candidate, timeout_seconds)
+            found = _place_of(candidate, budget)
         except TargetError as error:
             raise _link_it(target, f"It streams from {host} port {port}: {error.what} {error.why}".strip()) from None
         if "" in {found.cluster, place.cluster}:

@@ -169,7 +169,11 @@ class Session:
         self.conn.add_notice_handler(keep)
         try:
             with self.budget.watch(self.conn):
-                yield
+                try:
+                    yield
+                finally:
+                    with suppress(psycopg.Error):  # while somebody watches: the server may never answer this either
+                        self.roll_back()
         except psycopg.Error as error:
             raise self.explained(error) from None
         finally:

@@ -27,6 +27,7 @@ MOST_POOLS = 256
 IDLE_SECONDS = 300.0
 ASKED_AFTER_SECONDS = 10.0
 ANSWER_SECONDS = 1.0
+STANDSTILL_SECONDS = 2.0
 LIFETIME_SECONDS = 1_800.0
 
 
@@ -62,8 +63,8 @@ class Pooled:
         try:
             wire = self.conn.pgconn
             wire.send_query(b"")
-            while True:
-                readable, _, _ = select.select([wire.socket], [], [], max(until - time.monotonic(), 0))
+            while (left := until - time.monotonic()) > 0:
+                readable, _, _ = select.select([wire.socket], [], [], left)
                 if not readable:
                     return False
                 wire.consume_input()
@@ -72,6 +73,7 @@ class Pooled:
                         return True
         except (OSError, ValueError, psycopg.Error):
             return False
+        return False
 
 
 class Pool:
@@ -82,12 +84,13 @@ class Pool:
         self._smallest = smallest
         self._slots = threading.BoundedSemaphore(largest)
         self._lock = threading.Lock()
+        self._freed_at = float("-inf")
         self._idle: list[Pooled] = []
         self._is_closed = False
 
     def take(self, timeout_seconds: float) -> tuple[Pooled, bool]:
         """Return a connection and whether it is new. Raises TargetUnavailable when all are busy for too long."""
-        if not self._slots.acquire(timeout=max(timeout_seconds, 0)):
+        if not self._wait_for_slot(timeout_seconds):
             raise TargetUnavailable(
                 "All of the portal's connections to this target are busy.",
                 todo="It is tried again. If this stays so, look for slow statements on the server.",
@@ -98,20 +101,17 @@ class Pool:
                 if pooled.is_fresh(None) and pooled.answers():
                     return pooled, False
                 _close(pooled)
-            conn = self._connect(max(timeout_seconds - (time.monotonic() - started), 1.0))
+            conn = self._connect(timeout_seconds - (time.monotonic() - started))
             now = time.monotonic()
             lifetime = LIFETIME_SECONDS * random.uniform(0.8, 1)  # noqa: S311
             return Pooled(conn, dies_at=now + lifetime, used_at=now), True
         except BaseException:
-            self._slots.release()
+            self._free_slot()
             raise
 
     def give_back(self, pooled: Pooled) -> None:
-        """Take a connection back, or close it when it is not clean."""
+        """Take a connection back, or close it when it is not clean. Nothing is asked: nobody watches the clock here."""
         conn = pooled.conn
-        with suppress(psycopg.Error):
-            if not conn.closed and conn.info.transaction_status is not TransactionStatus.IDLE:
-                conn.rollback()
         is_clean = not conn.closed and conn.info.transaction_status is TransactionStatus.IDLE
         pooled.used_at = time.monotonic()
         with self._lock:
@@ -120,7 +120,7 @@ class Pool:
                 pooled = None  # type: ignore[assignment]
         if pooled is not None:
             _close(pooled)
-        self._slots.release()
+        self._free_slot()
 
     def shrink(self) -> None:
         """Close connections that have been idle for long, except the smallest number."""
@@ -146,6 +146,20 @@ class Pool:
         with self._lock:
             self._is_closed = True
         self.drop_idle()
+
+    def _wait_for_slot(self, timeout_seconds: float) -> bool:
+        """Stand in line as long as it moves: whoever hangs on the server keeps nobody else here for long."""
+        began = time.monotonic()
+        while True:
+            until = min(began + timeout_seconds, max(self._freed_at, began) + STANDSTILL_SECONDS)
+            if self._slots.acquire(timeout=max(until - time.monotonic(), 0)):
+                return True
+            if time.monotonic() >= min(began + timeout_seconds, max(self._freed_at, began) + STANDSTILL_SECONDS):
+                return False
+
+    def _free_slot(self) -> None:
+        self._freed_at = time.monotonic()
+        self._slots.release()
 
     def _pop(self) -> Pooled | None:
         with self._lock:

@@ -16,7 +16,7 @@ import psycopg
 from accessmgmt.domain.errors import TargetRefused, TargetUnavailable
 from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning.credentials import resolve_target
-from accessmgmt.provisioning.diagnosis import hosts_of
+from accessmgmt.provisioning.reach import hosts_of
 
 _last: dict[tuple[int, str, int], str] = {}
 _lock = threading.Lock()

@@ -1,7 +1,8 @@
 """The first messages of PostgreSQL's protocol, spoken by ourselves.
 
 libpq reports a failed connection as a text in the server's language, without SQLSTATE. These few messages give the
-code, and Python's ssl module the reason why a certificate was not accepted.
+code, and Python's ssl module the reason why a certificate was not accepted. Each conversation has one deadline and a
+most of what is listened to: a server that drips bytes, or never stops talking, holds nobody longer than a mute one.
 Protocol: https://www.postgresql.org/docs/current/protocol-message-formats.html
 """
 
@@ -20,17 +21,91 @@ from cryptography import x509
 
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.targets import SslMode, Target
+from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.scram import BOUND_MECHANISM, ScramClient
 from accessmgmt.provisioning.tls import NOWHERE, libpq_tls
 
 SSL_REQUEST = struct.pack("!II", 8, 80877103)
 PROTOCOL_3 = 196608
 LONGEST_MESSAGE = 65_536
+LONGEST_TEXT = 500
+MOST_BYTES, MOST_MESSAGES = 1_048_576, 1_000
+"""What a server may say in one log-in: a real one sends some twenty messages, and one kilobyte."""
+
 AUTHENTICATED, CLEARTEXT, MD5, SASL, SASL_CONTINUE, SASL_FINAL = 0, 3, 5, 10, 11, 12
 
 
 class NotPostgres(Exception):
     """What answers on the port does not speak PostgreSQL's protocol."""
+
+
+class Wire:
+    """An open socket whose reads and writes all end at the same moment, the end of `budget`, with TimeoutError."""
+
+    def __init__(self, wire: socket.socket, budget: Budget) -> None:
+        self._wire = wire
+        self._budget = budget
+        self._bytes_left, self._messages_left = MOST_BYTES, MOST_MESSAGES
+
+    def send(self, data: bytes) -> None:
+        """Send all of it."""
+        self._bound()
+        self._wire.sendall(data)
+
+    def send_message(self, kind: bytes, body: bytes) -> None:
+        """Send one message of the protocol."""
+        self.send(kind + struct.pack("!I", len(body) + 4) + body)
+
+    def read(self, size: int) -> bytes:
+        """Read exactly so many bytes. Raises NotPostgres when the server has said too much."""
+        self._bytes_left -= size
+        if self._bytes_left < 0:
+            raise NotPostgres
+        parts = bytearray()
+        while len(parts) < size:
+            self._bound()
+            part = self._wire.recv(size - len(parts))
+            if not part:
+                raise ConnectionResetError("the server closed the connection")
+            parts += part
+        return bytes(parts)
+
+    def read_message(self) -> tuple[bytes, bytes]:
+        """Read one message: its kind and what it holds."""
+        self._messages_left -= 1
+        head = self.read(5)
+        size = struct.unpack("!I", head[1:])[0] - 4
+        if self._messages_left < 0 or not 0 <= size <= LONGEST_MESSAGE:
+            raise NotPostgres
+        return head[:1], self.read(size)
+
+    @contextmanager
+    def encrypted(self, context: ssl.SSLContext, host: str) -> Iterator[Wire]:
+        """Shake hands, and yield the encrypted wire. A handshake ends at the socket's timeout as a whole."""
+        self._bound()
+        with context.wrap_socket(self._wire, server_hostname=host) as encrypted:
+            yield Wire(encrypted, self._budget)
+
+    @property
+    def own_address(self) -> str:
+        """The address that the server sees us at, unless something in between changes it."""
+        return str(self._wire.getsockname()[0])
+
+    @property
+    def tls_version(self) -> str:
+        """The TLS version; "" without encryption."""
+        return (self._wire.version() or "") if isinstance(self._wire, ssl.SSLSocket) else ""
+
+    @property
+    def certificate(self) -> bytes | None:
+        """What the server showed, as DER; None without encryption."""
+        return self._wire.getpeercert(binary_form=True) if isinstance(self._wire, ssl.SSLSocket) else None
+
+    def _bound(self) -> None:
+        left = self._budget.remaining_seconds
+        if left <= 0:
+            raise TimeoutError
+        self._wire.settimeout(left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +163,10 @@ def trusting_context() -> ssl.SSLContext:
     return context
 
 
-def ask_for_tls(wire: socket.socket) -> bool:
+def ask_for_tls(wire: Wire) -> bool:
     """Ask for encryption; say whether the server offers it. Raises NotPostgres and OSError."""
-    wire.sendall(SSL_REQUEST)
-    answer = wire.recv(1)
+    wire.send(SSL_REQUEST)
+    answer = wire.read(1)
     if answer == b"S":
         return True
     if answer in {b"N", b"E"}:
@@ -99,9 +174,8 @@ def ask_for_tls(wire: socket.socket) -> bool:
     raise NotPostgres
 
 
-def channel_binding(wire: socket.socket) -> bytes | None:
-    """Return what binds a log-in to this TLS connection (RFC 5929, tls-server-end-point); None without one."""
-    der = wire.getpeercert(binary_form=True) if isinstance(wire, ssl.SSLSocket) else None
+def channel_binding(der: bytes | None) -> bytes | None:
+    """Return what binds a log-in to the TLS connection of this certificate (RFC 5929, tls-server-end-point)."""
     if der is None:
         return None
     algorithm = x509.load_der_x509_certificate(der).signature_hash_algorithm
@@ -111,7 +185,7 @@ def channel_binding(wire: socket.socket) -> bytes | None:
     return hashlib.new(name, der).digest()
 
 
-def log_in(wire: socket.socket, *, user: str, database: str, password: str, must_bind: bool = False) -> LoginAnswer:
+def log_in(wire: Wire, *, user: str, database: str, password: str, must_bind: bool = False) -> LoginAnswer:
     """Log in and leave again. Sends the password in no other way than SCRAM. Raises NotPostgres and OSError.
 
     The proof is bound to the TLS connection where the server offers it. With `must_bind` no proof is sent otherwise:
@@ -121,13 +195,13 @@ def log_in(wire: socket.socket, *, user: str, database: str, password: str, must
         item.encode() + b"\0" for item in ("user", user, "database", database, "application_name", "access-portal")
     )
     body = struct.pack("!I", PROTOCOL_3) + fields + b"\0"
-    wire.sendall(struct.pack("!I", len(body) + 4) + body)
+    wire.send(struct.pack("!I", len(body) + 4) + body)
     method = ""
     mechanisms: tuple[str, ...] = ()
     scram: ScramClient | None = None
     pid, is_right = 0, False
     while True:
-        kind, payload = _read_message(wire)
+        kind, payload = wire.read_message()
         if kind == b"E":
             sqlstate, message = _read_error(payload)
             return LoginAnswer(sqlstate, message, method, mechanisms, is_password_right=is_right)
@@ -135,7 +209,7 @@ def log_in(wire: socket.socket, *, user: str, database: str, password: str, must
             pid = int(struct.unpack("!i", payload[:4])[0])
         if kind == b"Z":
             backend = _ask_pid(wire)
-            wire.sendall(b"X" + struct.pack("!I", 4))
+            wire.send_message(b"X", b"")
             return LoginAnswer("", "", method or "none", mechanisms, backend not in {None, pid})
         if kind != b"R":
             continue
@@ -143,14 +217,14 @@ def log_in(wire: socket.socket, *, user: str, database: str, password: str, must
         if code == SASL:
             mechanisms = tuple(name.decode() for name in payload[4:].split(b"\0") if name)
             method = "scram"
-            binding = channel_binding(wire) if BOUND_MECHANISM in mechanisms else None
+            binding = channel_binding(wire.certificate) if BOUND_MECHANISM in mechanisms else None
             if must_bind and binding is None:
                 return LoginAnswer("", "", method, mechanisms)
             scram = ScramClient(password, binding)
             first = scram.first.encode()
-            _send(wire, b"p", scram.mechanism.encode() + b"\0" + struct.pack("!I", len(first)) + first)
+            wire.send_message(b"p", scram.mechanism.encode() + b"\0" + struct.pack("!I", len(first)) + first)
         elif code == SASL_CONTINUE and scram is not None:
-            _send(wire, b"p", scram.answer(payload[4:].decode()).encode())
+            wire.send_message(b"p", scram.answer(payload[4:].decode()).encode())
         elif code == SASL_FINAL:
             is_right = True
         elif code != AUTHENTICATED:
@@ -158,12 +232,12 @@ def log_in(wire: socket.socket, *, user: str, database: str, password: str, must
             return LoginAnswer("", "", method)
 
 
-def _ask_pid(wire: socket.socket) -> int | None:
+def _ask_pid(wire: Wire) -> int | None:
     """Ask for the backend's process id; None when it does not say."""
-    _send(wire, b"Q", b"SELECT pg_catalog.pg_backend_pid()\0")
+    wire.send_message(b"Q", b"SELECT pg_catalog.pg_backend_pid()\0")
     found: int | None = None
     while True:
-        kind, payload = _read_message(wire)
+        kind, payload = wire.read_message()
         if kind == b"D":
             text = payload[6:].decode(errors="replace")
             found = int(text) if text.isdecimal() else None
@@ -171,28 +245,8 @@ def _ask_pid(wire: socket.socket) -> int | None:
             return found
 
 
-def _send(wire: socket.socket, kind: bytes, body: bytes) -> None:
-    wire.sendall(kind + struct.pack("!I", len(body) + 4) + body)
-
-
-def _read_message(wire: socket.socket) -> tuple[bytes, bytes]:
-    head = _read_exactly(wire, 5)
-    size = struct.unpack("!I", head[1:])[0] - 4
-    if not 0 <= size <= LONGEST_MESSAGE:
-        raise NotPostgres
-    return head[:1], _read_exactly(wire, size)
-
-
-def _read_exactly(wire: socket.socket, size: int) -> bytes:
-    parts = bytearray()
-    while len(parts) < size:
-        part = wire.recv(size - len(parts))
-        if not part:
-            raise ConnectionResetError("the server closed the connection")
-        parts += part
-    return bytes(parts)
-
-
 def _read_error(payload: bytes) -> tuple[str, str]:
     fields = {item[:1]: item[1:].decode(errors="replace") for item in payload.split(b"\0") if item}
-    return fields.get(b"C", "XX000"), fields.get(b"M", "")
+    code = fields.get(b"C", "")
+    is_code = len(code) == 5 and code.isascii() and code.isalnum()
+    return code if is_code else "XX000", fields.get(b"M", "")[:LONGEST_TEXT]

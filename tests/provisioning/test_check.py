@@ -96,7 +96,7 @@ def test_a_closed_port(shop: Shop) -> None:
 
 
 def test_a_server_that_never_answers(shop: Shop, silent_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("accessmgmt.provisioning.diagnosis.TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr("accessmgmt.provisioning.reach.TIMEOUT_SECONDS", 0.3)
     rung = failure(replace(shop.target, port=silent_port))
     assert (rung.name, "does not answer" in rung.detail) == ("Encryption", True)
 
