@@ -68,12 +68,18 @@ class CertificateAuthority:
         self,
         names: Sequence[str] = ("localhost", "127.0.0.1"),
         *,
+        common_name: str | None = None,
         not_before: datetime | None = None,
         not_after: datetime | None = None,
     ) -> ServerCertificate:
-        """Return a certificate for a server of these DNS names and IP addresses."""
-        builder, key = self._builder(names[0], not_before, not_after)
-        builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(n) for n in names]), critical=False)
+        """Return a certificate for a server of these DNS names and IP addresses; the first one is its common name too.
+
+        With a `common_name` of its own there may be no names: such a certificate has no alternative names at all.
+        """
+        builder, key = self._builder(names[0] if common_name is None else common_name, not_before, not_after)
+        if names:
+            alternative = x509.SubjectAlternativeName([_general_name(n) for n in names])
+            builder = builder.add_extension(alternative, critical=False)
         builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         return ServerCertificate(_pem(builder.sign(self._key, hashes.SHA256())), _key_pem(key), self.pem)
 
@@ -149,7 +155,7 @@ class CertificateAuthority:
 
 
 def _name(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)] if common_name else [])
 
 
 def _general_name(name: str) -> x509.GeneralName:

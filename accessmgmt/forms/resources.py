@@ -10,9 +10,10 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from accessmgmt.domain.certificates import check_key_matches, read_certificate
+from accessmgmt.domain.certificates import check_key_matches, holds_key, tidy_certificates, tidy_key
 from accessmgmt.domain.errors import InvalidError
 from accessmgmt.domain.names import check_object_name
+from accessmgmt.domain.pem import text_of_file
 from accessmgmt.domain.targets import SslMode
 from accessmgmt.forms.base import SecretInput, SecretTextarea, add_invalid, check_free_name, required_messages
 from accessmgmt.models import Resource
@@ -49,7 +50,11 @@ class Way:
     @classmethod
     def of(cls, resource: Resource) -> Way:
         """Read the way of a resource."""
-        return cls(resource.host, resource.port, resource.ssl_mode, tidy_pem(resource.tls_root_cert))
+        try:
+            root = tidy_certificates(resource.tls_root_cert)
+        except InvalidError:  # stored before every text was read
+            root = resource.tls_root_cert
+        return cls(resource.host, resource.port, resource.ssl_mode, root)
 
 
 class ResourceForm(forms.ModelForm[Resource]):
@@ -212,42 +217,36 @@ class ResourceForm(forms.ModelForm[Resource]):
         return {name: texts for name, texts in self.errors.items() if name not in UNTESTED_FIELDS}
 
     def _pem(self, name: str) -> str:
+        """Return what was uploaded or pasted, as it came."""
         upload = self.cleaned_data.get(f"{name}_upload")
         if upload is None:
-            return tidy_pem(self.cleaned_data.get(name) or "")
+            return self.cleaned_data.get(name) or ""
         if (upload.size or 0) > MOST_PEM_BYTES:
             raise InvalidError("The file is too large to be a certificate or a key.")
-        try:
-            return tidy_pem(upload.read().decode("ascii"))
-        except UnicodeDecodeError:
-            raise InvalidError(
-                "The file is not in PEM form.", todo="Convert it: openssl x509 -inform der -in file.cer"
-            ) from None
+        return text_of_file(upload.read())
 
     def _clean_certificate(self, name: str) -> None:
-        text = ""
+        pasted = text = ""
         try:
-            text = self._pem(name)
-            if text:
-                read_certificate(text)
+            pasted = text = self._pem(name)
+            self.cleaned_data[name] = text = tidy_certificates(pasted)
         except InvalidError as error:
             self.add_error(name, str(error))
-        else:
-            self.cleaned_data[name] = text
-        self._show_again(name, text)
+        self._show_again(name, pasted, text)
 
-    def _show_again(self, name: str, text: str) -> None:
+    def _show_again(self, name: str, pasted: str, text: str) -> None:
         """Keep an uploaded certificate in the text box, and never a key that somebody put there."""
         data: Any = self.data
         data = data.copy()
         submitted = str(data.get(self.add_prefix(name), ""))
-        data[self.add_prefix(name)] = "" if "PRIVATE KEY" in f"{text}{submitted}" else text or submitted
+        is_secret = holds_key(pasted) or holds_key(submitted)
+        data[self.add_prefix(name)] = "" if is_secret else text or submitted
         self.data = data
 
     def _clean_key(self) -> None:
         certificate = self.cleaned_data.get("tls_cert_file", "")
         try:
-            key = self.cleaned_data["tls_key_file"] = self._pem("tls_key_file")
+            key = self.cleaned_data["tls_key_file"] = tidy_key(self._pem("tls_key_file"))
             kept = self.instance.tls_key_file if not self.cleaned_data.get("clear_tls_key_file") else ""
             if "tls_cert_file" in self.errors:
                 return
@@ -358,12 +357,6 @@ def check_host(host: str) -> str:
     return host
 
 
-def tidy_pem(text: str) -> str:
-    """Return PEM text with line feeds only, one at its end."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n").strip()
-    return f"{text}\n" if text else ""
-
-
 def _check_name(name: str) -> str:
     try:
         return check_object_name(name) if name else ""
@@ -371,4 +364,4 @@ def _check_name(name: str) -> str:
         raise ValidationError(str(error)) from None
 
 
-__all__ = ["CERTIFICATE_FIELDS", "ResourceForm", "add_invalid", "check_host", "tidy_pem"]
+__all__ = ["CERTIFICATE_FIELDS", "ResourceForm", "add_invalid", "check_host"]

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from accessmgmt.domain.certificates import CertificateFacts, read_certificate
+from accessmgmt.domain.certificates import CertificateFacts, read_certificate, read_der_certificate
 from accessmgmt.domain.errors import InvalidError, TargetError, TargetRefused, TargetUnavailable
+from accessmgmt.domain.server_names import ServerNames, is_address
 from accessmgmt.domain.targets import SslMode, Target
 from accessmgmt.provisioning import advice_login
 from accessmgmt.provisioning.bounded import within
@@ -24,13 +25,14 @@ from accessmgmt.provisioning.wire import (
     LoginAnswer,
     NotPostgres,
     Wire,
+    WrongName,
     ask_for_tls,
+    encrypted,
     log_in,
     trusting_context,
-    verifying_context,
 )
 
-EXPIRED, NOT_YET_VALID, WRONG_NAME, WRONG_ADDRESS = 10, 9, 62, 64
+EXPIRED, NOT_YET_VALID = 10, 9
 ENCRYPTED_MODES = frozenset({SslMode.REQUIRE, SslMode.VERIFY_CA, SslMode.VERIFY_FULL})
 NONSENSE = (OSError, NotPostgres, UnicodeError, ValueError, KeyError, struct.error, UnsupportedAlgorithm)
 """What comes of reading an answer that makes no sense."""
@@ -87,8 +89,10 @@ def shake_hands(target: Target, host: str, budget: Budget | None = None) -> TlsF
                 if target.ssl_mode in ENCRYPTED_MODES:
                     raise _no_tls(target, host)
                 return TlsFacts("", None, False)
-            with verifying_context(target) as context, wire.encrypted(context, host) as encrypted:
-                return TlsFacts(encrypted.tls_version, _described(encrypted), True)
+            with encrypted(target, host, wire) as secured:
+                return TlsFacts(secured.tls_version, _described(secured), True)
+    except WrongName as error:
+        raise _wrong_name(host, error.names) from None
     except ssl.SSLCertVerificationError as error:
         raise _not_verified(target, host, error.verify_code, budget) from None
     except ssl.SSLError as error:
@@ -121,12 +125,12 @@ def _client_refused(target: Target, host: str, error: OSError) -> TargetRefused:
     )
 
 
-def _described(encrypted: Wire) -> CertificateFacts | None:
-    der = encrypted.certificate
+def _described(secured: Wire) -> CertificateFacts | None:
+    der = secured.certificate
     if der is None:
         return None
     try:
-        return read_certificate(ssl.DER_cert_to_PEM_cert(der))
+        return read_der_certificate(der)
     except InvalidError:
         return None
 
@@ -137,8 +141,8 @@ def shown_certificate(target: Target, host: str, budget: Budget | None = None) -
         with _connected(target, host, in_time(budget)) as wire:
             if not ask_for_tls(wire):
                 return None
-            with wire.encrypted(trusting_context(), host) as encrypted:
-                return _described(encrypted)
+            with wire.encrypted(trusting_context(), host) as secured:
+                return _described(secured)
     except (OSError, TargetError):
         return None
 
@@ -151,15 +155,21 @@ def _no_tls(target: Target, host: str) -> TargetRefused:
     )
 
 
+def _wrong_name(host: str, found: ServerNames) -> TargetRefused:
+    names = found.counted_for(host)
+    kind = "address" if is_address(host) else "name"
+    renew = f"give the server a certificate for this {kind} (subjectAltName)"
+    unused = found.common_name
+    beside = f" Its common name “{unused}” does not count beside them." if unused and unused not in names else ""
+    return TargetRefused(
+        f"The server's certificate is not for “{host}”.",
+        why=f"It is for {', '.join(names)}.{beside}" if names else "It holds no name at all.",
+        todo=f"Use one of these as host, or {renew}." if names else f"{renew[0].upper()}{renew[1:]}.",
+    )
+
+
 def _not_verified(target: Target, host: str, code: int, budget: Budget) -> TargetRefused:
     facts = shown_certificate(target, host, budget) if budget.remaining_seconds > 0 else None
-    if code in {WRONG_NAME, WRONG_ADDRESS}:
-        names = ", ".join(facts.names) if facts else "other names"
-        return TargetRefused(
-            f"The server's certificate is not for “{host}”.",
-            why=f"It is for {names}.",
-            todo="Use one of these names as host, or give the server a certificate for this name.",
-        )
     if code == EXPIRED:
         until = f"It ended on {facts.not_after:%Y-%m-%d %H:%M} UTC." if facts else "Its time is over."
         return TargetRefused(
@@ -194,8 +204,10 @@ def try_log_in(target: Target, host: str, budget: Budget | None = None) -> Login
                 raise _no_tls(target, host)
             return _ask(wire, target)
         try:
-            with verifying_context(target) as context, wire.encrypted(context, host) as encrypted:
-                return _ask(encrypted, target)
+            with encrypted(target, host, wire) as secured:
+                return _ask(secured, target)
+        except WrongName as error:
+            raise _wrong_name(host, error.names) from None
         except (ssl.SSLError, ConnectionError) as error:
             # With TLS 1.3 the server looks at our certificate after the handshake. Its alert may be lost when it
             # closes the connection while we write: then we only see that it is closed.

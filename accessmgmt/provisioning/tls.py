@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from accessmgmt.domain.errors import TargetRefused
+from accessmgmt.domain.certificates import tidy_certificates, tidy_key
+from accessmgmt.domain.errors import InvalidError, TargetRefused
 from accessmgmt.domain.targets import SslMode, Target
 
 NOWHERE = "/dev/null/none"
@@ -45,20 +46,33 @@ def libpq_tls(target: Target) -> Iterator[dict[str, Any]]:
         "sslpassword": "none",  # an encrypted key would otherwise ask on the terminal
         "gssencmode": "disable",
     }
+    root = _tidied(target, "root certificate", tidy_certificates, target.tls_root_cert)
+    certificate = _tidied(target, "client certificate", tidy_certificates, target.tls_cert_file)
+    key = _tidied(target, "client key", tidy_key, target.tls_key_file)
     files: list[int] = []
     try:
-        if target.tls_root_cert:
-            settings["sslrootcert"] = _memory_file(target.tls_root_cert, files)
+        if root:
+            settings["sslrootcert"] = _memory_file(root, files)
         elif target.ssl_mode in VERIFYING:
             settings["sslrootcert"] = _required_bundle(target)
-        if target.tls_cert_file:
-            settings["sslcert"] = _memory_file(target.tls_cert_file, files)
-        if target.tls_key_file:
-            settings["sslkey"] = _memory_file(target.tls_key_file, files)
+        if certificate:
+            settings["sslcert"] = _memory_file(certificate, files)
+        if key:
+            settings["sslkey"] = _memory_file(key, files)
         yield settings
     finally:
         for descriptor in files:
             os.close(descriptor)
+
+
+def _tidied(target: Target, what: str, tidy: Callable[[str], str], pem: str) -> str:
+    """Return a PEM text of the target in the form in which forms store it, whoever stored it."""
+    try:
+        return tidy(pem)
+    except InvalidError as error:
+        raise TargetRefused(
+            f"The {what} of “{target.name}” cannot be read.", why=f"{error.what} {error.why}".strip(), todo=error.todo
+        ) from None
 
 
 def _required_bundle(target: Target) -> str:

@@ -19,7 +19,9 @@ from typing import Any
 
 from cryptography import x509
 
-from accessmgmt.domain.errors import TargetRefused
+from accessmgmt.domain.certificates import read_der_certificate
+from accessmgmt.domain.errors import InvalidError, TargetRefused
+from accessmgmt.domain.server_names import ServerNames
 from accessmgmt.domain.targets import SslMode, Target
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.scram import BOUND_MECHANISM, ScramClient
@@ -128,10 +130,10 @@ class LoginAnswer:
 
 @contextmanager
 def verifying_context(target: Target) -> Iterator[ssl.SSLContext]:
-    """Yield an SSL context that verifies as the target's ssl_mode says, like libpq does."""
+    """Yield an SSL context that verifies the signer as the target's ssl_mode says, like libpq does; not the name."""
     with libpq_tls(target) as settings:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = target.ssl_mode is SslMode.VERIFY_FULL
+        context.check_hostname = False  # OpenSSL's rules for names are not libpq's: see encrypted()
         has_authority = settings["sslrootcert"] != NOWHERE
         context.verify_mode = ssl.CERT_REQUIRED if has_authority and target.ssl_mode else ssl.CERT_NONE
         if has_authority:
@@ -139,6 +141,35 @@ def verifying_context(target: Target) -> Iterator[ssl.SSLContext]:
         if settings["sslcert"] != NOWHERE:
             _load_client(context, target, settings)
         yield context
+
+
+class WrongName(Exception):
+    """The server's certificate is verified, and not for the host that it was asked for at."""
+
+    def __init__(self, names: ServerNames) -> None:
+        super().__init__()
+        self.names = names
+
+
+@contextmanager
+def encrypted(target: Target, host: str, wire: Wire) -> Iterator[Wire]:
+    """Encrypt a wire as the target's ssl_mode says; what it takes and refuses is what libpq does.
+
+    Raises WrongName, ssl.SSLError, OSError and TargetRefused.
+    """
+    with verifying_context(target) as context, wire.encrypted(context, host) as secured:
+        if target.ssl_mode is SslMode.VERIFY_FULL:
+            names = _names_in(secured.certificate or b"")
+            if not names.are_for(host):
+                raise WrongName(names)
+        yield secured
+
+
+def _names_in(der: bytes) -> ServerNames:
+    try:
+        return read_der_certificate(der).server_names
+    except InvalidError:
+        return ServerNames()
 
 
 def _load_client(context: ssl.SSLContext, target: Target, settings: dict[str, Any]) -> None:

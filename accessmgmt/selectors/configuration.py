@@ -10,9 +10,7 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Count, Exists, F, IntegerField, Model, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
-from accessmgmt.domain.certificates import BLOCK, CertificateFacts, read_certificate
 from accessmgmt.domain.emails import search_spelling, show_address
-from accessmgmt.domain.errors import InvalidError
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.states import LIVE_GRANT_STATES
 from accessmgmt.domain.targets import SslMode
@@ -92,17 +90,6 @@ def resources_for_list(*, search: str = "", ssl_mode: str = "", kind: str = "", 
     if kind in {"primary", "standby"}:
         rows = rows.filter(primary__isnull=kind == "primary")
     return _sorted(rows, sort, RESOURCE_SORTS)
-
-
-def certificates_in(pem: str) -> list[CertificateFacts]:
-    """Describe each certificate of a PEM text; what is none (only an import can store it) is left out."""
-    found = []
-    for block in BLOCK.finditer(pem):
-        try:
-            found.append(read_certificate(block[0]))
-        except InvalidError:
-            continue
-    return found
 
 
 def standby_chain_has(primary: Resource, resource: Resource) -> bool:

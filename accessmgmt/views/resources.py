@@ -9,11 +9,11 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from accessmgmt.domain.certificates import describe_certificates
 from accessmgmt.domain.targets import Rung
 from accessmgmt.forms.resources import CERTIFICATE_FIELDS, SSL_CHOICES, ResourceForm
 from accessmgmt.models import Resource, User
 from accessmgmt.selectors.configuration import (
-    certificates_in,
     clean_pk,
     endpoints_with_counts,
     resources_for_list,
@@ -105,7 +105,7 @@ def _save(actor: User, form: ResourceForm) -> Resource:
 def _form_page(
     request: UserRequest, form: ResourceForm, *, status: int = 200, rungs: list[Rung] | None = None
 ) -> HttpResponse:
-    facts = {name: certificates_in(str(form[name].value() or "")) for name in CERTIFICATE_FIELDS}
+    facts = {name: describe_certificates(str(form[name].value() or "")) for name in CERTIFICATE_FIELDS}
     context = {
         "form": form,
         "resource": None if form.is_new else Resource.objects.get(pk=form.instance.pk),
@@ -146,7 +146,7 @@ def preview_certificate(request: UserRequest) -> HttpResponse:
     form = ResourceForm({name: text})
     form.full_clean()
     context = {
-        "facts": certificates_in(form.cleaned_data.get(name, "")),
+        "facts": describe_certificates(form.cleaned_data.get(name, "")),
         "problems": form.errors.get(name, ()) if text.strip() else (),
     }
     return render(request, "resources/form.html#certificates", context)
@@ -170,8 +170,8 @@ def _detail_context(resource: Resource) -> dict[str, object]:
         "has_password": bool(resource.password),
         "has_key": bool(resource.tls_key_file),
         "has_aws_keys": bool(resource.aws_secret_access_key),
-        "ca_facts": certificates_in(resource.tls_root_cert),
-        "client_facts": certificates_in(resource.tls_cert_file),
+        "ca_facts": describe_certificates(resource.tls_root_cert),
+        "client_facts": describe_certificates(resource.tls_cert_file),
         "endpoints": endpoints[:50],
         "endpoint_count": endpoints.count(),
         "standbys": resource.standbys.only("name"),

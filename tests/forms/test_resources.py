@@ -1,11 +1,11 @@
-"""Hosts and PEM text as people type them."""
+"""Hosts as people type them."""
 
 from __future__ import annotations
 
 import pytest
 from django.core.exceptions import ValidationError
 
-from accessmgmt.forms.resources import check_host, tidy_pem
+from accessmgmt.forms.resources import check_host
 
 
 @pytest.mark.parametrize(
@@ -39,12 +39,3 @@ def test_brackets_around_an_address_are_taken_off() -> None:
 def test_hosts_that_are_refused(host: str) -> None:
     with pytest.raises(ValidationError):
         check_host(host)
-
-
-@pytest.mark.parametrize("text", ["A\r\nB", "\nA\nB\n\n", "A\rB"])
-def test_pem_text_is_tidied(text: str) -> None:
-    assert tidy_pem(text) == "A\nB\n"
-
-
-def test_no_pem_text_stays_none() -> None:
-    assert tidy_pem(" \r\n ") == ""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from accessmgmt.domain.certificates import describe_certificates
 from accessmgmt.domain.permissions import parse_permissions
 from accessmgmt.selectors.configuration import (
     affected_by_authorization,
-    certificates_in,
     clean_pk,
     clean_search,
     endpoint_sentence,
@@ -36,8 +36,8 @@ def test_a_search_never_holds_nul() -> None:
 def test_every_certificate_of_a_bundle_is_described() -> None:
     first, second = (CertificateAuthority(name).client("portal").ca_pem for name in ("First", "Second"))
     broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
-    assert [fact.subject for fact in certificates_in(first + broken + second)] == ["CN=First", "CN=Second"]
-    assert certificates_in("") == []
+    assert [fact.subject for fact in describe_certificates(first + broken + second)] == ["CN=First", "CN=Second"]
+    assert describe_certificates("") == []
 
 
 def test_a_circle_of_standbys_is_found_and_one_that_exists_does_no_harm(db: None) -> None:

@@ -1,12 +1,9 @@
 """Certificates out of PEM text, and nothing else out of it."""
 
-import re
 from dataclasses import dataclass
-from typing import Final
 
-_CERTIFICATE: Final = re.compile(
-    r"-----BEGIN ((?:TRUSTED |X509 )?CERTIFICATE)-----\r?\n[A-Za-z0-9+/= \t\r\n]+-----END \1-----"
-)
+from accessmgmt.domain.errors import InvalidError
+from accessmgmt.domain.pem import CERTIFICATE_LABELS, is_key, read_pem
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +15,19 @@ class PublicPem:
 
 
 def public_pem(text: str) -> PublicPem:
-    """Return the certificate blocks of `text` in order, each ended by a newline; `""` when there are none.
+    """Return the certificate blocks of `text` in order, as RFC 7468 writes them; `""` when there are none.
 
     An allow-list, because one file often holds certificate and private key together and an export must carry only
-    what is public. Source: RFC 7468, sections 2 and 5.
+    what is public: a block that only says that it is a certificate, but holds a key, stays behind.
     """
-    blocks = [found.group() for found in _CERTIFICATE.finditer(text)]
-    rest = _CERTIFICATE.sub("", text)
-    return PublicPem(text="".join(f"{block}\n" for block in blocks), has_more=bool(rest.strip()))
+    try:
+        found = read_pem(text)
+    except InvalidError:
+        return PublicPem(text="", has_more=True)
+    public = [
+        block
+        for block in found.blocks
+        if block.label in CERTIFICATE_LABELS and block.data is not None and not is_key(block.data)
+    ]
+    has_more = found.has_more or found.bare is not None or len(public) < len(found.blocks)
+    return PublicPem(text="".join(block.text for block in public), has_more=has_more)
