@@ -19,6 +19,7 @@ TAG_PREFIX = "access-portal"
 TAG = re.compile(
     TAG_PREFIX + r":(?P<installation>[0-9a-z-]{1,64}):(?P<kind>grant|set):(?P<ref>[0-9A-Za-z-]{1,64}):[0-9a-f]{24}"
 )
+REHEARSAL_PREFIX = "rehearsal-"
 MAC_DIGITS = 24  # 96 bits
 ALPHABET = string.ascii_lowercase + string.digits
 
@@ -29,6 +30,11 @@ class RoleTag:
 
     kind: str  # "grant" or "set"
     ref: str
+
+    @property
+    def is_rehearsal(self) -> bool:
+        """Whether a connection test made the role: it belongs to no grant, and its time is over in minutes."""
+        return self.ref.startswith(REHEARSAL_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)

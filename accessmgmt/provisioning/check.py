@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
@@ -25,6 +26,16 @@ from accessmgmt.provisioning.preflight import as_sentence, read_missing
 from accessmgmt.provisioning.reach import hosts_of, reach_ports, resolve_host
 from accessmgmt.provisioning.refused_login import login_error
 from accessmgmt.provisioning.rehearsal import rehearse_set
+from accessmgmt.provisioning.rehearsal_login import (
+    Given,
+    Rehearsal,
+    end_rehearsal,
+    log_in_as,
+    make_login,
+    new_rehearsal,
+    sweep_rehearsals,
+    what_to_give,
+)
 from accessmgmt.provisioning.statements import ADMIN_ROLE, READ_ABILITIES
 
 BUDGET_SECONDS = 30.0
@@ -54,13 +65,15 @@ class Climb:
     given: Target
     target: Target
     permission_sets: Sequence[PermissionSet]
-    installation: Installation | None = None
+    installation: Installation
     hosts: list[str] = field(default_factory=list)
     row: Row = field(default_factory=dict)
     version: int = 0
     cluster: str = ""
     session: Session | None = None
     budget: Budget = field(default_factory=lambda: Budget(BUDGET_SECONDS))
+    given_to_rehearse: Given | None = None
+    rehearsal: Rehearsal | None = None
 
 
 def test_connection(
@@ -70,11 +83,13 @@ def test_connection(
 ) -> Iterator[Rung]:
     """Climb from the name of the host to a rehearsal of a grant; yield each rung as it is known.
 
-    The first MOST_REHEARSED permission sets are rehearsed; SELECT on some table when there are none. After a failure
-    the rungs above are skipped; all of them together take BUDGET_SECONDS at most. Nothing is left on the server, and
-    no rung holds a secret.
+    The first MOST_REHEARSED permission sets are rehearsed; SELECT on some table when there are none. Then a login is
+    really made, logged in as, and ended. After a failure the rungs above are skipped, but for the end of what was made.
+    All of them together take BUDGET_SECONDS at most, but for that end. Nothing is left on the server, and no rung holds
+    a secret.
     """
-    climb = Climb(target, target, permission_sets[:MOST_REHEARSED] or [READ_EVERYTHING], installation)
+    nobody = Installation(f"test-{secrets.token_hex(6)}", secrets.token_hex(16))
+    climb = Climb(target, target, permission_sets[:MOST_REHEARSED] or [READ_EVERYTHING], installation or nobody)
     steps: list[tuple[str, Callable[[Climb], Answer]]] = [
         ("Credential", _credential),
         ("Host name", _host_name),
@@ -88,16 +103,22 @@ def test_connection(
         ("Schemas", _schemas),
         ("Open to everybody", _open_to_everybody),
         ("Rehearsal", _rehearsal),
+        ("Log-in of a person", _person),
+        ("End of it", _end_of_it),
         ("Connections", _connections),
     ]
     has_failed = False
-    for name, step in steps:
-        if has_failed:
-            yield Rung(name, RungState.SKIPPED, "Not tried, because of the failure above.")
-            continue
-        rung = _rung(name, step, climb)
-        has_failed = rung.state is RungState.FAILED
-        yield rung
+    try:
+        for name, step in steps:
+            if has_failed and not (step is _end_of_it and climb.rehearsal is not None):
+                yield Rung(name, RungState.SKIPPED, "Not tried, because of the failure above.")
+                continue
+            rung = _rung(name, step, climb)
+            has_failed = has_failed or rung.state is RungState.FAILED
+            yield rung
+    finally:
+        if climb.rehearsal is not None:  # whoever asked went away in between
+            _rung("End of it", _end_of_it, climb)
 
 
 def read_cluster(target: Target) -> str:
@@ -317,6 +338,8 @@ def _rehearsal(climb: Climb) -> Answer:
                 raise TargetRefused(
                     f"{permissions.in_words()}: {error.what}", why=error.why, todo=error.todo, sqlstate=error.sqlstate
                 ) from None
+            if climb.given_to_rehearse is None or (relation and climb.given_to_rehearse.relation is None):
+                climb.given_to_rehearse = what_to_give(scope, found, relation)
             if relation:
                 given.append(f"{', '.join(scope.wanted)} on {relation}")
             elif permissions is not READ_EVERYTHING:
@@ -327,6 +350,30 @@ def _rehearsal(climb: Climb) -> Answer:
         fix = "Correct the schemas and tables of the authorization, or take its endpoint away."
         return Answer(f"{detail} Nothing can be given of: {'; '.join(nothing)}.", fix, RungState.WARNED)
     return Answer(detail)
+
+
+def _person(climb: Climb) -> Answer:
+    """Make a login as a grant does, and log in as it."""
+    with suppress(TargetError):
+        sweep_rehearsals(climb.given, climb.installation)
+    if climb.given_to_rehearse is None:
+        raise AssertionError("the rehearsal comes before")
+    writable = climb.given.primary or climb.given
+    with admin_session(writable, climb.budget, installation=climb.installation) as session:
+        climb.rehearsal = rehearsal = new_rehearsal(climb.installation, climb.given_to_rehearse)
+        make_login(session, rehearsal, connection_limit=climb.given.max_connections)
+        return Answer(log_in_as(session, climb.given, rehearsal))
+
+
+def _end_of_it(climb: Climb) -> Answer:
+    """End the login that was made, whatever came of it."""
+    rehearsal, climb.rehearsal = climb.rehearsal, None
+    if rehearsal is None:
+        raise AssertionError("nothing was made")
+    receipt = end_rehearsal(climb.given, rehearsal)
+    if receipt.role_was_absent:
+        return Answer("It was not made.")
+    return Answer("Fenced, cut and dropped; no role, no session and nothing that depends on it is left.")
 
 
 def _connections(climb: Climb) -> Answer:

@@ -109,7 +109,7 @@ def compare_logins(
         read = order.installation.read_tag(role.comment, role.name)
         if order.installation.is_forged(role.comment, role.name) or (read is not None and read.ref in mine):
             differences.append(_forged(role))
-        elif read is not None and read.kind == "grant" and role.name not in order.other_roles:
+        elif read is not None and read.kind == "grant" and not read.is_rehearsal and role.name not in order.other_roles:
             differences.append(_orphan(role, read))
     return differences
 

@@ -64,7 +64,7 @@ def retire_capabilities(
             if tag is None or tag.ref in keep:
                 continue
             try:
-                emptied = _retire(session, writable, row, budget)
+                emptied = retire_role(session, writable, row, budget)
             except (TargetError, psycopg.Error) as error:
                 session.roll_back()
                 kept[row["name"]] = _why(session, error)
@@ -81,8 +81,11 @@ def _why(session: Session, error: TargetError | psycopg.Error) -> str:
     return str(session.explained(error) if isinstance(error, psycopg.Error) else error)
 
 
-def _retire(session: Session, target: Target, role: Row, budget: Budget) -> Emptied:
-    """Drop one role; return what came of emptying it."""
+def retire_role(session: Session, target: Target, role: Row, budget: Budget) -> Emptied:
+    """Drop one capability role; return what came of emptying it.
+
+    Raises psycopg.Error (22012) when somebody is its member, and TargetRefused when something keeps it.
+    """
     databases = sorted({row["database"] for row in session.ask(READ_DEPENDENCIES, {"oids": [role["oid"]]})})
     here = session.conn.info.dbname
     elsewhere = [name for name in databases if name and name != here]

@@ -1,4 +1,4 @@
-"""The statements that rehearse a grant and its end, in a transaction that is rolled back."""
+"""The statements that rehearse a grant and its end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
-from accessmgmt.provisioning.statements import Statement
+from accessmgmt.domain.names import REHEARSAL_PREFIX, Installation
+from accessmgmt.provisioning.statements import Statement, load
 
 
 def create_role(role: str) -> Statement:
@@ -22,3 +23,9 @@ def read_may_use(role: str, oid: int, wanted: Sequence[str]) -> Statement:
     return Statement(
         "rehearse: verify", sql.SQL("SELECT coalesce({}, false) AS may").format(sql.SQL(" AND ").join(each))
     )
+
+
+def read_rehearsals(installation: Installation) -> Statement:
+    """Read the roles of rehearsals, and whether nobody needs them any more: `oid`, `name`, `tag`, `is_over`."""
+    prefixes = [f"{installation.tag_prefix}{kind}:{REHEARSAL_PREFIX}" for kind in ("grant", "set")]
+    return Statement("look for rehearsals", load("rehearsals").format(*map(sql.Literal, prefixes)))

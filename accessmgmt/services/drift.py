@@ -23,6 +23,7 @@ from accessmgmt.models.installation import this_installation
 from accessmgmt.outbox import Task
 from accessmgmt.provisioning import drift, retire
 from accessmgmt.provisioning.discovery import link_trouble
+from accessmgmt.provisioning.rehearsal_login import sweep_rehearsals
 from accessmgmt.selectors.drift import (
     digests_to_keep,
     drift_order,
@@ -91,6 +92,7 @@ def check_resource(resource_id: int) -> str:
                     _repair(resource, chosen, actor=None)
                     check = _check(resource)
                 _retire_unused(resource)
+                sweep_rehearsals(resource.as_target(), this_installation())
             outcome = f"{len(check.findings)} differences"
         except TargetError as error:
             outcome = _record_failure(resource, error)

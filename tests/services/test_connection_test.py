@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from accessmgmt.domain.names import Installation
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import Rung, RungState, Target
 from accessmgmt.models import AuditEvent, User
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.django_db
 def test_each_set_of_the_endpoints_is_handed_over_once(monkeypatch: pytest.MonkeyPatch, dave: User) -> None:
     handed_over: list[PermissionSet] = []
 
-    def climb(target: Target, permission_sets: list[PermissionSet]) -> Iterator[Rung]:
+    def climb(target: Target, permission_sets: list[PermissionSet], _ours: Installation) -> Iterator[Rung]:
         handed_over.extend(permission_sets)
         yield Rung("Rehearsal", RungState.PASSED, f"for {target.name}")
 

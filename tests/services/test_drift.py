@@ -329,3 +329,24 @@ def test_capability_roles_are_dropped_days_after_their_last_grant(
     drift.check_resource(endpoint.resource.pk)
     assert sets() == 0
     assert len(AuditEvent.objects.get(action="resource.sets_retired").details["roles"]) == 1
+
+
+def test_what_a_killed_connection_test_left_is_swept_and_the_portal_goes_on(
+    server: PostgresServer, endpoint: Endpoint
+) -> None:
+    """Its login is no orphan, before and after its time: a portal that sees one begins to observe."""
+    ours = this_installation()
+    role = "jit_rehearsal_0123456789"
+    as_dba(
+        server,
+        endpoint,
+        f"SET ROLE jit_portal; CREATE ROLE {role} LOGIN VALID UNTIL '2999-01-01'; RESET ROLE",
+        f"COMMENT ON ROLE {role} IS '{ours.tag('grant', 'rehearsal-1', role)}'",
+    )
+    assert drift.check_resource(endpoint.resource.pk) == "0 differences"
+    assert not installation.check_identity()
+    as_dba(server, endpoint, f"ALTER ROLE {role} VALID UNTIL '2001-01-01'")
+    assert drift.check_resource(endpoint.resource.pk) == "0 differences"
+    assert not installation.check_identity()
+    with server.connect(endpoint.resource.database_name) as conn:
+        assert conn.execute("SELECT count(*) FROM pg_roles WHERE rolname = %s", [role]).fetchall() == [(0,)]
