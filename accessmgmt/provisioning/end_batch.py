@@ -21,10 +21,11 @@ from accessmgmt.provisioning.discovery import with_primary
 from accessmgmt.provisioning.execute import Interrupted, Repeat, Session, wait_a_little
 from accessmgmt.provisioning.fence import Fenced, LoginRole, fence, find_roles
 from accessmgmt.provisioning.leftovers import Emptied, drop_logins, prepared_notes
+from accessmgmt.provisioning.members import Holder, end_sessions_of, find_holders, undo_memberships
 from accessmgmt.provisioning.sessions import end_sessions
 from accessmgmt.provisioning.standby import wait_for_replay
 from accessmgmt.provisioning.statements import READ_LSN
-from accessmgmt.provisioning.statements_end import READ_ABSENCE
+from accessmgmt.provisioning.statements_end import READ_ABSENCE, READ_CLOCK
 from accessmgmt.provisioning.steps import Steps
 from accessmgmt.provisioning.topology import is_standby, link_notes, other_hosts
 
@@ -35,7 +36,7 @@ BUDGET_SECONDS = 45.0
 class Ending:
     """What was done so far for one grant. `oids` are those under which the login may have sessions.
 
-    `refusal` becomes its error when all is done that can be.
+    `holders` are others whose sessions may hold its rights. `refusal` becomes its error when all is done that can be.
     """
 
     order: GrantOrder
@@ -43,6 +44,7 @@ class Ending:
     was_absent: bool = True
     roles: list[LoginRole] = field(default_factory=list)
     sessions: list[CutSession] = field(default_factory=list)
+    holders: list[Holder] = field(default_factory=list)
     reassigned: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     refusal: TargetRefused | None = None
@@ -52,13 +54,14 @@ class Ending:
 
 @dataclass(slots=True)
 class Batch:
-    """Grants that end together, on one target."""
+    """Grants that end together, on one target. `moments` are when the doors were shut, by each server's clock."""
 
     target: Target
     endings: list[Ending]
     budget: Budget
     steps: Steps = field(default_factory=Steps)
     standby_failure: TargetError | None = None
+    moments: dict[tuple[str, int], datetime] = field(default_factory=dict)
 
     @property
     def live(self) -> list[Ending]:
@@ -191,9 +194,14 @@ def _take_away(session: Session, batch: Batch) -> None:
                 _end_on_standby(batch, fenced.lsn)
             except TargetError as error:
                 batch.standby_failure = error
+                for ending in batch.live:
+                    if ending.holders:  # the next try knows them by memberships, which end with the login
+                        ending.error = error
     batch.fail(fenced.failures)  # only now: whatever kept a door open, its sessions are cut
     with steps.measured("drop"):
         roles = [role for ending in batch.live for role in ending.roles]
+        for ending in batch.live:
+            ending.notes += [note for role in ending.roles for note in undo_memberships(session, role)]
         notes = prepared_notes(session, [role.name for role in roles])  # their owner has no name once it is dropped
         dropped = drop_logins(session, batch.target.primary or batch.target, roles, batch.budget)
         for ending in batch.live:
@@ -219,16 +227,13 @@ def _fence(session: Session, batch: Batch) -> Fenced:
         ending.roles, ending.refusal = list(found.roles), found.refusal
         ending.was_absent = ending.was_absent and not found.roles
         ending.notes += found.notes
-        ending.notes += [
-            f"The person had made {other} a member of the login. That is undone; a session that {other} has open may"
-            " still act with its rights: a DBA ends it."
-            for role in found.roles
-            for other in role.passed_on_to
-        ]
         # The stored OID may turn out to be another role's; those that were found before, and are gone now, stay.
         before = [oid for oid in ending.oids if oid != ending.order.role_oid]
         ending.oids = list(dict.fromkeys([*found.oids[:1], *before, *found.oids]))
     roles = [role for ending in batch.live for role in ending.roles]
+    holders = find_holders(session, [(ending.order, role) for ending in batch.live for role in ending.roles])
+    for ending in batch.live:
+        ending.holders += [holder for oid in ending.oids for holder in holders.get(oid, [])]
     fenced = fence(session, roles, waits_for_disk=batch.target.primary is not None, strangers=strangers)
     for ending in batch.live:
         for oid in ending.oids:
@@ -246,6 +251,22 @@ def _cut(session: Session, batch: Batch, *, server: str, is_quick: bool = False)
             " login's."
             for pid in sorted(cut.starting)
         ]
+    batch.fail(cut.failures)
+    if not is_quick:
+        _cut_holders(session, batch, server=server)
+
+
+def _cut_holders(session: Session, batch: Batch, *, server: str) -> None:
+    """End the sessions of others that may hold the rights of logins: those from before the doors were shut."""
+    holders = list(dict.fromkeys(holder for ending in batch.live for holder in ending.holders))
+    if not holders:
+        return
+    place = (session.conn.info.host, session.conn.info.port)
+    if place not in batch.moments:  # who logs in later does no harm, and is left in peace when this is done again
+        batch.moments[place] = session.ask(READ_CLOCK)[0]["now"]
+    cut = end_sessions_of(session, holders, batch.moments[place], server=server)
+    for ending in batch.live:
+        ending.notes += [note for oid in ending.oids for note in cut.notes.get(oid, [])]
     batch.fail(cut.failures)
 
 

@@ -21,16 +21,18 @@ GONE = "42704"
 
 @dataclass(frozen=True, slots=True)
 class LoginRole:
-    """A role that bears a grant's tag. `memberships` are pairs of granted role and grantor.
+    """A role that is a grant's login. `memberships` are pairs of granted role and grantor.
 
-    `passed_on_to` are roles that the person made members of the login, which PostgreSQL 14 lets them do.
+    `members` are pairs of a role that was made a member of the login, and the grantor; `passed_on` are memberships that
+    the login itself gave, pairs of granted role and member.
     """
 
     name: str
     oid: int
     memberships: tuple[tuple[str, str], ...]
     acting_as: str
-    passed_on_to: tuple[str, ...] = ()
+    members: tuple[tuple[str, str], ...] = ()
+    passed_on: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,14 +170,22 @@ def _not_ours(session: Session, order: GrantOrder, row: Row) -> TargetRefused:
 def _as_member(order: GrantOrder, row: Row) -> LoginRole:
     """Return a role that is not ours with the one membership that is."""
     role = _login_role(row)
-    return replace(role, memberships=tuple(m for m in role.memberships if m[0] == order.capability), passed_on_to=())
+    return replace(role, memberships=tuple(m for m in role.memberships if m[0] == order.capability))
 
 
 def _login_role(row: Row) -> LoginRole:
-    pairs = (text.split("\n", 1) for text in row["memberships"])
     return LoginRole(
-        row["name"], row["oid"], tuple((a, b) for a, b in pairs), row["acting_as"], tuple(row["passed_on_to"])
+        name=row["name"],
+        oid=row["oid"],
+        memberships=_pairs(row["memberships"]),
+        acting_as=row["acting_as"],
+        members=_pairs(row["members"]),
+        passed_on=_pairs(row["passed_on"]),
     )
+
+
+def _pairs(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    return tuple((first, second) for first, _, second in (text.partition("\n") for text in texts))
 
 
 def fence(
@@ -290,8 +300,7 @@ def _revokes(session: Session, roles: Sequence[LoginRole]) -> list[Statement]:
     for role in roles:
         for granted, grantor in role.memberships:
             members.setdefault((granted, _grantor(session, role, grantor)), []).append(role.name)
-    taken = [revoke_memberships(granted, names, grantor) for (granted, grantor), names in members.items()]
-    return taken + [revoke_memberships(role.name, list(role.passed_on_to), None) for role in roles if role.passed_on_to]
+    return [revoke_memberships(granted, names, grantor) for (granted, grantor), names in members.items()]
 
 
 def _grantor(session: Session, role: LoginRole, grantor: str) -> str | None:

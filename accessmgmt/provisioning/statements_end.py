@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from psycopg import sql
 
-from accessmgmt.provisioning.statements import Statement, load, trusted
+from accessmgmt.provisioning.statements import ADMIN_ROLE, Statement, load, trusted
 
-READ_ROLES = Statement("look for the login role", load("roles_of_grants"))
+READ_ROLES = Statement("look for the login role", load("roles_of_grants").format(admin_role=sql.Literal(ADMIN_ROLE)))
+READ_HOLDERS = Statement("look for members of the login", load("holders").format(admin_role=sql.Literal(ADMIN_ROLE)))
+READ_CLOCK = Statement("read the server's clock", sql.SQL("SELECT clock_timestamp() AS now"))
 SHORT_LOCK_TIMEOUT = Statement(
     "wait half a second at most", sql.SQL("SET LOCAL lock_timeout = '500ms'"), is_bracket=True
 )
@@ -18,9 +21,13 @@ READ_ABSENCE = Statement("verify that nothing is left", load("absence_of_grants"
 READ_PREPARED = Statement("look for prepared transactions", load("prepared"))
 
 
-def terminate(oids: Sequence[int]) -> Statement:
-    """Terminate every session of these role OIDs and list them; without parameters, so that it fits any message."""
-    return Statement("terminate its sessions", load("terminate").format(oids=sql.Literal(list(oids))))
+def terminate(oids: Sequence[int], until: datetime | None = None) -> Statement:
+    """Terminate the sessions of these role OIDs and list them: all, or those that had begun `until` then.
+
+    Without parameters, so that it fits any message.
+    """
+    moment = sql.Literal(until.isoformat() if until else "infinity")
+    return Statement("terminate its sessions", load("terminate").format(oids=sql.Literal(list(oids)), until=moment))
 
 
 def terminate_seen(oids: Sequence[int]) -> Statement:
@@ -54,12 +61,13 @@ def cut_blockers(pid: int, blockers: Sequence[int]) -> Statement:
 def revoke_memberships(granted: str, roles: Sequence[str], granted_by: str | None) -> Statement:
     """Take a role away from many. On 16 and later only its own grantor's word counts (postgres.md 5.6).
 
-    One statement: for each one the server reads the list of all members of `granted` anew.
+    One statement: for each one the server reads the list of all members of `granted` anew. What a member passed on of
+    it goes along.
     """
     by = sql.SQL(" GRANTED BY {}").format(sql.Identifier(granted_by)) if granted_by else sql.SQL("")
     return Statement(
         "revoke a membership",
-        sql.SQL("REVOKE {} FROM {}{}").format(
+        sql.SQL("REVOKE {} FROM {}{} CASCADE").format(
             sql.Identifier(granted), sql.SQL(", ").join(map(sql.Identifier, roles)), by
         ),
     )
