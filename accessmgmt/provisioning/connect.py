@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -21,6 +21,7 @@ from accessmgmt.provisioning.execute import Interrupted, Session, remember_clust
 from accessmgmt.provisioning.pool import LARGEST, Pool, Registry
 from accessmgmt.provisioning.reach import knock
 from accessmgmt.provisioning.refused_login import pooler_found
+from accessmgmt.provisioning.scram import ScramKeys, libpq_keys
 from accessmgmt.provisioning.statements import setup_session
 from accessmgmt.provisioning.statements_topology import read_backend
 from accessmgmt.provisioning.tls import NOWHERE, libpq_tls
@@ -137,9 +138,17 @@ def database_session(target: Target, database: str, budget: Budget) -> Iterator[
 
 
 def connect_login(
-    target: Target, *, role: str, password: str, server_version: int, timeout_seconds: float
+    target: Target,
+    *,
+    role: str,
+    password: str,
+    server_version: int,
+    timeout_seconds: float,
+    keys: ScramKeys | None = None,
 ) -> psycopg.Connection:
     """Log in as a login role that the portal made, through the endpoint that its user gets.
+
+    `keys` spare libpq the derivation from the password, which takes longer than all the rest of a log-in.
 
     Raises TargetUnavailable, or TargetRefused when nobody's login would be let in.
     """
@@ -149,6 +158,7 @@ def connect_login(
         budget,
         application_name=f"{APPLICATION_NAME} check",
         made_on=server_version,
+        keys=libpq_keys(keys) if keys else None,
     )
 
 
@@ -215,7 +225,12 @@ def _connect_resolved(target: Target, budget: Budget) -> psycopg.Connection:
 
 
 def _connect(
-    target: Target, budget: Budget, *, application_name: str = APPLICATION_NAME, made_on: int = 0
+    target: Target,
+    budget: Budget,
+    *,
+    application_name: str = APPLICATION_NAME,
+    made_on: int = 0,
+    keys: Mapping[str, Any] | None = None,
 ) -> psycopg.Connection:
     """Connect to the one host, or to the first of a list that will do; tell in words why none does.
 
@@ -223,7 +238,7 @@ def _connect(
     """
     if not has_several_hosts(target):
         try:
-            return _connect_host(target, target.host, budget.check() * ATTEMPTS_SHARE, application_name)
+            return _connect_host(target, target.host, budget.check() * ATTEMPTS_SHARE, application_name, keys)
         except NO_CONNECTION:
             raise diagnose(target, budget, made_on=made_on) from None
     found: dict[str, str] = {}
@@ -231,7 +246,7 @@ def _connect(
     for number, host in enumerate(hosts):
         try:
             seconds = budget.check() * ATTEMPTS_SHARE / (len(hosts) - number)
-            conn = _connect_host(target, host, seconds, application_name)
+            conn = _connect_host(target, host, seconds, application_name, keys)
         except NO_CONNECTION:
             found[host] = "no connection"
             continue
@@ -255,7 +270,9 @@ def _answering(target: Target, budget: Budget) -> list[str]:
     return [host for host in hosts_in_order(target) if answers.get(host, True) is None]
 
 
-def _connect_host(target: Target, host: str, seconds: float, application_name: str) -> psycopg.Connection:
+def _connect_host(
+    target: Target, host: str, seconds: float, application_name: str, keys: Mapping[str, Any] | None
+) -> psycopg.Connection:
     """Connect within `seconds`. Raises what NO_CONNECTION names.
 
     psycopg bounds the wait for each address of the host, but not the look-up of the name, nor what libpq computes while
@@ -280,6 +297,7 @@ def _connect_host(target: Target, host: str, seconds: float, application_name: s
                 prepare_threshold=None,
                 **KEEPALIVE,
                 **_authentication(target),
+                **(keys or {}),
                 **tls,
             )
 

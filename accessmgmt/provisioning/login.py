@@ -11,7 +11,7 @@ from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning.execute import Repeat, Row, Session
 from accessmgmt.provisioning.inspect import Facts, Scope
-from accessmgmt.provisioning.scram import make_verifier
+from accessmgmt.provisioning.scram import ScramKeys, derive_keys
 from accessmgmt.provisioning.statements import (
     BEGIN,
     COMMIT,
@@ -28,10 +28,11 @@ CHANGED = frozenset({"42710", "23505", "42704"})
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """The login role after its transaction."""
+    """The login role after its transaction. `keys` prove the password that it was given."""
 
     oid: int
     valid_until: datetime
+    keys: ScramKeys
 
 
 def ensure_login(
@@ -45,8 +46,11 @@ def ensure_login(
     exists = facts.login_oid is not None
     # The role's own end counts on a re-run: trying again must not lengthen the time.
     valid_until = facts.login_valid_until or facts.server_now + timedelta(seconds=order.ttl_seconds)
-    limit = connection_limit or LOGIN_CONNECTION_LIMIT
-    statements = _statements(session, order, scope, exists=exists, valid_until=valid_until, connection_limit=limit)
+    limit, keys = connection_limit or LOGIN_CONNECTION_LIMIT, derive_keys(order.password)
+    write = write_login(
+        order.role_name, exists=exists, verifier=keys.verifier, valid_until=valid_until, connection_limit=limit
+    )
+    statements = [write, *_statements(session, order, scope, exists=exists)]
     latest = facts.server_now + timedelta(seconds=_seconds_left_after(session, facts))
     session.prepare([LOGIN])
     read_login = LOGIN.execute({"role": order.role_name, "latest": latest.isoformat()})
@@ -59,7 +63,7 @@ def ensure_login(
         raise
     row = results[-2][0]
     _check_exact(session, order, scope, row)
-    return Login(row["oid"], valid_until)
+    return Login(row["oid"], valid_until, keys)
 
 
 def _check_exact(session: Session, order: GrantOrder, scope: Scope, row: Row) -> None:
@@ -75,24 +79,8 @@ def _seconds_left_after(session: Session, facts: Facts) -> float:
     return session.budget.remaining_seconds_at(facts.read_at)
 
 
-def _statements(
-    session: Session,
-    order: GrantOrder,
-    scope: Scope,
-    *,
-    exists: bool,
-    valid_until: datetime,
-    connection_limit: int,
-) -> list[Statement]:
-    verifier = make_verifier(order.password)
+def _statements(session: Session, order: GrantOrder, scope: Scope, *, exists: bool) -> list[Statement]:
     return [
-        write_login(
-            order.role_name,
-            exists=exists,
-            verifier=verifier,
-            valid_until=valid_until,
-            connection_limit=connection_limit,
-        ),
         *([] if exists else [comment_on_role(order.role_name, order.login_tag)]),
         # Locks the capability role by its name until the commit: GRANT alone would make somebody a member of a role
         # that is being dropped beside it, on every version (postgres.md 3.3).

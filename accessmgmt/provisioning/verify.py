@@ -16,6 +16,7 @@ from accessmgmt.provisioning import advice_login
 from accessmgmt.provisioning.connect import connect_login
 from accessmgmt.provisioning.execute import Row, Session, announce
 from accessmgmt.provisioning.inspect import Scope, ScopeFound
+from accessmgmt.provisioning.login import Login
 from accessmgmt.provisioning.statements import READ_EXTRAS, READ_LOGIN_TRIGGERS, READ_UNUSABLE, read_effective
 
 SAID_BY_THE_SERVER = frozenset({"", "28P01", "28000", "3D000", "55000"})
@@ -36,7 +37,7 @@ class Effective:
 
 
 @contextmanager
-def login_session(session: Session, target: Target, order: GrantOrder) -> Iterator[Session]:
+def login_session(session: Session, target: Target, order: GrantOrder, login: Login) -> Iterator[Session]:
     """Log in as the login role, which `session` has made; nothing else shows that it can."""
     announce("log in as the login role")
     try:
@@ -44,6 +45,7 @@ def login_session(session: Session, target: Target, order: GrantOrder) -> Iterat
             target,
             role=order.role_name,
             password=order.password,
+            keys=login.keys,
             server_version=session.server_version,
             timeout_seconds=session.budget.check(),
         )

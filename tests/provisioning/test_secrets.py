@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -19,7 +22,7 @@ from accessmgmt.provisioning import check, credentials
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import admin_connection, close_pools
 from accessmgmt.provisioning.end import end_grant
-from accessmgmt.provisioning.scram import make_verifier
+from accessmgmt.provisioning.scram import derive_keys, libpq_keys, make_verifier
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_order, permissions
@@ -222,3 +225,21 @@ def test_secrets_that_cannot_be_read(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     with pytest.raises(TargetRefused, match="no AWS credentials"):
         credentials.resolve_target(replace(target, aws_secret=AwsSecret(REGION, "nothing")))
+
+
+def test_the_keys_of_a_log_in_are_those_that_libpq_derives_from_the_password(new_shop: Callable[..., Shop]) -> None:
+    """What the portal's own check proves by keys, a person proves by the password."""
+    shop = new_shop(18)
+    order = new_order()
+    apply_grant(shop.target, order)
+    with shop.as_dba() as conn:
+        row = conn.execute("SELECT rolpassword FROM pg_authid WHERE rolname = %s", [order.role_name]).fetchone()
+    assert row is not None
+    _, salt, stored = row[0].split("$")
+    salted = hashlib.pbkdf2_hmac("sha256", order.password.encode(), base64.b64decode(salt.split(":")[1]), 4096)
+    client_key = hmac.digest(salted, b"Client Key", "sha256")
+    assert base64.b64encode(hashlib.sha256(client_key).digest()).decode() == stored.split(":")[0]
+    keys = derive_keys(order.password)
+    assert libpq_keys(keys).keys() in ({"scram_client_key", "scram_server_key"}, set())
+    assert "client_key" not in repr(keys)
+    shop.log_in(order).close()
