@@ -238,10 +238,45 @@ def rename_back(found: str, login: str) -> Advice:
 def hand_over_to(
     owner: str, worker: str, server_version: int, schemas: Sequence[str] = (), database: str = ""
 ) -> Advice:
-    """Let the role that does the work hand objects over to `owner`. `schemas` (quoted) are where they lie."""
+    """Let the role that does the work hand objects over to `owner`. `schemas` (quoted) are where they lie.
+
+    `worker` is "" when it may do so already.
+    """
     into = [f"GRANT CREATE ON SCHEMA {name} TO {quoted(owner)}" for name in schemas]
     option = _options(server_version, "INHERIT TRUE, SET TRUE")
-    return Advice((*into, f"GRANT {quoted(owner)} TO {quoted(worker)}{option}"), database=database if into else "")
+    joins = [f"GRANT {quoted(owner)} TO {quoted(worker)}{option}"] if worker else []
+    return Advice((*into, *joins), database=database if into else "")
+
+
+def let_create_in(role: str, database: str) -> Advice:
+    """Let a role create in a database: who hands a schema over, or takes a publication over, needs that."""
+    return Advice(
+        (f"GRANT CREATE ON DATABASE {quoted(database)} TO {quoted(role)}",),
+        Runner.OWNER,
+        owner_of=f"the database {database}",
+    )
+
+
+def let_use_wrappers(owner: str, wrappers: Sequence[str], database: str) -> Advice:
+    """Let a role take foreign servers over. The wrappers' names were quoted by the server."""
+    return Advice(
+        tuple(f"GRANT USAGE ON FOREIGN DATA WRAPPER {name} TO {quoted(owner)}" for name in wrappers),
+        Runner.SUPERUSER,
+        database,
+    )
+
+
+def let_event_triggers_run(triggers: Sequence[tuple[str, str]], database: str) -> Advice:
+    """Let the functions of event triggers (name, function; quoted by the server) run with their owner's rights."""
+    listed = " and ".join(f"{name} ({function})" for name, function in triggers)
+    return Advice(
+        tuple(f"ALTER FUNCTION {function} SECURITY DEFINER" for _, function in triggers),
+        Runner.OWNER,
+        database,
+        owner_of="the function",
+        before=f"DDL of everybody runs the event trigger {listed} with the rights of whoever changes something.",
+        after="(Or gives the trigger a WHEN filter that leaves ALTER and DROP out.) The portal then goes on by itself.",
+    )
 
 
 def make_owner(owner: str, worker: str, server_version: int) -> Advice:

@@ -44,7 +44,8 @@ from accessmgmt.provisioning.drift_sets import MOST_OWNED, compare_owned, compar
 from accessmgmt.provisioning.execute import Repeat, Session
 from accessmgmt.provisioning.failures import is_lost
 from accessmgmt.provisioning.inspect import inspect_sets, inspect_target, scope_of
-from accessmgmt.provisioning.leftovers import KEEP, REFUSED, ensure_owner, may_not_hand_over, new_owner
+from accessmgmt.provisioning.leftovers import KEEP, REFUSED
+from accessmgmt.provisioning.new_owner import ensure_owner, likely_owner, may_not_hand_over, named_owner
 from accessmgmt.provisioning.statements import COMMIT
 from accessmgmt.provisioning.statements_drift import (
     READ_ACTING_AS,
@@ -112,7 +113,7 @@ def _look(session: Session, target: Target, wanted: DriftOrder) -> tuple[list[Di
     differences += compare_sessions(sessions)
     differences += compare_owned(
         [row for row in owned if installation.read_tag(row["tag"], row["role"])],
-        owner=new_owner(target),
+        owner=likely_owner(session, target) if owned else named_owner(target),
         is_kept=target.leftovers == KEEP,
         acting_as=acting_as,
         is_superuser=session.conn.info.parameter_status("is_superuser") == "on",
@@ -222,7 +223,7 @@ def _run(session: Session, target: Target, difference: Difference) -> str:
     except psycopg.Error as error:
         session.roll_back()
         if role is not None and error.sqlstate == REFUSED:
-            return str(may_not_hand_over(session, role, new_owner(target), error))
+            return str(may_not_hand_over(session, role, likely_owner(session, target), error))
         return str(session.explained(error))
     return ""
 

@@ -14,7 +14,8 @@ from accessmgmt.provisioning.fence import LoginRole
 from accessmgmt.provisioning.inspect import Drift, Found, Scope
 from accessmgmt.provisioning.plan import FRAME_WANTED, mending
 from accessmgmt.provisioning.statements_drift import as_text
-from accessmgmt.provisioning.statements_end import disarm_owned, reassign_owned, revoke_memberships, step_into
+from accessmgmt.provisioning.statements_end import reassign_owned, revoke_memberships, step_into
+from accessmgmt.provisioning.statements_privileges import disarm_owned
 
 MOST_OBJECTS = 200
 MOST_OWNED = 5

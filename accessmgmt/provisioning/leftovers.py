@@ -23,22 +23,18 @@ from accessmgmt.provisioning.execute import Interrupted, Row, Session
 from accessmgmt.provisioning.failures import is_lost
 from accessmgmt.provisioning.fence import LoginRole
 from accessmgmt.provisioning.held_up import LOCKED, Blocker, HeldUp, insist
-from accessmgmt.provisioning.statements import BEGIN, COMMIT, QUARANTINE_ROLE, Statement
+from accessmgmt.provisioning.new_owner import ensure_owner, may_not_hand_over, named_owner
+from accessmgmt.provisioning.statements import COMMIT, Statement
 from accessmgmt.provisioning.statements_end import (
     READ_DEPENDENCIES,
-    READ_OWNED_SCHEMAS,
     READ_PREPARED,
-    create_quarantine,
-    disarm_owned,
     drop_roles,
     guard_owns_nothing,
-    has_role,
     read_owned,
     reassign_owned,
-    step_into,
 )
 from accessmgmt.provisioning.statements_locks import BEGIN_BRIEFLY
-from accessmgmt.provisioning.statements_privileges import read_entries
+from accessmgmt.provisioning.statements_privileges import disarm_owned, read_entries
 
 KEEP = "keep"
 DROP_ATTEMPTS = 3
@@ -205,77 +201,27 @@ def _empty_here(
     *,
     owns: bool,
 ) -> None:
-    owner = new_owner(target)
-    hands_over = owns and target.leftovers != KEEP
-    if hands_over:
-        ensure_owner(session, target)
-    first = [disarm_owned(role.oid), reassign_owned(role.name, owner)] if hands_over else [guard_owns_nothing(role.oid)]
+    owner = ensure_owner(session, target) if owns and target.leftovers != KEEP else None
+    first = (
+        [guard_owns_nothing(role.oid)]
+        if owner is None
+        else [disarm_owned(role.oid), reassign_owned(role.name, owner.name)]
+    )
     try:
         cleared = clear_role(session, target, role, beginning, first)
     except psycopg.Error as error:
         session.roll_back()
         if error.sqlstate != REFUSED:
             raise
-        raise may_not_hand_over(session, role, owner, error) from None
+        raise may_not_hand_over(session, role, owner.name if owner else named_owner(target), error) from None
     place = session.conn.info.dbname
+    emptied.notes += owner.notes if owner else ()
     emptied.notes += [f"{place}: {item.in_words()}, which {item.grantor} had passed on." for item in cleared.passed_on]
     emptied.notes += map(_cut_in_words, cleared.cut)
 
 
 def _cut_in_words(blocker: Blocker) -> str:
     return f"It kept this ending waiting, and was ended: {blocker.in_words()}."
-
-
-def new_owner(target: Target) -> str:
-    """Return the role that takes over what a role of the portal left on this target."""
-    return target.leftover_owner or QUARANTINE_ROLE
-
-
-def may_not_hand_over(session: Session, role: LoginRole, owner: str, error: psycopg.Error) -> TargetError:
-    """Explain a refusal (42501) to hand a role's objects over, with what a DBA runs."""
-    schemas = [row["schema"] for row in session.ask(READ_OWNED_SCHEMAS, {"oid": role.oid})]
-    mend = advice.hand_over_to(
-        owner, _acting_role(session), session.server_version, schemas=schemas, database=session.conn.info.dbname
-    )
-    return session.explained(error, todo=str(mend))
-
-
-def _acting_role(session: Session) -> str:
-    return str(session.conn.execute("SELECT current_user::text").fetchall()[0][0])
-
-
-def ensure_owner(session: Session, target: Target) -> None:
-    """Make sure that the new owner exists: ours is made, one that an admin chose has to be there."""
-    owner = new_owner(target)
-    row = session.ask(has_role(owner))[0]
-    if row["is_superuser"]:
-        raise TargetRefused(
-            f"The role {owner}, which takes over what logins leave on “{target.name}”, is a superuser.",
-            why="What a person made must never run with a superuser's rights.",
-            todo="Choose a role without rights as the new owner of leftovers in the resource.",
-            sqlstate="42501",
-        )
-    if row["found"]:
-        return
-    version = session.server_version
-    if target.leftover_owner not in {"", QUARANTINE_ROLE}:
-        raise TargetRefused(
-            f"The role {owner}, which takes over what logins leave on “{target.name}”, does not exist.",
-            why="The resource names it as the new owner of leftovers.",
-            todo=str(advice.make_owner(owner, _acting_role(session), version)),
-            sqlstate="42704",
-        )
-    own = [] if _acts_as_superuser(session) else [step_into(owner, version, with_set=True)]
-    try:
-        session.send([BEGIN, create_quarantine(owner), *own, COMMIT])
-    except psycopg.Error as error:
-        session.roll_back()
-        if error.sqlstate not in {"42710", "23505"}:
-            raise
-
-
-def _acts_as_superuser(session: Session) -> bool:
-    return session.conn.info.parameter_status("is_superuser") == "on"
 
 
 def _refuse_what_it_owns(session: Session, target: Target, role: LoginRole, rows: list[Row], budget: Budget) -> None:
@@ -342,5 +288,5 @@ def _what_is_left(session: Session, target: Target, role: LoginRole, budget: Bud
         if gifts:
             todo.append(advice.take_back_by_hand(list(gifts), database))
     if not todo or any(row["owns"] for row in rows):
-        todo.append(advice.clear_by_hand(role.name, new_owner(target), [row["database"] for row in rows]))
+        todo.append(advice.clear_by_hand(role.name, named_owner(target), [row["database"] for row in rows]))
     return advice.in_words(todo)

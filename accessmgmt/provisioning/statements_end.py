@@ -16,7 +16,7 @@ SHORT_LOCK_TIMEOUT = Statement(
     "wait half a second at most", sql.SQL("SET LOCAL lock_timeout = '500ms'"), is_bracket=True
 )
 READ_DEPENDENCIES = Statement("look for what depends on the role", load("dependencies"))
-READ_OWNED_SCHEMAS = Statement("look where the role owns objects", load("owned_schemas"))
+OPTIONS_SINCE = 16
 READ_ABSENCE = Statement("verify that nothing is left", load("absence_of_grants"))
 READ_PREPARED = Statement("look for prepared transactions", load("prepared"))
 
@@ -82,28 +82,29 @@ def step_into(role: str, server_version: int, *, with_set: bool = False) -> Stat
     )
 
 
-def has_role(role: str) -> Statement:
-    """Ask whether a role exists."""
+def read_owner_powers(owner: str, *, is_chosen: bool) -> Statement:
+    """Ask what a role has to lose that shall take over leftovers: see sql/owner_powers.sql."""
     return Statement(
-        "look for the new owner of leftovers",
-        sql.SQL(
-            "SELECT count(*) > 0 AS found, coalesce(bool_or(rolsuper), false) AS is_superuser"
-            " FROM pg_roles WHERE rolname = {}"
-        ).format(sql.Literal(role)),
+        "look at the new owner of leftovers",
+        load("owner_powers").format(name=sql.Literal(owner), is_chosen=sql.SQL("true" if is_chosen else "false")),
+    )
+
+
+def read_lacking_to_hand_over(oid: int, owner: str, server_version: int) -> Statement:
+    """Ask what handing over lacks, in the connected database: see sql/lacking_to_hand_over.sql."""
+    return Statement(
+        "look what handing over lacks",
+        load("lacking_to_hand_over").format(
+            oid=sql.Literal(oid),
+            owner=sql.Literal(owner),
+            membership=sql.Literal("SET" if server_version >= OPTIONS_SINCE else "MEMBER"),
+        ),
     )
 
 
 def create_quarantine(role: str) -> Statement:
     """Make the role that takes over what a login left behind, when the resource names no other."""
     return Statement("create the quarantine role", sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
-
-
-def disarm_owned(oid: int) -> Statement:
-    """Take the sting out of what the login owns here, before it gets another owner.
-
-    A SECURITY DEFINER routine, or a view that others may read, would run with the new owner's rights from then on.
-    """
-    return Statement("disarm its routines and views", load("disarm_owned").format(oid=sql.Literal(oid)))
 
 
 def reassign_owned(role: str, owner: str) -> Statement:

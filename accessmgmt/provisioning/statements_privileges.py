@@ -24,12 +24,22 @@ def read_entries(oids: Sequence[int], server_version: int) -> Statement:
     All names are quoted by the server; `owner`, `grantor_oid` and `grantee_oid` (0 for PUBLIC) are OIDs.
     """
     parameters = "pg_parameter_acl" if server_version >= PARAMETERS_SINCE else NO_PARAMETERS
-    return Statement(
-        "look for what was passed on",
-        load("acl_entries").format(
-            roles=sql.SQL("SELECT unnest({}::oid[])").format(sql.Literal(list(oids))), parameters=trusted(parameters)
-        ),
-    )
+    return Statement("look for what was passed on", _entries(oids, "a", parameters))
+
+
+def _entries(oids: Sequence[int], deptype: str, parameters: str) -> sql.Composed:
+    roles = sql.SQL("SELECT unnest({}::oid[])").format(sql.Literal(list(oids)))
+    return load("acl_entries").format(roles=roles, deptype=sql.Literal(deptype), parameters=trusted(parameters))
+
+
+def disarm_owned(oid: int) -> Statement:
+    """Take the sting out of what the role owns here, before it gets another owner: see sql/disarm_owned.sql.
+
+    Its routines would run as the new owner (SECURITY DEFINER, indexes that ANALYZE computes), and what it shared would
+    stay shared.
+    """
+    owned = _entries([oid], "o", NO_PARAMETERS)
+    return Statement("disarm what it owns", load("disarm_owned").format(oid=sql.Literal(oid), entries=owned))
 
 
 def act_as(role: str) -> Statement:

@@ -163,10 +163,18 @@ def test_what_the_chosen_owner_of_leftovers_has_is_in_no_set(company: Company) -
     heir = f"{company.shop.database}_heir"
     company.shop = replace(company.shop, target=replace(company.shop.target, leftover_owner=heir))
     with company.shop.as_dba() as dba:
-        named = {"heir": sql.Identifier(heir)}
-        dba.execute(sql.SQL("CREATE ROLE {heir}; GRANT CREATE ON SCHEMA app TO {heir}").format(**named))
-        dba.execute(sql.SQL("SET ROLE {heir}").format(**named))
-        dba.execute('CREATE TABLE app."events_*" (id int)')
+        option = sql.SQL(" WITH INHERIT TRUE, SET TRUE" if company.shop.server.version >= 16 else "")
+        named = {"heir": sql.Identifier(heir), "option": option}
+        dba.execute(sql.SQL("CREATE ROLE {heir}; GRANT CREATE ON SCHEMA app TO {heir}, PUBLIC").format(**named))
+        dba.execute(sql.SQL("GRANT {heir} TO jit_portal{option}").format(**named))
+    before = company.order("bob")
+    apply_grant(company.shop.target, before)
+    with company.shop.log_in(before) as user:
+        user.execute('CREATE TABLE app."events_*" (id int)')
+    assert end_grant(company.shop.target, before).notes == ()
+    with company.shop.as_dba() as dba:
+        query = "SELECT tableowner::text FROM pg_tables WHERE tablename = 'events_*'"
+        assert dba.execute(query).fetchone() == (heir,)
     alice = company.order("alice")
     assert company.tables_of(alice) == EVENTS
     end_grant(company.shop.target, alice)

@@ -3,7 +3,7 @@
 WITH mention AS MATERIALIZED (
     SELECT DISTINCT s.classid, s.objid
     FROM pg_shdepend s
-    WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid IN ({roles}) AND s.deptype = 'a'
+    WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid IN ({roles}) AND s.deptype = {deptype}
       AND s.dbid IN (0, (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
 ), object (classid, objid, kind, name, is_temporary, owner, acl) AS (
     SELECT m.classid, m.objid, CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,

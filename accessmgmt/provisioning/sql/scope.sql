@@ -11,7 +11,16 @@ grantee AS MATERIALIZED (
     JOIN pg_roles r ON r.oid = d.objoid
     WHERE d.classoid = 'pg_authid'::regclass AND starts_with(d.description, 'access-portal:') AND r.rolname ~ '^jitb?_'
     UNION ALL
-    SELECT r.oid FROM pg_roles r WHERE r.rolname IN ('jit_quarantine', %(leftover_owner)s)
+    SELECT r.oid FROM pg_roles r WHERE r.rolname = 'jit_quarantine'
+    UNION ALL
+    -- One that an admin chose, and that gets leftovers: it has no tables of its own (a leftover is known by its list of
+    -- privileges, which was written down with the owner alone on it).
+    SELECT r.oid
+    FROM pg_roles r
+    WHERE r.rolname = %(leftover_owner)s AND NOT EXISTS (
+        SELECT FROM pg_class c
+        WHERE c.relowner = r.oid AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+          AND (c.relacl IS NULL OR EXISTS (SELECT FROM aclexplode(c.relacl) x WHERE x.grantee <> c.relowner)))
 ),
 visible AS (
     SELECT n.oid, n.nspname, n.nspowner, n.nspacl
