@@ -86,7 +86,7 @@ def _apply(target: Target, order: GrantOrder, budget: Budget) -> ApplyReceipt:
         if target.primary is not None:
             with steps.measured("replay"):
                 _wait_on_standby(target, _position(session), budget)
-        with steps.measured("verify"), login_session(session, resolve_target(target), order, login) as as_login:
+        with steps.measured("verify"), login_session(session, resolve_target(target), order, login.keys) as as_login:
             seen, found, plan = _verify(session, as_login, target, order, scope, login, found, plan)
         version = session.server_version
     return replace(_receipt(login, version, seen, found, plan, steps), changes=tuple(changes))

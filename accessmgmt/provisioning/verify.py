@@ -16,7 +16,7 @@ from accessmgmt.provisioning import advice_login
 from accessmgmt.provisioning.connect import connect_login
 from accessmgmt.provisioning.execute import Row, Session, announce
 from accessmgmt.provisioning.inspect import Scope, ScopeFound
-from accessmgmt.provisioning.login import Login
+from accessmgmt.provisioning.scram import ScramKeys
 from accessmgmt.provisioning.statements import READ_EXTRAS, READ_LOGIN_TRIGGERS, READ_UNUSABLE, read_effective
 
 SAID_BY_THE_SERVER = frozenset({"", "28P01", "28000", "3D000", "55000"})
@@ -37,15 +37,21 @@ class Effective:
 
 
 @contextmanager
-def login_session(session: Session, target: Target, order: GrantOrder, login: Login) -> Iterator[Session]:
-    """Log in as the login role, which `session` has made; nothing else shows that it can."""
+def login_session(
+    session: Session, target: Target, order: GrantOrder, keys: ScramKeys | None = None
+) -> Iterator[Session]:
+    """Log in as the login role, which `session` has made; nothing else shows that it can.
+
+    `keys` are those that its verifier was made from; without them libpq derives them from the password, as a person's
+    does.
+    """
     announce("log in as the login role")
     try:
         conn = connect_login(
             target,
             role=order.role_name,
             password=order.password,
-            keys=login.keys,
+            keys=keys,
             server_version=session.server_version,
             timeout_seconds=session.budget.check(),
         )
