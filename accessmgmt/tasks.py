@@ -7,7 +7,7 @@ import logging
 from celery import shared_task
 from django.conf import settings
 
-from accessmgmt.services import audit_chain, drift, endings, provision, requests
+from accessmgmt.services import audit_chain, drift, endings, provision, requests, ways
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ def sweep() -> None:
     woken = provision.sweep()
     if woken:
         logger.info("sweep woke %d", woken)
+    ways.keep_ways_open()
 
 
 @shared_task(name="accessmgmt.tasks.seal_audit")

@@ -54,6 +54,9 @@ _FAST_SETTINGS: Mapping[str, str] = {
 }
 
 
+RESERVED_SINCE = 16
+
+
 class StopMode(enum.StrEnum):
     """How to stop: wait for clients, cut them off, or leave recovery to the next start."""
 
@@ -297,6 +300,8 @@ class PostgresServer:
             for path in paths:
                 give(path, self._account)
             values.update(ssl=True, ssl_cert_file=str(paths[0]), ssl_key_file=str(paths[1]), ssl_ca_file=str(paths[2]))
+        if self.version >= RESERVED_SINCE:
+            values["reserved_connections"] = 3
         values.update(self.settings)
         self._write(self.data / SETTINGS_FILE, (f"{name} = {_quoted(value)}" for name, value in values.items()))
         self._write(self.data / "pg_hba.conf", self.hba if self.hba is not None else self._default_hba())

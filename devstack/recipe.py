@@ -45,6 +45,8 @@ def prepare_target(
     options = sql.SQL("LOGIN NOINHERIT PASSWORD {} CONNECTION LIMIT {}")
     _ensure_role(conn, login, options.format(sql.Literal(verifier), sql.Literal(connection_limit)))
     _grant_role(conn, PORTAL_ROLE, login, inherit=False, may_set=True)
+    if conn.info.server_version >= _HELD_BACK_OPTIONS_SINCE:  # as `reserved_connections`, with which it works
+        _grant_role(conn, "pg_use_reserved_connections", login, inherit=True, may_set=False)
     members = list(owners)
     if connect_by is ConnectBy.OWNER:
         members += [owner for database in databases if (owner := _database_owner(conn, database)) not in members]

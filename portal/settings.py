@@ -30,7 +30,6 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "portal.middleware.TooLongMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "portal.middleware.AnswerHeadersMiddleware",
@@ -178,25 +177,14 @@ PORTAL_SILENT_RESOURCES_AT_ONCE = env.SILENT_RESOURCES_AT_ONCE
 PORTAL_GRANTS_A_PERSON_AND_ENDPOINT = env.GRANTS_A_PERSON_AND_ENDPOINT
 PORTAL_GRANTS_WINDOW_SECONDS = env.GRANTS_WINDOW_SECONDS
 
-# What one request may hold: a list of members is the longest text, a form has some thirty fields.
-DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
-DATA_UPLOAD_MAX_NUMBER_FILES = 10
-FILE_UPLOAD_HANDLERS = ["portal.uploads.BoundedUploadHandler"]
-
 REDIS_URL = env.REDIS_URL
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {
-        "line": {
-            "()": "portal.log.SecretFormatter",
-            "format": "{asctime} {levelname} {name} {message}",
-            "style": "{",
-        }
-    },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"secrets": {"()": "portal.log.SecretFilter"}},
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["secrets"]}},
     "root": {"handlers": ["stderr"], "level": env.LOG_LEVEL},
     "loggers": {"botocore": {"level": "WARNING"}},
 }

@@ -154,6 +154,26 @@ def read_cluster(worker: str, database: str) -> Advice:
     return Advice((statement,), Runner.SUPERUSER, database)
 
 
+def reserve_connections(login: str) -> Advice:
+    """Keep connections free for the portal's log-in when everybody else has filled the server up (16 and later).
+
+    The log-in does not inherit by itself, and before it is in it is nobody else.
+    """
+    return Advice(
+        (
+            "ALTER SYSTEM SET reserved_connections = 3",
+            f"GRANT pg_use_reserved_connections TO {quoted(login)} WITH INHERIT TRUE",
+        ),
+        Runner.SUPERUSER,
+        after="Both count once the server has been started again.",
+    )
+
+
+def allow_connections(login: str, limit: int) -> Advice:
+    """Let the portal's log-in have as many connections as its processes need together."""
+    return Advice((f"ALTER ROLE {quoted(login)} CONNECTION LIMIT {limit}",))
+
+
 # --- what is to be shared ---
 
 

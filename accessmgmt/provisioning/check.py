@@ -42,6 +42,8 @@ BUDGET_SECONDS = 30.0
 ASK_SECONDS = 10.0
 FEW_DAYS = 30
 MUCH_USED = 0.9
+RESERVED_SINCE = 16
+FEWEST_CONNECTIONS, ENOUGH_CONNECTIONS = 6, 20
 OLDEST_VERSION = 14
 MOST_NAMED = 5
 MANY_LOGINS = 1_000
@@ -377,8 +379,25 @@ def _end_of_it(climb: Climb) -> Answer:
 
 
 def _connections(climb: Climb) -> Answer:
-    used, most = climb.row["connections"], climb.row["most_connections"]
-    detail = f"{used} of {most} connections are used."
+    """How full the server is, and whether an ending gets in when a person has filled it up."""
+    row = climb.row
+    used, most, free = row["connections"], row["most_connections"], row["kept_free"]
+    detail = f"{used} of {most} connections are used. {_way_in(climb, free)}"
+    if row["login_limit"] is not None and row["login_limit"] < FEWEST_CONNECTIONS:
+        mend = advice.allow_connections(row["logged_in_as"], ENOUGH_CONNECTIONS)
+        return Answer(f"{detail} The log-in itself may have only {row['login_limit']}.", str(mend), RungState.WARNED)
     if used >= most * MUCH_USED:
         return Answer(detail, "Raise max_connections, or let clients share connections.", RungState.WARNED)
+    if not free and climb.version >= RESERVED_SINCE:
+        mend = advice.reserve_connections(row["logged_in_as"])
+        return Answer(detail, str(mend), RungState.WARNED)
     return Answer(detail)
+
+
+def _way_in(climb: Climb, free: int) -> str:
+    limit = climb.row["database_limit"]
+    if limit is not None and not climb.row["is_superuser"]:
+        return f"The database takes {limit} at a time: when it is full, an ending goes through another database."
+    if free:
+        return f"On a full server an ending gets in: {free} are kept free for such as {climb.row['logged_in_as']}."
+    return "On a full server nothing new gets in: an ending has the connection that is held open while grants live."

@@ -166,7 +166,7 @@ def connect_admin(target: Target, timeout_seconds: float) -> psycopg.Connection:
     """Open an admin connection outside of the pool and step into the admin role where possible."""
     budget = Budget(min(timeout_seconds, LONGEST_SECONDS))
     conn = _connect_resolved(target, budget)
-    conn_host, conn_port = conn.info.host, conn.info.port
+    conn_host = conn.info.host
     try:
         setup = setup_session(conn.info.server_version // 10_000)
         cursor = conn.cursor(row_factory=dict_row)
@@ -186,9 +186,17 @@ def connect_admin(target: Target, timeout_seconds: float) -> psycopg.Connection:
         ) from None
     if pid != conn.info.backend_pid:
         conn.close()
-        raise pooler_found(conn_host, conn_port)
+        raise pooler_found(conn_host, target.port)
     remember_cluster(conn, cluster)
     return conn
+
+
+def keep_connection(target: Target, *, for_seconds: float, timeout_seconds: float) -> None:
+    """Hold one admin connection open, so that an ending gets in when nobody else does.
+
+    Raises TargetUnavailable or TargetRefused when there is none, and none can be made.
+    """
+    _pool_of(target).keep_open(for_seconds, timeout_seconds)
 
 
 def forget_connections(target: Target) -> None:

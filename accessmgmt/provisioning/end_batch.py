@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
 from accessmgmt.domain.names import is_login_role_name
 from accessmgmt.domain.targets import CutSession, EndReceipt, GrantOrder, Target
+from accessmgmt.provisioning.another_database import Detour, find_detour
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import admin_connection, admin_session, forget_connections
 from accessmgmt.provisioning.discovery import with_primary
@@ -61,6 +62,7 @@ class Batch:
     budget: Budget
     steps: Steps = field(default_factory=Steps)
     standby_failure: TargetError | None = None
+    detour: Detour | None = None
     moments: dict[tuple[str, int], datetime] = field(default_factory=dict)
 
     @property
@@ -114,6 +116,13 @@ def _end_until_done(batch: Batch) -> None:
                 raise
             forget_connections(batch.target.primary or batch.target)
             forget_connections(batch.target)
+        except TargetError as error:
+            if batch.detour is None:
+                capabilities = list({ending.order.capability for ending in batch.endings})
+                batch.detour = find_detour(given, error, capabilities, batch.budget)
+            if batch.detour is None or given is batch.detour.target:
+                raise
+            given = batch.detour.target
         else:
             return
 
@@ -333,6 +342,11 @@ def _unproved(batch: Batch, ending: Ending, error: TargetError) -> TargetError:
     return unproved
 
 
+def _way_notes(batch: Batch) -> list[str]:
+    """Return what is to be said of how the server was reached."""
+    return [*link_notes(batch.target), *([batch.detour.note] if batch.detour else [])]
+
+
 def _receipt(batch: Batch, ending: Ending) -> EndReceipt:
     if ending.verified_at is None:
         raise AssertionError("an ending without an error was verified")
@@ -342,7 +356,7 @@ def _receipt(batch: Batch, ending: Ending) -> EndReceipt:
         role_was_absent=ending.was_absent,
         sessions=tuple(dict.fromkeys(ending.sessions)),
         reassigned=tuple(dict.fromkeys(ending.reassigned)),
-        notes=tuple(dict.fromkeys([*link_notes(batch.target), *ending.notes])),
+        notes=tuple(dict.fromkeys([*_way_notes(batch), *ending.notes])),
         steps_ms=batch.steps.milliseconds,
         verified_at=ending.verified_at,
     )

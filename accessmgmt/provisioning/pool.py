@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from accessmgmt.domain.errors import TargetUnavailable
+from accessmgmt.domain.errors import TargetError, TargetUnavailable
 from accessmgmt.domain.targets import Target
 
 LARGEST = 4
@@ -40,11 +40,15 @@ class Pooled:
     used_at: float
 
     def is_fresh(self, idle_seconds: float | None) -> bool:
-        """Say whether the connection can be used again. A word from the server on an idle wire is its good-bye."""
+        """Say whether the connection is young, was used lately and is alive."""
         now = time.monotonic()
-        if self.conn.closed or now > self.dies_at:
+        if now > self.dies_at or (idle_seconds is not None and now - self.used_at > idle_seconds):
             return False
-        if idle_seconds is not None and now - self.used_at > idle_seconds:
+        return self.is_alive()
+
+    def is_alive(self) -> bool:
+        """Say whether the connection seems to be alive. A word from the server on an idle wire is its good-bye."""
+        if self.conn.closed:
             return False
         try:
             readable, _, _ = select.select([self.conn.fileno()], [], [], 0)
@@ -52,12 +56,12 @@ class Pooled:
             return False
         return not readable
 
-    def answers(self) -> bool:
+    def answers(self, *, asked_after_seconds: float = ASKED_AFTER_SECONDS) -> bool:
         """Say whether the server still answers, within a second. One that lost its power says no good-bye.
 
         A connection that was used a moment ago is not asked: it costs a round trip.
         """
-        if time.monotonic() - self.used_at < ASKED_AFTER_SECONDS:
+        if time.monotonic() - self.used_at < asked_after_seconds:
             return True
         until = time.monotonic() + ANSWER_SECONDS
         try:
@@ -77,7 +81,11 @@ class Pooled:
 
 
 class Pool:
-    """At most `largest` connections, of which `smallest` are kept when idle."""
+    """At most `largest` connections, of which `smallest` are kept when idle.
+
+    A pool that is kept open (see `keep_open`) holds one at any rate, however old: when a server is full, and where
+    somebody filled it up to keep access, no new one would be let in.
+    """
 
     def __init__(self, connect: Callable[[float], psycopg.Connection], *, smallest: int, largest: int) -> None:
         self._connect = connect
@@ -87,6 +95,7 @@ class Pool:
         self._freed_at = float("-inf")
         self._idle: list[Pooled] = []
         self._is_closed = False
+        self._kept_until = float("-inf")
 
     def take(self, timeout_seconds: float) -> tuple[Pooled, bool]:
         """Return a connection and whether it is new. Raises TargetUnavailable when all are busy for too long."""
@@ -95,19 +104,51 @@ class Pool:
                 "All of the portal's connections to this target are busy.",
                 todo="It is tried again. If this stays so, look for slow statements on the server.",
             )
+        return self._take(timeout_seconds)
+
+    def _take(self, timeout_seconds: float) -> tuple[Pooled, bool]:
+        """Do the same once there is a slot for it, which is free again when that fails."""
         started = time.monotonic()
         try:
             while (pooled := self._pop()) is not None:
-                if pooled.is_fresh(None) and pooled.answers():
+                if (pooled.is_fresh(None) or (self.is_kept and pooled.is_alive())) and pooled.answers():
                     return pooled, False
                 _close(pooled)
-            conn = self._connect(timeout_seconds - (time.monotonic() - started))
-            now = time.monotonic()
-            lifetime = LIFETIME_SECONDS * random.uniform(0.8, 1)  # noqa: S311
-            return Pooled(conn, dies_at=now + lifetime, used_at=now), True
+            return self._make(timeout_seconds - (time.monotonic() - started)), True
         except BaseException:
             self._free_slot()
             raise
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether one connection has to stay open."""
+        return time.monotonic() < self._kept_until
+
+    def keep_open(self, for_seconds: float, timeout_seconds: float) -> None:
+        """Hold one connection open from now on, and prove that it works. An old one is replaced when a new one gets in.
+
+        Raises TargetUnavailable or TargetRefused when there is none, and none can be made.
+        """
+        self._kept_until = time.monotonic() + for_seconds
+        if not self._slots.acquire(blocking=False):
+            return  # all are in use, and one of them stays
+        pooled, is_new = self._take(timeout_seconds)
+        if is_new or time.monotonic() < pooled.dies_at:
+            self.give_back(pooled)
+            return
+        try:
+            fresh = self._make(timeout_seconds)
+        except TargetError:
+            self.give_back(pooled)
+        else:
+            _close(pooled)
+            self.give_back(fresh)
+
+    def _make(self, timeout_seconds: float) -> Pooled:
+        conn = self._connect(timeout_seconds)
+        now = time.monotonic()
+        lifetime = LIFETIME_SECONDS * random.uniform(0.8, 1)  # noqa: S311
+        return Pooled(conn, dies_at=now + lifetime, used_at=now)
 
     def give_back(self, pooled: Pooled) -> None:
         """Take a connection back, or close it when it is not clean. Nothing is asked: nobody watches the clock here."""
@@ -129,15 +170,22 @@ class Pool:
             closed: list[Pooled] = []
             for pooled in reversed(self._idle):
                 limit = None if len(kept) < self._smallest else IDLE_SECONDS
-                (kept if pooled.is_fresh(limit) else closed).append(pooled)
+                is_needed = self.is_kept and not kept and pooled.is_alive()
+                (kept if is_needed or pooled.is_fresh(limit) else closed).append(pooled)
             self._idle = kept[::-1]
         for pooled in closed:
             _close(pooled)
 
     def drop_idle(self) -> None:
-        """Close what is idle: one of its kind was found dead."""
+        """Close what is idle: one of its kind was found dead. Of a pool that is kept open, one that answers stays."""
         with self._lock:
             closed, self._idle = self._idle, []
+        if self.is_kept:
+            stays = next((p for p in closed if p.is_alive() and p.answers(asked_after_seconds=0)), None)
+            closed = [pooled for pooled in closed if pooled is not stays]
+            if stays is not None:
+                with self._lock:
+                    self._idle.append(stays)
         for pooled in closed:
             _close(pooled)
 
@@ -145,6 +193,7 @@ class Pool:
         """Close what is idle; what is in use is closed when it comes back."""
         with self._lock:
             self._is_closed = True
+        self._kept_until = float("-inf")
         self.drop_idle()
 
     def _wait_for_slot(self, timeout_seconds: float) -> bool:

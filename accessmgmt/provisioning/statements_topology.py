@@ -28,6 +28,19 @@ def read_backend(*, reads_cluster: bool) -> Statement:
     )
 
 
+def read_database(name: str) -> Statement:
+    """Ask whether a database is there, and in which ones roles hold something: by their OIDs, whatever their names."""
+    return Statement(
+        "look what became of the database",
+        sql.SQL(
+            "SELECT EXISTS (SELECT FROM pg_database d WHERE d.datname = {}) AS is_there,"
+            " ARRAY(SELECT DISTINCT d.datname::text FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid"
+            " JOIN pg_database d ON d.oid = s.dbid WHERE s.refclassid = 'pg_authid'::regclass"
+            " AND r.rolname = ANY (%(capabilities)s::name[]) ORDER BY 1) AS known"
+        ).format(sql.Literal(name)),
+    )
+
+
 def read_preflight(server_version: int) -> Statement:
     """Ask what the role that does the work may do; since 16 CREATEROLE needs ADMIN on each role it works on."""
     return Statement(

@@ -10,7 +10,15 @@ SELECT current_setting('server_version') AS version,
        EXISTS (SELECT FROM pg_roles r WHERE r.rolname = {admin_role}) AS has_admin_role,
        (SELECT count(*) FROM pg_stat_activity a WHERE a.backend_type = 'client backend') AS connections,
        current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
-           AS most_connections,
+           - coalesce(current_setting('reserved_connections', true)::int, 0) AS most_connections,
+       -- What is kept free for such as our log-in when everybody else has filled the server up (from 16 on).
+       CASE WHEN (SELECT l.rolsuper FROM pg_roles l WHERE l.rolname = session_user)
+            THEN current_setting('superuser_reserved_connections')::int
+            WHEN EXISTS (SELECT FROM pg_roles r WHERE r.rolname = 'pg_use_reserved_connections'
+                         AND pg_has_role(session_user, r.oid, 'USAGE'))
+            THEN coalesce(current_setting('reserved_connections', true)::int, 0) ELSE 0 END AS kept_free,
+       (SELECT nullif(b.datconnlimit, -1) FROM pg_database b WHERE b.datname = current_database()) AS database_limit,
+       (SELECT nullif(l.rolconnlimit, -1) FROM pg_roles l WHERE l.rolname = session_user) AS login_limit,
        ARRAY(SELECT DISTINCT pg_get_userbyid(c.relowner)::text
              FROM pg_class c
              JOIN pg_namespace n ON n.oid = c.relnamespace
