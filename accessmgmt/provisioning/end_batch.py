@@ -21,12 +21,12 @@ from accessmgmt.provisioning.connect import admin_connection, admin_session, for
 from accessmgmt.provisioning.discovery import with_primary
 from accessmgmt.provisioning.execute import Interrupted, Repeat, Session, wait_a_little
 from accessmgmt.provisioning.fence import Fenced, LoginRole, fence, find_roles
-from accessmgmt.provisioning.leftovers import Emptied, drop_logins, prepared_notes
+from accessmgmt.provisioning.leftovers import Emptied, drop_logins
 from accessmgmt.provisioning.members import Holder, end_sessions_of, find_holders, undo_memberships
 from accessmgmt.provisioning.sessions import end_sessions
 from accessmgmt.provisioning.standby import wait_for_replay
 from accessmgmt.provisioning.statements import READ_LSN
-from accessmgmt.provisioning.statements_end import READ_ABSENCE, READ_CLOCK
+from accessmgmt.provisioning.statements_end import ABSENCE, READ_CLOCK
 from accessmgmt.provisioning.steps import Steps
 from accessmgmt.provisioning.topology import is_standby, link_notes, other_hosts
 
@@ -135,8 +135,9 @@ def _end(batch: Batch) -> None:
             with admin_session(writable, batch.budget, installation=installation) as session:
                 _take_away(session, batch)
                 _verify_primary(session, batch)
-                lsn = str(session.ask(READ_LSN)[0]["lsn"])
-                used = session.conn.info.host
+                others = other_hosts(target, session.conn.info.host)
+                is_alone = target.primary is None and not others
+                lsn = "" if is_alone else str(session.ask(READ_LSN)[0]["lsn"])
         except TargetUnavailable:
             # The primary is out of reach: cut at least what the standby carries.
             if target.primary is not None:
@@ -146,7 +147,7 @@ def _end(batch: Batch) -> None:
         if target.primary is not None and batch.live:
             with batch.steps.measured("standby"):
                 _verify_standby(batch, lsn)
-        for other in other_hosts(target, used):
+        for other in others:
             with batch.steps.measured("others"):
                 _sweep_other(batch, other, lsn)
 
@@ -211,11 +212,10 @@ def _take_away(session: Session, batch: Batch) -> None:
         roles = [role for ending in batch.live for role in ending.roles]
         for ending in batch.live:
             ending.notes += [note for role in ending.roles for note in undo_memberships(session, role)]
-        notes = prepared_notes(session, [role.name for role in roles])  # their owner has no name once it is dropped
         dropped = drop_logins(session, batch.target.primary or batch.target, roles, batch.budget)
         for ending in batch.live:
             for role in ending.roles:
-                ending.notes += notes.get(role.name, [])
+                ending.notes += dropped.notes.get(role.name, [])
                 emptied = dropped.emptied.get(role.oid, Emptied())
                 ending.reassigned += emptied.reassigned
                 ending.notes += emptied.notes
@@ -280,22 +280,35 @@ def _cut_holders(session: Session, batch: Batch, *, server: str) -> None:
 
 
 def _verify_primary(session: Session, batch: Batch) -> None:
-    """Look once more for sessions, then for anything at all."""
+    """Look once more for anything at all; sessions that are there after all are ended, and it is looked again."""
     with batch.steps.measured("verify"):
-        _cut(session, batch, server="primary")
-        if not batch.live:
-            return
-        _verify_absence(session, batch)
+        rest = _rest_of(session, batch)
+        if any(left.get("sessions") for _, left in rest) or any(ending.holders for ending in batch.live):
+            _cut(session, batch, server="primary")
+            rest = _rest_of(session, batch)
+        _judge(session, rest)
 
 
 def _verify_absence(session: Session, batch: Batch) -> None:
+    _judge(session, _rest_of(session, batch))
+
+
+def _rest_of(session: Session, batch: Batch) -> list[tuple[Ending, dict[str, int]]]:
+    """Ask what is left of each live ending, by each of its OIDs: how many of what; nothing when it is gone."""
     pairs = [(ending, oid) for ending in batch.live for oid in ending.oids or [0]]
     if not pairs:
-        return
+        return []
     values = {"names": [ending.order.role_name for ending, _ in pairs], "oids": [oid for _, oid in pairs]}
-    for (ending, _), row in zip(pairs, session.ask(READ_ABSENCE, values), strict=True):
-        left = {name: row[name] for name in ("roles", "sessions", "dependencies") if row[name]}
+    found = []
+    for (ending, _), row in zip(pairs, session.ask_one(ABSENCE, values), strict=True):
         ending.verified_at = row["verified_at"].astimezone(UTC)
+        left = {name: row[name] for name in ("roles", "sessions", "dependencies") if row[name]}
+        found.append((ending, left))
+    return found
+
+
+def _judge(session: Session, rest: Sequence[tuple[Ending, dict[str, int]]]) -> None:
+    for ending, left in rest:
         if left and ending.error is None:
             ending.error = TargetUnavailable(
                 f"{ending.order.role_name} is not gone from “{session.target_name}” yet.",

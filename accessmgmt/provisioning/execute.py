@@ -103,6 +103,10 @@ class Session:
         self.prepare([query for query, _ in questions])
         return self.send([query.execute(values) for query, values in questions])
 
+    def ask_one(self, query: Prepared, values: Mapping[str, object]) -> list[Row]:
+        """Run one prepared query and return its rows."""
+        return self.ask_prepared([(query, values)])[0]
+
     def prepare(self, queries: Sequence[Prepared]) -> None:
         """Plan queries that this connection does not know yet, so that they can be part of a message."""
         known = _prepared_on.setdefault(self.conn, set())

@@ -14,7 +14,7 @@ from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.execute import MOST_ATTEMPTS, Repeat, Row, Session
 from accessmgmt.provisioning.failures import is_lost, is_worth_repeating
 from accessmgmt.provisioning.statements import BEGIN, COMMIT, COMMIT_WITHOUT_WAITING, READ_LSN, Statement, fence_login
-from accessmgmt.provisioning.statements_end import READ_ROLES, SHORT_LOCK_TIMEOUT, revoke_memberships, terminate
+from accessmgmt.provisioning.statements_end import ROLES, SHORT_LOCK_TIMEOUT, revoke_memberships, terminate
 
 GONE = "42704"
 
@@ -71,7 +71,7 @@ def find_roles(session: Session, orders: Sequence[GrantOrder]) -> list[FoundLogi
     has made of its comment. Nothing else is.
     """
     values = {"names": [o.role_name for o in orders], "oids": [o.role_oid for o in orders if o.role_oid]}
-    rows = session.ask(READ_ROLES, values)
+    rows = session.ask_one(ROLES, values)
     if rows[0]["in_recovery"]:
         raise TargetRefused(
             f"“{session.target_name}” is a standby: no role can be dropped there.",

@@ -26,8 +26,8 @@ from accessmgmt.provisioning.held_up import LOCKED, Blocker, HeldUp, insist
 from accessmgmt.provisioning.new_owner import ensure_owner, may_not_hand_over, named_owner
 from accessmgmt.provisioning.statements import COMMIT, Statement
 from accessmgmt.provisioning.statements_end import (
-    READ_DEPENDENCIES,
-    READ_PREPARED,
+    DEPENDENCIES,
+    PREPARED_TRANSACTIONS,
     drop_roles,
     guard_owns_nothing,
     read_owned,
@@ -55,10 +55,14 @@ class Emptied:
 
 @dataclass(slots=True)
 class Dropped:
-    """What was left of roles that are gone, and why others are still there, by the role's OID."""
+    """What was left of roles that are gone, and why others are still there, by the role's OID.
+
+    `notes`, by the role's name, are what a DBA should know: prepared transactions outlive the role, and keep its locks.
+    """
 
     emptied: dict[int, Emptied] = field(default_factory=dict)
     failures: dict[int, TargetError] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
 
 
 def drop_logins(session: Session, target: Target, roles: Sequence[LoginRole], budget: Budget) -> Dropped:
@@ -66,9 +70,16 @@ def drop_logins(session: Session, target: Target, roles: Sequence[LoginRole], bu
     dropped = Dropped()
     if not roles:
         return dropped
-    left = {row["oid"] for row in session.ask(READ_DEPENDENCIES, {"oids": [role.oid for role in roles]})}
-    prepared = {row["role"] for row in _prepared(session, [role.name for role in roles])}
-    plain = [role for role in roles if role.oid not in left and role.name not in prepared]
+    names, oids = [role.name for role in roles], [role.oid for role in roles]
+    dependencies, transactions = session.ask_prepared(
+        [(DEPENDENCIES, {"oids": oids}), (PREPARED_TRANSACTIONS, {"names": names})]
+    )
+    for row in transactions:  # noted now: their owner has no name once it is dropped
+        dropped.notes.setdefault(row["role"], []).append(
+            f"The transaction {row['gid']!r} in {row['database']}, prepared by the login, outlives it. {_finish(row)}"
+        )
+    left = {row["oid"] for row in dependencies}
+    plain = [role for role in roles if role.oid not in left and role.name not in dropped.notes]
     if plain and not _drop_together(session, plain):
         plain = []
     gone = {role.oid for role in plain}
@@ -76,16 +87,6 @@ def drop_logins(session: Session, target: Target, roles: Sequence[LoginRole], bu
         if role.oid not in gone:
             _drop_alone(session, target, role, budget, dropped)
     return dropped
-
-
-def prepared_notes(session: Session, names: Sequence[str]) -> dict[str, list[str]]:
-    """Return, by role, what a DBA should know: prepared transactions outlive the role, and keep their locks."""
-    notes: dict[str, list[str]] = {}
-    for row in _prepared(session, names):
-        notes.setdefault(row["role"], []).append(
-            f"The transaction {row['gid']!r} in {row['database']}, prepared by the login, outlives it. {_finish(row)}"
-        )
-    return notes
 
 
 def _drop_together(session: Session, roles: Sequence[LoginRole]) -> bool:
@@ -150,7 +151,7 @@ def empty_role(
     Every transaction starts with `beginning`. Where one database refuses, the others are done all the same. Raises
     TargetRefused when the resource's setting leaves something to an admin.
     """
-    rows = session.ask(READ_DEPENDENCIES, {"oids": [role.oid]})
+    rows = session.ask_one(DEPENDENCIES, {"oids": [role.oid]})
     if target.leftovers == KEEP:
         _refuse_what_it_owns(session, target, role, rows, budget)
     here = session.conn.info.dbname
@@ -256,7 +257,7 @@ def _listed(database: str, item: Row) -> str:
 
 
 def _prepared(session: Session, names: Sequence[str]) -> list[Row]:
-    return session.ask(READ_PREPARED, {"names": list(names)})
+    return session.ask_one(PREPARED_TRANSACTIONS, {"names": list(names)})
 
 
 def _finish(row: Row) -> str:
@@ -274,7 +275,7 @@ def _held_by_prepared(session: Session, role: LoginRole, prepared: list[Row]) ->
 
 def _what_is_left(session: Session, target: Target, role: LoginRole, budget: Budget) -> str:
     """Say what a superuser runs, in which database: what the role owns, and what others than we can act as gave."""
-    rows = session.ask(READ_DEPENDENCIES, {"oids": [role.oid]})
+    rows = session.ask_one(DEPENDENCIES, {"oids": [role.oid]})
     here = session.conn.info.dbname
     todo: list[Advice] = []
     for database in dict.fromkeys(row["database"] or here for row in rows):

@@ -22,7 +22,7 @@ from accessmgmt.provisioning.fence import LoginRole
 from accessmgmt.provisioning.leftovers import Emptied, empty_role
 from accessmgmt.provisioning.statements import BEGIN, COMMIT, GUARD_SQLSTATE, comment_on_role, drop_role
 from accessmgmt.provisioning.statements_drift import guard_no_member, read_held, read_unused
-from accessmgmt.provisioning.statements_end import READ_DEPENDENCIES
+from accessmgmt.provisioning.statements_end import DEPENDENCIES
 from accessmgmt.provisioning.statements_locks import BEGIN_ALONE
 
 BUDGET_SECONDS = 60.0
@@ -86,7 +86,7 @@ def retire_role(session: Session, target: Target, role: Row, budget: Budget) -> 
 
     Raises psycopg.Error (22012) when somebody is its member, and TargetRefused when something keeps it.
     """
-    databases = sorted({row["database"] for row in session.ask(READ_DEPENDENCIES, {"oids": [role["oid"]]})})
+    databases = sorted({row["database"] for row in session.ask_one(DEPENDENCIES, {"oids": [role["oid"]]})})
     here = session.conn.info.dbname
     elsewhere = [name for name in databases if name and name != here]
     # First look everywhere: nothing is taken away where something has to stay.

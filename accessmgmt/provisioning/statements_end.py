@@ -7,18 +7,33 @@ from datetime import datetime
 
 from psycopg import sql
 
-from accessmgmt.provisioning.statements import ADMIN_ROLE, Statement, load, trusted
+from accessmgmt.provisioning.statements import ADMIN_ROLE, Prepared, Statement, load, load_text, trusted
 
-READ_ROLES = Statement("look for the login role", load("roles_of_grants").format(admin_role=sql.Literal(ADMIN_ROLE)))
 READ_HOLDERS = Statement("look for members of the login", load("holders").format(admin_role=sql.Literal(ADMIN_ROLE)))
 READ_CLOCK = Statement("read the server's clock", sql.SQL("SELECT clock_timestamp() AS now"))
 SHORT_LOCK_TIMEOUT = Statement(
     "wait half a second at most", sql.SQL("SET LOCAL lock_timeout = '500ms'"), is_bracket=True
 )
-READ_DEPENDENCIES = Statement("look for what depends on the role", load("dependencies"))
 OPTIONS_SINCE = 16
-READ_ABSENCE = Statement("verify that nothing is left", load("absence_of_grants"))
-READ_PREPARED = Statement("look for prepared transactions", load("prepared"))
+# Every ending asks these, each once: to plan them takes longer than to run them.
+ROLES = Prepared(
+    "jit_roles",
+    "look for the login role",
+    load_text("roles_of_grants").format(admin_role=f"'{ADMIN_ROLE}'"),
+    {"names": "text[]", "oids": "bigint[]"},
+)
+DEPENDENCIES = Prepared(
+    "jit_dependencies", "look for what depends on the role", load_text("dependencies"), {"oids": "bigint[]"}
+)
+PREPARED_TRANSACTIONS = Prepared(
+    "jit_prepared", "look for prepared transactions", load_text("prepared"), {"names": "text[]"}
+)
+ABSENCE = Prepared(
+    "jit_absence",
+    "verify that nothing is left",
+    load_text("absence_of_grants"),
+    {"names": "text[]", "oids": "bigint[]"},
+)
 
 
 def terminate(oids: Sequence[int], until: datetime | None = None) -> Statement:
