@@ -248,7 +248,8 @@ def test_many_end_together_and_one_that_is_refused_holds_up_none(new_shop: Calla
     sessions[0].execute("CREATE TABLE play.mine (id int)")
     with shop.as_dba() as conn:
         conn.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(orders[1].role_name)))
-        conn.execute(sql.SQL("COMMENT ON ROLE {} IS 'mine now'").format(sql.Identifier(orders[2].role_name)))
+        stranger = sql.Identifier(orders[2].role_name)
+        conn.execute(sql.SQL("DROP ROLE {0}; CREATE ROLE {0}; COMMENT ON ROLE {0} IS 'mine now'").format(stranger))
     for _ in range(2):
         outcomes = end_grants(target, orders)
         kept, dropped, foreign, *ended = outcomes
@@ -259,10 +260,7 @@ def test_many_end_together_and_one_that_is_refused_holds_up_none(new_shop: Calla
         assert isinstance(foreign, TargetRefused)
         assert "not this grant" in foreign.what
         assert all(isinstance(outcome, EndReceipt) for outcome in ended)
-    for number, session in enumerate(sessions):
-        if number == 2:
-            assert session.execute("SELECT 1").fetchall() == [(1,)]
-            continue
+    for session in sessions:
         with pytest.raises(psycopg.OperationalError):
             session.execute("SELECT 1")
     assert [shop.roles(order) for order in orders[:4]] == [1, 0, 1, 0]
