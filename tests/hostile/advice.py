@@ -53,7 +53,12 @@ def follow(server: PostgresServer, text: str, database: str) -> list[str]:
     for told in read_advice(text):
         user = {"DBA": HELPER, "superuser": "postgres", "owner": "postgres"}[told.who]
         for place in told.places or (database,):
-            with server.connect(place, user) as conn:
+            try:
+                conn = server.connect(place, user)
+            except psycopg.OperationalError as error:
+                refused.append(f"advice: {told.who} cannot connect to {place}: {error}".strip())
+                continue
+            with conn:
                 for statement in told.statements:
                     try:
                         conn.execute(statement)  # type: ignore[arg-type]

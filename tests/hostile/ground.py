@@ -69,8 +69,8 @@ class Ground:
                 databases=[TEMPLATE, SIDE],
                 owners=[OWNER, OTHER_OWNER],
             )
-            option = "WITH ADMIN OPTION"
-            dba.execute(f"GRANT {OWNER}, {OTHER_OWNER}, jit_portal, jit_quarantine TO {HELPER} {option}")
+            roles = f"{OWNER}, {OTHER_OWNER}, {GROUP}, jit_portal, jit_quarantine, pg_signal_backend"
+            dba.execute(f"GRANT {roles} TO {HELPER} WITH ADMIN OPTION")
         with server.connect(TEMPLATE, OWNER) as owner:
             owner.execute((HERE / "ground.sql").read_text())
         with server.connect(TEMPLATE) as dba:

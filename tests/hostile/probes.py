@@ -43,20 +43,19 @@ APPLICATION = (
     "ALTER SCHEMA app RENAME TO app_two",
 )
 OUTSIDER = ("SELECT count(*) > 0 FROM app.customers", "SELECT count(*) FROM play.things")
+STATEMENTS = {"owner": APPLICATION, "walter": OUTSIDER}
 MARKS = "SELECT DISTINCT place, as_user FROM bait.marks"
 
 
-def try_application(owner: psycopg.Connection, outsider: psycopg.Connection) -> set[Fact]:
-    """Return what came of an application's statements, each in a savepoint of one transaction, and whose code ran."""
-    facts = _try(owner, "app_owner", APPLICATION)
-    return facts | _try(outsider, "walter", OUTSIDER)
+def try_statements(conn: psycopg.Connection, who: str) -> set[Fact]:
+    """Return what comes of the owner's or the outsider's usual statements, and whose code ran as whom.
 
-
-def _try(conn: psycopg.Connection, who: str, statements: tuple[str, ...]) -> set[Fact]:
+    Each has a savepoint of one transaction, which is rolled back.
+    """
     facts = set()
     conn.execute("SET lock_timeout = '2s'")
     conn.execute("BEGIN")
-    for statement in statements:
+    for statement in STATEMENTS[who]:
         conn.execute("SAVEPOINT s")
         try:
             cursor = conn.execute(statement)  # type: ignore[arg-type]

@@ -1,9 +1,11 @@
-"""Generates stories, so that hypothesis can shrink them: fewer acts first, then simpler ones."""
+"""Generates stories, a seed for each, so that hypothesis can shrink one that fails: fewer acts, simpler ones."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.hostile.acts import DBA, OWNER, Step, Story
@@ -32,6 +34,29 @@ def steps(draw: st.DrawFn) -> tuple[Step, ...]:
 @st.composite
 def stories(draw: st.DrawFn) -> Story:
     """Draw what happens between a grant and its end."""
-    parts = draw(st.lists(steps(), min_size=1, max_size=LONGEST))
+    parts = draw(st.lists(steps(), max_size=LONGEST))
     alice, bob = draw(st.integers(0, len(SETS) - 1)), draw(st.integers(0, len(SETS) - 1))
     return Story(tuple(step for part in parts for step in part), alice, bob)
+
+
+def tell(number: int, listen: Callable[[Story], None], *, shrinks: bool) -> None:
+    """Make the story of a number and hand it over; when `listen` raises, look for a shorter one that fails.
+
+    Hypothesis tries the empty story first, and varies what it had in one run: two examples are one fresh story.
+    """
+
+    @seed(number)
+    @settings(
+        max_examples=2,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate, Phase.shrink] if shrinks else [Phase.generate],
+        suppress_health_check=list(HealthCheck),
+        report_multiple_bugs=False,
+    )
+    @given(stories())
+    def once(story: Story) -> None:
+        if story.steps:
+            listen(story)
+
+    once()

@@ -96,7 +96,7 @@ class World:
         self.slow: list[SlowLogin] = []
         self.excuses = Excuses()
         self.undo: list[str] = []
-        self.is_shut_out = False
+        self.is_shut_out = self.is_shut = False
         self.copies = 0
 
     def _ask(self, query: str, *values: object) -> object:
@@ -210,6 +210,7 @@ class World:
             self.excuses.takes += [text.format(**words) for text in act.takes]
             self.undo += [text.format(**names) for text in act.undo]
             self.is_shut_out |= act.name == "no connections of the admin login"
+            self.is_shut |= act.name in {"refuse connections to the database", "no connections to the database"}
         if act.name == "rename the database":
             self.target  # noqa: B018 - reads the name anew
         return done

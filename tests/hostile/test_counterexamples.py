@@ -1,0 +1,73 @@
+"""What a generated story once left behind, in as few acts as it takes: it must not come back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.hostile.acts import ALICE, DBA, Step, Story
+from tests.hostile.ground import Ground
+from tests.hostile.trial import try_story
+
+BEFORE_16, ANY, BOTH = (14,), (18,), (14, 18)
+"""Versions. Up to 15 a person may step into the capability role, and pass the login on."""
+
+OPEN_DATABASE = Step("let everybody create in the database", DBA)
+OPEN_SCHEMA = Step("let everybody create in the application's schema", DBA)
+STEP_IN = Step("step into the capability role", ALICE)
+HIGH = Step("attributes of the login", DBA)
+
+
+def alice(act: str, whom: str = "walter", schema: str = "play") -> Step:
+    """Something that the grantee does."""
+    return Step(act, ALICE, whom, schema)
+
+
+CODE: dict[str, tuple[tuple[int, ...], tuple[Step, ...]]] = {
+    "code in an index": (BOTH, (alice("expression index"),)),
+    "code in an index's condition": (ANY, (alice("partial index"),)),
+    "code in statistics": (BOTH, (alice("extended statistics with an expression"),)),
+    "code in a materialized view's index": (ANY, (alice("materialized view with code"),)),
+}
+RIGHTS: dict[str, tuple[tuple[int, ...], tuple[Step, ...]]] = {
+    "everybody's right to run an aggregate": (ANY, (alice("aggregate"),)),
+    "an outsider's right on a sequence": (BOTH, (alice("sequence"),)),
+    "an outsider's right on columns": (BOTH, (alice("share columns"),)),
+    "an outsider's right on a large object": (BOTH, (alice("large object"), alice("share own large object"))),
+    "an outsider's right on a large object elsewhere": (ANY, (alice("large object elsewhere"),)),
+    "an outsider's right on a type": (ANY, (alice("enum and composite type"), alice("share own type"))),
+    "an outsider's right on a server": (
+        ANY,
+        (Step("let everybody use a foreign data wrapper", DBA), alice("foreign server")),
+    ),
+    "membership in the capability role that was passed on": (
+        BOTH,
+        (Step("give the capability role with admin option", DBA), alice("pass on the capability role")),
+    ),
+    "membership in a group that was passed on": (
+        BOTH,
+        (Step("make the login a member of a group", DBA), alice("pass on a group")),
+    ),
+    "a leftover that colleagues would get with their set": (
+        ANY,
+        (OPEN_SCHEMA, alice("move into the application's schema")),
+    ),
+}
+UNFINISHED: dict[str, tuple[tuple[int, ...], tuple[Step, ...]]] = {
+    "a changed comment": (ANY, (Step("change the login's comment", DBA),)),
+    "a comment that is gone": (ANY, (Step("remove the login's comment", DBA),)),
+    "a renamed login": (ANY, (Step("rename the login", DBA),)),
+    "a renamed database": (ANY, (Step("rename the database", DBA),)),
+    "a database that lets nobody in": (ANY, (Step("refuse connections to the database", DBA),)),
+}
+ALL = CODE | RIGHTS | UNFINISHED
+
+
+@pytest.mark.parametrize(
+    ("version", "name"), [pytest.param(v, name, id=f"{name}-{v}") for name, (vs, _) in ALL.items() for v in vs]
+)
+def test_it_does_not_outlive_the_grant(grounds: Callable[[int], Ground], version: int, name: str) -> None:
+    story = Story(ALL[name][1])
+    verdict = try_story(grounds(version), story)
+    assert not verdict.survivors, f"{story}\n{verdict}"
