@@ -64,7 +64,7 @@ class GrantOrder:
     """What provisioning needs to know of one grant, to apply it or to end it.
 
     `password` is empty when a grant is ended. `role_oid` is None, and `system_identifier` (of the cluster) is empty,
-    until an apply has reported them.
+    until an apply has reported them; so is `triggers_before`, which stays None where the set has no TRIGGER.
     """
 
     grant_id: str
@@ -75,6 +75,7 @@ class GrantOrder:
     password: str = field(default="", repr=False)
     role_oid: int | None = None
     system_identifier: str = ""
+    triggers_before: tuple[int, ...] | None = None
 
     @property
     def capability(self) -> str:
@@ -118,7 +119,8 @@ class ApplyReceipt:
     `steps_ms` maps a step's name to the milliseconds it took. `tables` holds at most `MOST_LISTED_TABLES` rows of
     `table_count`, `sequences` as many of `sequence_count`; `unmatched` are names of the permission set that match
     nothing; `public_extras` counts privileges that everybody has on the same relations through PUBLIC. `changes` is
-    what the capability role had too much or lacked, and was mended before it was given.
+    what the capability role had too much or lacked, and was mended before it was given. `triggers_before` are OIDs of
+    the triggers on the tables on which it has TRIGGER, None where it has that on none.
     """
 
     role_oid: int
@@ -134,6 +136,7 @@ class ApplyReceipt:
     sequences: tuple[SequenceAccess, ...] = ()
     sequence_count: int = 0
     changes: tuple[DriftChange, ...] = ()
+    triggers_before: tuple[int, ...] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return a JSON-able form for the grant's row."""
@@ -153,6 +156,7 @@ class ApplyReceipt:
             "sequence_count": self.sequence_count,
             "unmatched": list(self.unmatched),
             "public_extras": self.public_extras,
+            **({} if self.triggers_before is None else {"triggers_before": list(self.triggers_before)}),
             "steps_ms": [[step, took] for step, took in self.steps_ms.items()],
             "verified_at": self.verified_at.isoformat(),
         }

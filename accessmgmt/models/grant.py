@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from accessmgmt.domain.permissions import PermissionSet, parse_permissions
+from accessmgmt.domain.permissions import PermissionSet, Privilege, parse_permissions
 from accessmgmt.domain.states import LIVE_GRANT_STATES, EndReason, GrantState
 from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.domain.ttl import LONGEST_SECONDS
@@ -186,4 +186,12 @@ class Grant(models.Model):
             password=self.password if with_password else "",
             role_oid=self.role_oid,
             system_identifier=self.system_identifier,
+            triggers_before=self._triggers_before(),
         )
+
+    def _triggers_before(self) -> tuple[int, ...] | None:
+        """Return the triggers that there were before; only a set that lets a person make some has them."""
+        if Privilege.TRIGGER not in self.permission_set.grants:
+            return None
+        found = (self.apply_receipt or {}).get("triggers_before")
+        return None if found is None else tuple(found)

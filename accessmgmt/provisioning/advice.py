@@ -218,6 +218,14 @@ def undo_memberships(role: str, memberships: Sequence[str]) -> Advice:
     return Advice(_to_run([revoke_memberships(name, [role], None) for name in memberships]))
 
 
+def leave_roles(role: str, memberships: Sequence[tuple[str, str]], server_version: int) -> Advice:
+    """Take a role out of others, as pairs of role and grantor: on 16 and later only the grantor's REVOKE counts."""
+    if server_version < OPTIONS_SINCE:
+        return undo_memberships(role, [name for name, _ in memberships])
+    statements = [revoke_memberships(name, [role], grantor) for name, grantor in memberships]
+    return Advice(_to_run(statements), Runner.SUPERUSER)
+
+
 def take_back(owner: str, object_words: str, statements: Sequence[Statement], database: str) -> Advice:
     """Take back what a role of the portal holds on something of `owner`, and the portal may not take back itself."""
     return Advice(_to_run(statements), Runner.OWNER, database, owner_of=f"{object_words} ({owner})")
@@ -286,15 +294,14 @@ def let_use_wrappers(owner: str, wrappers: Sequence[str], database: str) -> Advi
     )
 
 
-def let_event_triggers_run(triggers: Sequence[tuple[str, str]], database: str) -> Advice:
-    """Let the functions of event triggers (name, function; quoted by the server) run with their owner's rights."""
-    listed = " and ".join(f"{name} ({function})" for name, function in triggers)
+def let_event_trigger_run(trigger: str, function: str, database: str) -> Advice:
+    """Let the function of an event trigger run with its owner's rights. Both names were quoted by the server."""
     return Advice(
-        tuple(f"ALTER FUNCTION {function} SECURITY DEFINER" for _, function in triggers),
+        (f"ALTER FUNCTION {function} SECURITY DEFINER",),
         Runner.OWNER,
         database,
-        owner_of="the function",
-        before=f"DDL of everybody runs the event trigger {listed} with the rights of whoever changes something.",
+        owner_of=f"the routine {function}",
+        before=f"DDL runs the event trigger {trigger} with the rights of whoever changes something, and it refuses.",
         after="(Or gives the trigger a WHEN filter that leaves ALTER and DROP out.) The portal then goes on by itself.",
     )
 
@@ -314,6 +321,11 @@ def finish_prepared(database: str, gid: str) -> Advice:
         database,
         after=f"(Or COMMIT PREPARED {name}, to keep what it did.)",
     )
+
+
+def drop_hook(statement: str, relation: str, database: str) -> Advice:
+    """Drop what a person hung on a table of others. The statement was written by the server."""
+    return Advice((statement,), Runner.OWNER, database, owner_of=f"the table {relation}")
 
 
 def end_backends(pids: Sequence[int]) -> Advice:

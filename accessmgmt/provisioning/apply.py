@@ -8,6 +8,7 @@ from dataclasses import replace
 from accessmgmt.domain.drift import DriftChange
 from accessmgmt.domain.errors import TargetRefused, TargetUnavailable
 from accessmgmt.domain.names import is_login_role_name
+from accessmgmt.domain.permissions import Privilege
 from accessmgmt.domain.targets import ApplyReceipt, GrantOrder, Target
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.capability import ensure_capability
@@ -21,6 +22,7 @@ from accessmgmt.provisioning.plan import CapabilityPlan
 from accessmgmt.provisioning.remembered import forget, recall, remember
 from accessmgmt.provisioning.standby import wait_for_replay
 from accessmgmt.provisioning.statements import READ_LSN
+from accessmgmt.provisioning.statements_end import read_triggers
 from accessmgmt.provisioning.steps import Steps
 from accessmgmt.provisioning.verify import Effective, login_session, read_what_it_may
 
@@ -79,6 +81,7 @@ def _apply(target: Target, order: GrantOrder, budget: Budget) -> ApplyReceipt:
             found, plan = known or ensure_capability(session, order, scope, found, changes)
             if known is None:
                 remember(session, scope, found)
+        triggers = _triggers(session, order)
         with steps.measured("login"):
             login = session.repeat(
                 lambda: ensure_login(session, order, scope, found.facts, connection_limit=target.max_connections)
@@ -89,7 +92,15 @@ def _apply(target: Target, order: GrantOrder, budget: Budget) -> ApplyReceipt:
         with steps.measured("verify"), login_session(session, resolve_target(target), order, login.keys) as as_login:
             seen, found, plan = _verify(session, as_login, target, order, scope, login, found, plan)
         version = session.server_version
-    return replace(_receipt(login, version, seen, found, plan, steps), changes=tuple(changes))
+    receipt = _receipt(login, version, seen, found, plan, steps)
+    return replace(receipt, changes=tuple(changes), triggers_before=triggers)
+
+
+def _triggers(session: Session, order: GrantOrder) -> tuple[int, ...] | None:
+    """Remember which triggers there are before somebody may make more: nothing says later who made one."""
+    if Privilege.TRIGGER not in order.permissions.grants:
+        return None
+    return tuple(row["oid"] for row in session.send([read_triggers(order.capability)])[0])
 
 
 def _verify(

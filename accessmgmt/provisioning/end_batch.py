@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
@@ -209,7 +209,7 @@ def _take_away(session: Session, batch: Batch) -> None:
                         ending.error = error
     batch.fail(fenced.failures)  # only now: whatever kept a door open, its sessions are cut
     with steps.measured("drop"):
-        roles = [role for ending in batch.live for role in ending.roles]
+        roles = [_with_its_set(ending, role) for ending in batch.live for role in ending.roles]
         for ending in batch.live:
             ending.notes += [note for role in ending.roles for note in undo_memberships(session, role)]
         dropped = drop_logins(session, batch.target.primary or batch.target, roles, batch.budget)
@@ -222,6 +222,11 @@ def _take_away(session: Session, batch: Batch) -> None:
         batch.fail(dropped.failures)
         for ending in batch.live:
             ending.error = ending.refusal
+
+
+def _with_its_set(ending: Ending, role: LoginRole) -> LoginRole:
+    order = ending.order
+    return replace(role, capability=order.capability, triggers_before=order.triggers_before)
 
 
 def _fence(session: Session, batch: Batch) -> Fenced:

@@ -24,7 +24,8 @@ class LoginRole:
     """A role that is a grant's login. `memberships` are pairs of granted role and grantor.
 
     `members` are pairs of a role that was made a member of the login, and the grantor; `passed_on` are memberships that
-    the login itself gave, pairs of granted role and member.
+    the login itself gave, pairs of granted role and member. `capability` is the role of its permission set;
+    `triggers_before` are triggers that its tables had when it was made, None where the set does not let it make any.
     """
 
     name: str
@@ -33,6 +34,8 @@ class LoginRole:
     acting_as: str
     members: tuple[tuple[str, str], ...] = ()
     passed_on: tuple[tuple[str, str], ...] = ()
+    capability: str = ""
+    triggers_before: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from accessmgmt.domain.errors import TargetError, TargetRefused
 from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.advice import Advice
+from accessmgmt.provisioning.back_doors import remove_hooks
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.clearing import clear_role
 from accessmgmt.provisioning.connect import database_session
@@ -79,7 +80,11 @@ def drop_logins(session: Session, target: Target, roles: Sequence[LoginRole], bu
             f"The transaction {row['gid']!r} in {row['database']}, prepared by the login, outlives it. {_finish(row)}"
         )
     left = {row["oid"] for row in dependencies}
-    plain = [role for role in roles if role.oid not in left and role.name not in dropped.notes]
+    plain = [
+        role
+        for role in roles
+        if role.oid not in left and role.name not in dropped.notes and role.triggers_before is None
+    ]
     if plain and not _drop_together(session, plain):
         plain = []
     gone = {role.oid for role in plain}
@@ -158,6 +163,8 @@ def empty_role(
     owns: dict[str, bool] = {}
     for row in rows:  # shared objects ("") are handed over from the database at hand
         owns[row["database"] or here] = owns.get(row["database"] or here, False) or row["owns"]
+    if role.triggers_before is not None:
+        owns.setdefault(here, False)
     failures: list[TargetError] = []
     for database, owns_there in owns.items():
         try:
@@ -202,6 +209,8 @@ def _empty_here(
     *,
     owns: bool,
 ) -> None:
+    # First: nobody finds it any more when its routines belong to another.
+    emptied.notes += remove_hooks(session, target, role)
     owner = ensure_owner(session, target) if owns and target.leftovers != KEEP else None
     first = (
         [guard_owns_nothing(role.oid)]

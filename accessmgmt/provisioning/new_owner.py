@@ -48,7 +48,7 @@ class OwnerPowers:
     powers: tuple[str, ...]
     oid: int = 0
     attributes: tuple[str, ...] = ()
-    memberships: tuple[str, ...] = ()
+    memberships: tuple[tuple[str, str], ...] = ()
 
     def in_words(self) -> str:
         """List the first of them."""
@@ -65,7 +65,12 @@ def read_powers(session: Session, owner: str) -> OwnerPowers:
     """Ask what a role has to lose, in the connected database."""
     row = session.send([read_owner_powers(owner, is_chosen=owner != QUARANTINE_ROLE)])[0][0]
     return OwnerPowers(
-        owner, row["found"], tuple(row["powers"]), row["oid"] or 0, tuple(row["attributes"]), tuple(row["memberships"])
+        owner,
+        row["found"],
+        tuple(row["powers"]),
+        row["oid"] or 0,
+        tuple(row["attributes"]),
+        tuple(map(_pair, row["memberships"])),
     )
 
 
@@ -78,9 +83,14 @@ def strip(session: Session, owner: OwnerPowers) -> str:
         if row["grantee_oid"] == owner.oid and row["kind"] not in PLACES
     }
     mend = [advice.undo_attributes(owner.name, owner.attributes)] if owner.attributes else []
-    mend += [advice.undo_memberships(owner.name, owner.memberships)] if owner.memberships else []
+    mend += [advice.leave_roles(owner.name, owner.memberships, session.server_version)] if owner.memberships else []
     mend += [advice.take_back_by_hand(list(gifts), session.conn.info.dbname)] if gifts else []
     return advice.in_words(mend)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    first, _, second = text.partition("\n")
+    return first, second
 
 
 def choose_owner(session: Session, target: Target) -> NewOwner:
@@ -153,13 +163,9 @@ def may_not_hand_over(session: Session, role: LoginRole, owner: str, error: psyc
     lacking = [row for row in rows if row["kind"] != "event_trigger"]
     if lacking:
         return session.explained(error, todo=advice.in_words(_mend(session, owner, lacking)))
-    if rows:
-        triggers = [tuple(row["name"].split("\n", 1)) for row in rows]
-        mend = advice.let_event_triggers_run(
-            [(name, function) for name, function in triggers], session.conn.info.dbname
-        )
-        return session.explained(error, todo=str(mend))
-    return session.explained(error)
+    place = session.conn.info.dbname
+    mend = [advice.let_event_trigger_run(*_pair(row["name"]), place) for row in rows]
+    return session.explained(error, todo=advice.in_words(mend))
 
 
 def _mend(session: Session, owner: str, lacking: Sequence[Row]) -> list[advice.Advice]:

@@ -117,6 +117,35 @@ def read_lacking_to_hand_over(oid: int, owner: str, server_version: int) -> Stat
     )
 
 
+def read_hooks(oid: int, triggers_before: Sequence[int] | None, capability: str) -> Statement:
+    """List what a role hung on objects of others: see sql/hooks.sql. `triggers_before` were there before its grant."""
+    return Statement(
+        "look what it hung on tables of others",
+        load("hooks").format(
+            oid=sql.Literal(oid),
+            knows_triggers=sql.SQL("false" if triggers_before is None else "true"),
+            triggers=sql.Literal(list(triggers_before or ())),
+            capability=sql.Literal(capability),
+        ),
+    )
+
+
+def read_triggers(capability: str) -> Statement:
+    """List the triggers on all tables on which a capability role has TRIGGER."""
+    return Statement(
+        "read which triggers there are",
+        sql.SQL(
+            "SELECT t.oid::bigint AS oid FROM pg_trigger t, pg_roles r WHERE NOT t.tgisinternal AND r.rolname = {}"
+            " AND has_table_privilege(r.oid, t.tgrelid, 'TRIGGER') ORDER BY 1"
+        ).format(sql.Literal(capability)),
+    )
+
+
+def run_as_read(description: str, text: str) -> Statement:
+    """Run a statement that the server itself wrote, in a query of this package."""
+    return Statement(description, trusted(text))
+
+
 def create_quarantine(role: str) -> Statement:
     """Make the role that takes over what a login left behind, when the resource names no other."""
     return Statement("create the quarantine role", sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))

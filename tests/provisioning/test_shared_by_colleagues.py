@@ -12,12 +12,14 @@ from psycopg import sql
 
 from accessmgmt.domain.errors import TargetRefused, TargetUnavailable
 from accessmgmt.domain.targets import EndReceipt, GrantOrder
+from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.end import end_grant
 from accessmgmt.provisioning.end_batch import end_grants
 from devstack.recipe import prepare_target
+from tests.provisioning.advised import proves
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_order, permissions
-from tests.provisioning.dba import sql_in
+from tests.provisioning.dba import do_as_told
 
 VERSIONS = [18, 16, 14]
 
@@ -129,6 +131,7 @@ def test_what_a_colleague_passes_on_of_anothers_goes_too(new_shop: Callable[...,
     assert isinstance(end_grant(shop.target, alice), EndReceipt)
 
 
+@proves(advice.take_back_by_hand)
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_a_stranger_gave_is_told_with_what_takes_it_back(new_shop: Callable[..., Shop], version: int) -> None:
     """The portal acts as no role of others. All else is gone by then, and the advice works."""
@@ -152,7 +155,7 @@ def test_what_a_stranger_gave_is_told_with_what_takes_it_back(new_shop: Callable
     assert members_of(shop, bob) == members_of(shop, alice) == []
     with shop.as_dba() as dba:
         assert dba.execute("SELECT tableowner FROM pg_tables WHERE tablename = 'own'").fetchone() == ("jit_quarantine",)
-        dba.execute(sql_in(refusal.value.todo))  # type: ignore[call-overload]
+    do_as_told(shop, refusal.value.todo)
     assert end_grant(shop.target, bob).reassigned == ()
 
 
@@ -188,6 +191,7 @@ def test_a_colleague_who_keeps_an_ending_waiting_is_cut(new_shop: Callable[..., 
     shop.log_in(alice).execute("SELECT * FROM app.orders").close()
 
 
+@proves(advice.end_backends)
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_stranger_who_keeps_an_ending_waiting_is_named(new_shop: Callable[..., Shop], version: int) -> None:
     shop = open_shop(new_shop, version)
@@ -201,8 +205,7 @@ def test_a_stranger_who_keeps_an_ending_waiting_is_named(new_shop: Callable[...,
     assert f"the session “nightly batch” of postgres (pid {stranger.info.backend_pid}, in a transaction" in held_up.why
     assert not held_up.is_server_wide
     stranger.execute("SELECT 1")
-    with shop.as_dba() as dba:
-        dba.execute(sql_in(held_up.todo))  # type: ignore[call-overload]
+    do_as_told(shop, held_up.todo)
     with pytest.raises(psycopg.OperationalError):
         stranger.execute("SELECT 1")
     assert isinstance(end_grant(shop.target, bob), EndReceipt)

@@ -63,7 +63,9 @@ BEGIN
     FOR thing IN
         SELECT DISTINCT format('REVOKE ALL ON %s %s FROM %s CASCADE', e.kind, e.name, e.grantee) AS words
         FROM ({entries}) e
-        WHERE e.owner = {oid} AND e.grantee_oid <> {oid} AND e.kind NOT IN ('SCHEMA', 'DATABASE', 'TABLESPACE')
+        WHERE e.owner = {oid} AND e.grantee_oid <> {oid} AND e.kind <> 'TABLESPACE'
+          -- A schema or a database is open to others for more than what lies there: only one that the role made.
+          AND (e.kind NOT IN ('SCHEMA', 'DATABASE') OR e.objid > {oid})
           AND e.name !~ '^pg_temp_'
         UNION
         SELECT format('REVOKE ALL ON %s %s FROM PUBLIC', CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,

@@ -1,6 +1,7 @@
 -- What a role has to lose, that shall take over what logins leave: code of a stranger may run as its owner one day. One
--- row: `found`, `powers` in words, and what a DBA needs to take them away (`attributes`, `memberships`, `oid`). Privileges on schemas, databases and foreign data wrappers
--- are left out: it needs them to own what lies there.
+-- row: `found`, `powers` in words, and what a DBA needs to take them away (`attributes`, `memberships` with their
+-- grantors, `oid`). Privileges on schemas, databases and foreign data wrappers are left out: it needs them to own what
+-- lies there.
 -- `is_chosen` asks for more: what it owns here besides leftovers, which the portal marks by writing down their list of
 -- privileges, with the owner alone on it; and who else may log in with it.
 WITH owner AS (SELECT r.* FROM pg_roles r WHERE r.rolname = {name}),
@@ -55,6 +56,7 @@ SELECT EXISTS (SELECT FROM owner) AS found, (SELECT o.oid::bigint FROM owner o) 
        ARRAY(SELECT a.word FROM owner o, LATERAL (VALUES (o.rolsuper, 'SUPERUSER'), (o.rolcreaterole, 'CREATEROLE'),
                  (o.rolcreatedb, 'CREATEDB'), (o.rolreplication, 'REPLICATION'), (o.rolbypassrls, 'BYPASSRLS')) a (has, word)
              WHERE a.has) AS attributes,
-       ARRAY(SELECT g.rolname::text FROM owner o JOIN pg_auth_members m ON m.member = o.oid JOIN pg_roles g ON g.oid = m.roleid
+       ARRAY(SELECT g.rolname::text || chr(10) || pg_get_userbyid(m.grantor)::text
+             FROM owner o JOIN pg_auth_members m ON m.member = o.oid JOIN pg_roles g ON g.oid = m.roleid
              ORDER BY 1) AS memberships,
        coalesce((SELECT array_agg(p.words ORDER BY p.number, p.words) FROM power p), '{{}}') AS powers
