@@ -277,6 +277,14 @@ def _rights(climb: Climb) -> Answer:
         missing = read_missing(session)
     if missing:
         return Answer(as_sentence(missing), as_script(item.advice for item in missing), RungState.FAILED)
+    if not row["may_signal"]:
+        return Answer(
+            f"As {row['acting_as']}: creates roles, passes CONNECT on. It is no member of pg_signal_backend, and"
+            " becomes a member of each login for the moment to end its sessions: not those that outlived their login,"
+            " and not on other hosts of a list.",
+            advice.end_sessions(row["acting_as"], climb.version).as_sql(),
+            RungState.WARNED,
+        )
     return Answer(f"As {row['acting_as']}: creates roles, ends sessions, passes CONNECT on.")
 
 

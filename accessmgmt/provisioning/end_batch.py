@@ -23,7 +23,7 @@ from accessmgmt.provisioning.execute import Interrupted, Repeat, Session, wait_a
 from accessmgmt.provisioning.fence import Fenced, LoginRole, fence, find_roles
 from accessmgmt.provisioning.leftovers import Emptied, drop_logins
 from accessmgmt.provisioning.members import Holder, end_sessions_of, find_holders, undo_memberships
-from accessmgmt.provisioning.sessions import end_sessions
+from accessmgmt.provisioning.sessions import become_member, end_sessions
 from accessmgmt.provisioning.standby import wait_for_replay
 from accessmgmt.provisioning.statements import READ_LSN
 from accessmgmt.provisioning.statements_end import ABSENCE, READ_CLOCK
@@ -201,7 +201,8 @@ def _take_away(session: Session, batch: Batch) -> None:
     if batch.target.primary is not None:
         with steps.measured("standby"):
             try:
-                _end_on_standby(batch, fenced.lsn)
+                names = [role.name for ending in batch.live for role in ending.roles]
+                _end_on_standby(batch, become_member(session, names) or fenced.lsn)
             except TargetError as error:
                 batch.standby_failure = error
                 for ending in batch.live:
@@ -265,8 +266,8 @@ def _cut(session: Session, batch: Batch, *, server: str, is_quick: bool = False)
             " login's."
             for pid in sorted(cut.starting)
         ]
-    batch.fail(cut.failures)
-    if not is_quick:
+    if not is_quick:  # the look that proves it comes later
+        batch.fail(cut.failures)
         _cut_holders(session, batch, server=server)
 
 

@@ -14,9 +14,9 @@ from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.execute import MOST_ATTEMPTS, Repeat, Row, Session
 from accessmgmt.provisioning.failures import is_lost, is_worth_repeating
 from accessmgmt.provisioning.statements import BEGIN, COMMIT, COMMIT_WITHOUT_WAITING, READ_LSN, Statement, fence_login
-from accessmgmt.provisioning.statements_end import ROLES, SHORT_LOCK_TIMEOUT, revoke_memberships, terminate
+from accessmgmt.provisioning.statements_end import ROLES, SHORT_LOCK_TIMEOUT, cut_statements, revoke_memberships
 
-GONE = "42704"
+GONE, MAY_NOT = "42704", "42501"
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,18 +269,21 @@ def _revoke(session: Session, begin: list[Statement], roles: Sequence[LoginRole]
 
 
 def _close_doors(session: Session, begin: list[Statement], fenced: Fenced, roles: Sequence[LoginRole]) -> None:
-    oids = [role.oid for role in roles]
+    oids, names, as_member = [role.oid for role in roles], [role.name for role in roles], False
     for attempt in range(1, MOST_ATTEMPTS + 1):
         # From the second attempt on: cut whoever holds the row, and be next in line for it before anybody is back.
-        cut = [terminate(oids)] if attempt > 1 else []
+        cut = cut_statements(oids, names if as_member else [], session.server_version) if attempt > 1 else []
         try:
             results = session.send([*cut, *_doors(begin, roles)])
         except psycopg.Error as error:
-            if is_lost(error) or not is_worth_repeating(error) or error.sqlstate == GONE or attempt == MOST_ATTEMPTS:
+            is_over = is_lost(error) or error.sqlstate == GONE or attempt == MOST_ATTEMPTS
+            may_not_cut = bool(cut) and error.sqlstate == MAY_NOT and not as_member
+            if is_over or not (is_worth_repeating(error) or may_not_cut):
                 raise
+            as_member = as_member or may_not_cut
             session.roll_back()
             continue
-        for row in results[0] if cut else []:
+        for row in [row for result in results[: len(cut)] for row in result]:
             found = CutSession("primary", row["pid"], row["application_name"], row["started_at"])
             fenced.sessions.setdefault(row["oid"], []).append(found)
         fenced.lsn = str(results[-1][0]["lsn"])

@@ -46,9 +46,6 @@ def missing_in(row: Row, server_version: int) -> list[Missing]:
         found.append(Missing(f"{row['login']} cannot step into {worker}", mend))
     if not row["may_create_roles"]:
         found.append(Missing(f"{worker} may not create roles", advice.create_roles(worker)))
-    if not row["may_signal"]:
-        mend = advice.end_sessions(worker, server_version)
-        found.append(Missing(f"{worker} may not end the sessions of others", mend))
     if not row["may_pass_connect"]:
         mend = advice.pass_connect_on(worker, database)
         found.append(Missing(f"{worker} may not pass on CONNECT to the database {database}", mend))

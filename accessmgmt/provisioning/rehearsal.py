@@ -10,11 +10,9 @@ import secrets
 from collections.abc import Sequence
 
 from accessmgmt.domain.errors import TargetRefused
-from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.execute import Session
 from accessmgmt.provisioning.inspect import Drift, Found, Scope
 from accessmgmt.provisioning.statements import (
-    READ_MAY_SIGNAL,
     ROLLBACK,
     Statement,
     fence_login,
@@ -33,14 +31,6 @@ def rehearse_set(session: Session, scope: Scope, found: Found) -> str:
     Returns the relation's name, "" when there is none that lacks something and may be shared. Raises TargetRefused (or
     psycopg.Error, which the session explains) with what is missing. Nothing is left behind, wherever it stops.
     """
-    me = session.ask(READ_MAY_SIGNAL)[0]
-    if not me["may_signal"]:
-        raise TargetRefused(
-            f"The portal could not end sessions on “{session.target_name}”, so it grants nothing there.",
-            why=f"{me['name']} is not a member of pg_signal_backend.",
-            todo=str(advice.end_sessions(me["name"], session.server_version)),
-            sqlstate="42501",
-        )
     relation = next((d for d in found.drift if d.kind == "relation" and d.can_grant and d.lacking), None)
     suffix = secrets.token_hex(6)
     login, capability = f"jit_rehearsal_{suffix}", f"jitb_rehearsal_{suffix}"

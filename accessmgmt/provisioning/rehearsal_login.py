@@ -26,13 +26,12 @@ from accessmgmt.provisioning.execute import Row, Session
 from accessmgmt.provisioning.inspect import Drift, Found, Scope
 from accessmgmt.provisioning.plan import hold, plan_frame
 from accessmgmt.provisioning.retire import retire_role
-from accessmgmt.provisioning.scram import make_verifier
+from accessmgmt.provisioning.scram import derive_keys
 from accessmgmt.provisioning.standby import wait_for_replay
 from accessmgmt.provisioning.statements import (
     COMMIT,
     LOGIN_CONNECTION_LIMIT,
     READ_LSN,
-    READ_NOW,
     Statement,
     comment_on_role,
     create_capability,
@@ -40,6 +39,7 @@ from accessmgmt.provisioning.statements import (
     grant_tables,
     write_login,
 )
+from accessmgmt.provisioning.statements_end import READ_CLOCK
 from accessmgmt.provisioning.statements_locks import BEGIN_BRIEFLY
 from accessmgmt.provisioning.statements_rehearsal import read_may_use, read_rehearsals
 from accessmgmt.provisioning.verify import login_session
@@ -91,12 +91,12 @@ def new_rehearsal(installation: Installation, given: Given) -> Rehearsal:
 
 def make_login(session: Session, rehearsal: Rehearsal, *, connection_limit: int | None) -> None:
     """Make both roles in one transaction, by the statements of a real grant. Raises psycopg.Error or TargetRefused."""
-    [row] = session.ask(READ_NOW)
+    [row] = session.ask(READ_CLOCK)
     order, valid_until = rehearsal.order, row["now"] + timedelta(seconds=TTL_SECONDS)
     login = write_login(
         order.role_name,
         exists=False,
-        verifier=make_verifier(order.password),
+        verifier=derive_keys(order.password).verifier,
         valid_until=valid_until,
         connection_limit=connection_limit or LOGIN_CONNECTION_LIMIT,
     )

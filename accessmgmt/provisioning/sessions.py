@@ -13,13 +13,22 @@ from accessmgmt.domain.targets import CutSession
 from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.execute import Row, Session
 from accessmgmt.provisioning.failures import is_lost
-from accessmgmt.provisioning.statements import ADMIN_ROLE
-from accessmgmt.provisioning.statements_end import terminate_seen, terminate_starting
+from accessmgmt.provisioning.statements import BEGIN, COMMIT, READ_LSN, READ_MAY_SIGNAL
+from accessmgmt.provisioning.statements_end import (
+    READ_NAMES,
+    SHORT_LOCK_TIMEOUT,
+    as_member,
+    step_into,
+    terminate_seen,
+    terminate_starting,
+)
+from accessmgmt.provisioning.topology import is_standby
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.002, 0.03
 LONGEST_SECONDS = 10.0
 LONGEST_START_SECONDS = 2.0
 LOOKS_AFTER_CUT = 3
+NOT_TO_END = frozenset({"42501", "55P03"})
 
 
 @dataclass(slots=True)
@@ -55,11 +64,11 @@ def _end_sessions(session: Session, oids: list[int], server: str, cut: Cut, *, i
     try:
         _poll(session, oids, server, cut, is_quick=is_quick)
     except psycopg.Error as error:
-        if is_lost(error) or error.sqlstate != "42501":
+        if is_lost(error) or error.sqlstate not in NOT_TO_END:
             raise
         session.roll_back()
         if len(oids) == 1:
-            todo = str(advice.end_sessions(ADMIN_ROLE, session.server_version))
+            todo = str(advice.end_sessions(_acting_as(session), session.server_version))
             cut.failures[oids[0]] = session.explained(error, todo=todo)
             return
         half = len(oids) // 2
@@ -73,7 +82,7 @@ def _poll(session: Session, oids: list[int], server: str, cut: Cut, *, is_quick:
     starting: Starting | None = None
     pause = FIRST_PAUSE_SECONDS  # a backend that idles is gone within a millisecond or two
     while oids:
-        found = session.send([terminate_seen(oids)])[0]
+        found = _look(session, oids)
         rows = [row for row in found if row["oid"] is not None]
         for row in rows:
             if row["pid"] not in seen:
@@ -90,6 +99,31 @@ def _poll(session: Session, oids: list[int], server: str, cut: Cut, *, is_quick:
             oids = [oid for oid in oids if oid not in stubborn]
         time.sleep(min(pause, session.budget.check()))
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+def _look(session: Session, oids: list[int]) -> list[Row]:
+    """Tell the sessions of these roles to end, and list them; as their member where we may not end any in general."""
+    try:
+        return session.send([terminate_seen(oids)])[0]
+    except psycopg.errors.InsufficientPrivilege:
+        session.roll_back()
+        names = [row["name"] for row in session.ask(READ_NAMES, {"oids": oids})]
+        if not names or is_standby(session.conn):
+            raise
+    return session.send(as_member(names, terminate_seen(oids), session.server_version))[-2]
+
+
+def become_member(session: Session, names: Sequence[str]) -> str:
+    """Be a member of logins for good where we may not end sessions in general; return the log position behind that.
+
+    For a standby, where nobody becomes anything: it replays the membership, and DROP ROLE takes it away. "" when there
+    is no need.
+    """
+    if not names or session.ask(READ_MAY_SIGNAL)[0]["may_signal"]:
+        return ""
+    steps = [step_into(name, session.server_version) for name in names]
+    results = session.repeat(lambda: session.send([BEGIN, SHORT_LOCK_TIMEOUT, *steps, COMMIT, READ_LSN]))
+    return str(results[-1][0]["lsn"])
 
 
 @dataclass(slots=True)
@@ -116,6 +150,10 @@ class Starting:
             session.send([terminate_starting(sorted(self.pids))])
             cut.starting |= self.pids
         return False
+
+
+def _acting_as(session: Session) -> str:
+    return str(session.ask(READ_MAY_SIGNAL)[0]["name"])
 
 
 def _stubborn(session: Session, rows: list[Row]) -> dict[int, TargetError]:

@@ -79,7 +79,6 @@ READ_LOGIN_TRIGGERS = Statement(
         "SELECT evtname::text AS name FROM pg_event_trigger WHERE evtevent = 'login' AND evtenabled <> 'D' ORDER BY 1"
     ),
 )
-READ_NOW = Statement("read the server's clock", sql.SQL("SELECT clock_timestamp() AS now"))
 READ_LSN = Statement("read the log position", sql.SQL("SELECT pg_current_wal_insert_lsn()::text AS lsn"))
 
 

@@ -7,7 +7,16 @@ from datetime import datetime
 
 from psycopg import sql
 
-from accessmgmt.provisioning.statements import ADMIN_ROLE, Prepared, Statement, load, load_text, trusted
+from accessmgmt.provisioning.statements import (
+    ADMIN_ROLE,
+    BEGIN,
+    ROLLBACK,
+    Prepared,
+    Statement,
+    load,
+    load_text,
+    trusted,
+)
 
 READ_HOLDERS = Statement("look for members of the login", load("holders").format(admin_role=sql.Literal(ADMIN_ROLE)))
 READ_CLOCK = Statement("read the server's clock", sql.SQL("SELECT clock_timestamp() AS now"))
@@ -33,6 +42,10 @@ ABSENCE = Prepared(
     "verify that nothing is left",
     load_text("absence_of_grants"),
     {"names": "text[]", "oids": "bigint[]"},
+)
+READ_NAMES = Statement(
+    "read the names of roles",
+    sql.SQL("SELECT r.rolname::text AS name FROM pg_roles r WHERE r.oid = ANY (%(oids)s::oid[]) ORDER BY 1"),
 )
 
 
@@ -71,6 +84,19 @@ def cut_blockers(pid: int, blockers: Sequence[int]) -> Statement:
             " WHERE p.pid = ANY ({}::int[]) AND pg_terminate_backend(p.pid) GROUP BY p.pid"
         ).format(sql.Literal(pid), sql.Literal(list(blockers))),
     )
+
+
+def cut_statements(oids: Sequence[int], as_member_of: Sequence[str], server_version: int) -> list[Statement]:
+    """Terminate the sessions of roles; as a member of them, for the moment, where we may not end any in general."""
+    if not as_member_of:
+        return [terminate(oids)]
+    return as_member(as_member_of, terminate(oids), server_version)
+
+
+def as_member(roles: Sequence[str], statement: Statement, server_version: int) -> list[Statement]:
+    """Run one statement as a member of roles that we made, for the moment: what it has signalled stays so."""
+    steps = [step_into(role, server_version) for role in roles]
+    return [BEGIN, SHORT_LOCK_TIMEOUT, *steps, statement, ROLLBACK]
 
 
 def revoke_memberships(granted: str, roles: Sequence[str], granted_by: str | None) -> Statement:

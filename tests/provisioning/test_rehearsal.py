@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from psycopg import sql
@@ -13,12 +12,8 @@ from psycopg import sql
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.provisioning import execute
 from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.connect import close_pools
 from accessmgmt.provisioning.end import end_grant
-from devstack.certs import CertificateAuthority
-from devstack.postgres import PostgresServer
-from tests.provisioning.conftest import Shop, make_shop, new_installation, new_order, permissions
-from tests.provisioning.dba import sql_in
+from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 
 
 @pytest.mark.parametrize(("version", "is_superuser"), [(18, False), (18, True), (16, False), (14, False)])
@@ -42,28 +37,6 @@ def test_the_first_use_is_rehearsed_and_leaves_nothing(
         assert conn.execute("SELECT count(*) FROM pg_roles WHERE rolname LIKE '%rehearsal%'").fetchall() == [(0,)]
     for order in orders:
         end_grant(shop.target, order)
-
-
-@pytest.mark.parametrize("version", [18, 14])
-def test_nothing_is_granted_where_sessions_could_not_be_ended(
-    servers_directory: Path, certificate_authority: CertificateAuthority, version: int
-) -> None:
-    server = PostgresServer(version, servers_directory / f"rehearsal-{version}", tls=certificate_authority.server())
-    with server:
-        shop = make_shop(server, certificate_authority, is_superuser=False)
-        with server.connect() as conn:
-            conn.execute("REVOKE pg_signal_backend FROM jit_portal")
-        order = new_order(permissions("SELECT", "app", "orders"))
-        with pytest.raises(TargetRefused) as refusal:
-            apply_grant(shop.target, order)
-        assert "pg_signal_backend" in refusal.value.todo
-        with server.connect() as conn:
-            made = conn.execute("SELECT count(*) FROM pg_roles WHERE rolname ~ '^jitb?_(alice|[0-9a-f]{24})'")
-            assert made.fetchall() == [(0,)]
-            conn.execute(sql_in(refusal.value.todo))  # type: ignore[call-overload]
-        apply_grant(shop.target, order)
-        end_grant(shop.target, order)
-        close_pools()
 
 
 def test_no_role_is_made_for_what_cannot_be_shared(new_shop: Callable[..., Shop]) -> None:

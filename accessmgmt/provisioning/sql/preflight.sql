@@ -24,7 +24,6 @@ SELECT session_user::text AS login,
        home.datname::text AS database,
        worker.rolname = current_user AS is_stepped_in,
        worker.rolcreaterole AS may_create_roles,
-       pg_has_role(worker.oid, 'pg_signal_backend', 'USAGE') AS may_signal,
        has_database_privilege(worker.oid, home.oid, 'CONNECT WITH GRANT OPTION') AS may_pass_connect,
        (SELECT NOT pg_has_role(worker.oid, q.oid, {set_option}) FROM pg_roles q WHERE q.rolname = {quarantine_role})
            AS lacks_quarantine,
