@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
 from accessmgmt.domain.names import Installation
@@ -343,7 +344,7 @@ def _rehearsal(climb: Climb) -> Answer:
             scope = scope_of(order_of(made_for, permissions), session.server_version, climb.given.leftover_owner)
             [found] = inspect_sets(session, [scope])
             try:
-                relation = rehearse_set(session, scope, found)
+                relation = session.repeat(partial(rehearse_set, session, scope, found))
             except TargetRefused as error:
                 raise TargetRefused(
                     f"{permissions.in_words()}: {error.what}", why=error.why, todo=error.todo, sqlstate=error.sqlstate

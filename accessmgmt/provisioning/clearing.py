@@ -35,6 +35,7 @@ from accessmgmt.provisioning.statements_privileges import (
     lend,
     read_entries,
     read_givers,
+    revoke_exactly,
     step_out,
 )
 
@@ -142,10 +143,26 @@ def _drop_owned(clearing: Clearing, first: Sequence[Statement]) -> None:
             *([lock_schemas(schemas)] if schemas else []),
             *(step_into(name, session.server_version) for name in stepped),
             *first,
+            *_revoke_what_we_gave(clearing),
             drop_owned(role.name),
             *(step_out(name) for name in stepped),
         ]
     )
+
+
+def _revoke_what_we_gave(clearing: Clearing) -> list[Statement]:
+    """Return what takes back, privilege by privilege, what we gave by a grant option before we belonged to the owner.
+
+    As a member of the owner our DROP OWNED speaks for the owner, and leaves that.
+    """
+    session, role = clearing.session, clearing.role
+    me = session.ask(READ_ME)[0]["oid"]
+    rows = session.send([read_entries([role.oid], session.server_version)])[0]
+    given: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if row["grantee_oid"] == role.oid and row["grantor_oid"] == me and row["owner"] != me:
+            given.setdefault((row["kind"], row["name"]), []).append(row["privilege"])
+    return [revoke_exactly(privileges, kind, name, role.name) for (kind, name), privileges in given.items()]
 
 
 def _drop_as_grantors(clearing: Clearing) -> None:

@@ -15,7 +15,9 @@ from accessmgmt.provisioning.statements import Statement, load, trusted
 
 OPTIONS_SINCE, PARAMETERS_SINCE = 16, 15
 NO_PARAMETERS = "(SELECT NULL::oid AS oid, NULL::text AS parname, NULL::aclitem[] AS paracl WHERE false)"
-READ_ME = Statement("read as whom we act", sql.SQL("SELECT current_user::text AS name"))
+READ_ME = Statement(
+    "read as whom we act", sql.SQL("SELECT current_user::text AS name, current_user::regrole::oid::bigint AS oid")
+)
 
 
 def read_entries(oids: Sequence[int], server_version: int) -> Statement:
@@ -59,6 +61,19 @@ def take_back(kind: str, name: str, grantee: str) -> Statement:
     return Statement(
         "take back what was passed on",
         sql.SQL("REVOKE ALL ON {} {} FROM {} CASCADE").format(trusted(kind), trusted(name), trusted(grantee)),
+    )
+
+
+def revoke_exactly(privileges: Sequence[str], kind: str, name: str, role: str) -> Statement:
+    """Take back what the acting role gave by a grant option: REVOKE ALL would count as a word of the owner's.
+
+    PostgreSQL chooses the grantor by the privileges that are named. `name` was quoted by the server.
+    """
+    return Statement(
+        "take back what was given by a grant option",
+        sql.SQL("REVOKE {} ON {} {} FROM {}").format(
+            trusted(", ".join(privileges)), trusted(kind), trusted(name), sql.Identifier(role)
+        ),
     )
 
 

@@ -236,3 +236,30 @@ def test_roles_of_another_installation_stay(new_shop: Callable[..., Shop], insta
     end_grant(shop.target, order)
     assert retire_capabilities(shop.target, replace(installation, id=installation.id[:-1]), set()).dropped == ()
     assert len(roles_of(shop, installation)) == 1
+
+
+@pytest.mark.parametrize("version", [14, 18])
+def test_what_was_given_by_a_grant_option_before_the_owner_was_granted_is_taken_back(
+    new_shop: Callable[..., Shop], version: int
+) -> None:
+    """The advice of the connection test leads there: first CONNECT with grant option, then the owners of tables."""
+    shop = new_shop(version)
+    owner, database = sql.Identifier(f"{shop.database}_owner"), sql.Identifier(shop.database)
+    with shop.as_dba() as dba:
+        dba.execute(
+            sql.SQL("REVOKE {} FROM jit_portal; REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(owner, database)
+        )
+        dba.execute(
+            sql.SQL(
+                "SET ROLE {}; GRANT CONNECT ON DATABASE {} TO jit_portal WITH GRANT OPTION;"
+                " GRANT USAGE ON SCHEMA app TO jit_portal WITH GRANT OPTION;"
+                " GRANT ALL ON app.orders TO jit_portal WITH GRANT OPTION"
+            ).format(owner, database)
+        )
+    order = replace(new_order(permissions("SELECT", "app", "orders")), installation=new_installation())
+    receipt = apply_grant(shop.target, order)
+    with shop.as_dba() as dba:
+        dba.execute(sql.SQL("GRANT {} TO jit_portal").format(owner))
+    end_grant(shop.target, replace(order, role_oid=receipt.role_oid))
+    report = retire_capabilities(shop.target, order.installation, keep=())
+    assert (report.dropped, report.kept) == ((order.capability,), {})
