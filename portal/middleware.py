@@ -11,7 +11,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
-from accessmgmt.domain.errors import AccessError
+from accessmgmt.domain.errors import AccessError, ForbiddenError, TooManyError
+from accessmgmt.views.recorded import record_refused_request
 
 logger = logging.getLogger(__name__)
 Respond = Callable[[HttpRequest], HttpResponse]
@@ -64,6 +65,8 @@ class AccessErrorMiddleware:
         if not isinstance(exception, AccessError):
             return None
         logger.info("%s %s: %s", request.method, request.path, exception)
+        if isinstance(exception, ForbiddenError | TooManyError):
+            record_refused_request(request, status=exception.status_code, reason=exception.what)
         is_htmx = bool(getattr(request, "htmx", False))
         response = render(
             request,

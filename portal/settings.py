@@ -6,6 +6,7 @@ import django_stubs_ext
 import environ
 from csp.constants import NONE, SELF
 
+from accessmgmt.domain.passwords import SHORTEST_PASSWORD
 from portal import env
 
 django_stubs_ext.monkeypatch()
@@ -17,6 +18,7 @@ ALLOWED_HOSTS = env.ALLOWED_HOSTS
 BASE_URL = env.BASE_URL
 
 INSTALLED_APPS = [
+    "accessmgmt",  # before Django's own: its commands for accounts take the place of theirs
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.humanize",
@@ -26,7 +28,6 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_htmx",
     "template_partials",
-    "accessmgmt",
 ]
 
 MIDDLEWARE = [
@@ -85,9 +86,11 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "accessmgmt.User"
 AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
-    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": SHORTEST_PASSWORD},
+    },
+    {"NAME": "accessmgmt.services.passwords.StrengthValidator"},
 ]
 LOGIN_URL = "accessmgmt:login"
 LOGIN_REDIRECT_URL = "accessmgmt:my-access"
@@ -155,6 +158,7 @@ SESSION_COOKIE_SECURE = IS_SECURE
 SESSION_COOKIE_AGE = 12 * 3600
 CSRF_COOKIE_SECURE = IS_SECURE
 CSRF_COOKIE_HTTPONLY = True
+CSRF_FAILURE_VIEW = "accessmgmt.views.recorded.foreign_form"
 X_FRAME_OPTIONS = "DENY"
 
 # What the application reads; accessmgmt never imports portal.

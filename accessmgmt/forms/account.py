@@ -10,6 +10,7 @@ from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 from django.core.exceptions import ValidationError
 
 from accessmgmt.domain.errors import TooManyError
+from accessmgmt.domain.passwords import LONGEST_PASSWORD, SHORTEST_PASSWORD
 from accessmgmt.models import User
 from accessmgmt.services.sign_in import Caller, check_old_password, sign_in
 
@@ -45,6 +46,7 @@ class LogInForm(AuthenticationForm):
             attrs={"autocomplete": "username", "autocapitalize": "none", "maxlength": 254}
         )
         self.fields["password"].label = "Password"
+        self.fields["password"].widget.attrs["maxlength"] = LONGEST_PASSWORD
 
     def clean(self) -> dict[str, Any]:
         """Let the service decide; it audits every try and slows down guessing."""
@@ -80,7 +82,11 @@ class OwnPasswordForm(PasswordChangeForm):
         self.fields["old_password"].label = "Current password"
         self.fields["old_password"].widget.attrs.pop("autofocus", None)
         self.fields["new_password1"].label = "New password"
-        self.fields["new_password1"].help_text = "At least 12 characters. A sentence is easier to remember than a word."
+        self.fields[
+            "new_password1"
+        ].help_text = f"At least {SHORTEST_PASSWORD} characters. A sentence is easier to remember than a word."
+        for name in ("old_password", "new_password1", "new_password2"):
+            self.fields[name].widget.attrs["maxlength"] = LONGEST_PASSWORD
         self.fields["new_password2"].label = "New password again"
         self.fields["new_password2"].help_text = ""
 

@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 
 from accessmgmt.domain.emails import read_address
 from accessmgmt.domain.errors import InvalidError
+from accessmgmt.domain.passwords import LONGEST_PASSWORD, SHORTEST_PASSWORD
 from accessmgmt.forms.base import SecretInput
 from accessmgmt.models import User
 
@@ -26,9 +27,9 @@ class NewUserForm(forms.Form):
     password = forms.CharField(
         label="Initial password",
         strip=False,
-        max_length=200,
+        max_length=LONGEST_PASSWORD,
         widget=SecretInput,
-        help_text="At least 12 characters. Hand it over by a safe way.",
+        help_text=f"At least {SHORTEST_PASSWORD} characters that nobody guesses. Hand it over by a safe way.",
         error_messages={"required": "Write an initial password."},
     )
 

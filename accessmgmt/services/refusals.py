@@ -37,10 +37,15 @@ def record_refusal(
 
 
 @transaction.atomic
-def record_reading(actor: User, action: str, *, what: str, **details: Any) -> None:
-    """Record that a person read something: once an hour for the same thing, and 60 things an hour, then ever fewer."""
-    if _times(ONE_READING, f"{action} {actor.pk} {what}") != 1:
-        return
+def record_reading(actor: User, action: str, narrowed: dict[str, str]) -> None:
+    """Record that a person read something, and what it was narrowed to: the same once an hour, then as a download."""
+    if count_up(Counted(ONE_READING, f"{action} {actor.pk} {sorted(narrowed.items())}")) == 1:
+        record_download(actor, action, **({"narrowed_to": narrowed} if narrowed else {}))
+
+
+@transaction.atomic
+def record_download(actor: User, action: str, **details: Any) -> None:
+    """Record each time a person took something away, and ever fewer after 60 an hour."""
     times = _times(ALL_READINGS, f"{action} {actor.pk}")
     if times:
         audit.record(actor, action, actor, **_repeated(times, ALL_READINGS), **details)

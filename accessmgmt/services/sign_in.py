@@ -21,6 +21,7 @@ from django.utils.crypto import salted_hmac
 from accessmgmt.domain.client_address import site_of
 from accessmgmt.domain.emails import read_address
 from accessmgmt.domain.errors import InvalidError, TooManyError
+from accessmgmt.domain.passwords import LONGEST_PASSWORD
 from accessmgmt.domain.ttl import ttl_in_words
 from accessmgmt.models import User
 from accessmgmt.services import audit
@@ -31,7 +32,6 @@ FAILED = "user.log_in_failed"
 REFUSED = "user.log_in_refused"
 PASSWORD_FAILED = "user.password_change_failed"  # noqa: S105
 PASSWORD_REFUSED = "user.password_change_refused"  # noqa: S105
-LONGEST_PASSWORD = 200
 KNOWN_BROWSER_AGE = timedelta(days=180)
 NO_ADDRESS = "(no e-mail address)"
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from zoneinfo import available_timezones
 
-from django.contrib.auth.password_validation import validate_password
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q
 
@@ -15,26 +13,27 @@ from accessmgmt.domain.states import EndReason
 from accessmgmt.models import Grant, User
 from accessmgmt.services import audit
 from accessmgmt.services.grants import begin_end
+from accessmgmt.services.passwords import check_new_password
 
 RANKS = (User.Role.MEMBER, User.Role.AUDITOR, User.Role.ADMIN)
 """The roles, from the least powerful on."""
 
 
 @transaction.atomic
-def create_user(*, actor: User | None, email: str, name: str, role: str, password: str) -> User:
-    """Make an account. `actor` None is the command line. Raises ForbiddenError, InvalidError or ConflictError."""
+def create_user(*, actor: User | None, email: str, name: str, role: str, password: str, operator: str = "") -> User:
+    """Make an account. `actor` None is the command line, where `operator` runs it.
+
+    Raises ForbiddenError, InvalidError or ConflictError.
+    """
     _require_admin(actor)
     user = User(email=read_address(email), name=name.strip(), role=role)
-    try:
-        validate_password(password, user)
-    except ValidationError as error:
-        raise InvalidError("The password is too weak.", fields={"password": error.messages}) from None
+    check_new_password(password, user)
     if User.objects.filter(email=user.email).exists():
         message = f"{user.email} has an account already."
         raise ConflictError(message, todo="Edit that one.")
     user.set_password(password)
     user.save()
-    audit.record(actor, "user.created", user, role=role)
+    audit.record(actor, "user.created", user, role=role, **_by(operator))
     return user
 
 
@@ -77,11 +76,27 @@ def change_profile(*, actor: User, name: str, time_zone: str) -> User:
 
 @transaction.atomic
 def change_password(*, actor: User, password: str) -> User:
-    """Change one's own password, which the form has checked; the portal's other sessions of the person end."""
+    """Change one's own password; the portal's other sessions of the person end. Raises InvalidError."""
+    check_new_password(password, actor)
     actor.set_password(password)
     actor.save(update_fields=["password"])
     audit.record(actor, "user.password_changed", actor)
     return actor
+
+
+@transaction.atomic
+def reset_password(*, user: User, password: str, operator: str) -> User:
+    """Give a person a new password, on the command line; every session of theirs ends. Raises InvalidError."""
+    check_new_password(password, user)
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    audit.record(None, "user.password_reset", user, **_by(operator))
+    return user
+
+
+def _by(operator: str) -> dict[str, str]:
+    """Return whom an event names who was signed in to the machine, not to the portal."""
+    return {"on_the_machine": operator} if operator else {}
 
 
 def _admins_and(*others: User) -> list[User]:

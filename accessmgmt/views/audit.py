@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from django.http import HttpResponse
 from django.views.decorators.http import require_safe
 
@@ -17,6 +19,7 @@ from accessmgmt.selectors.audit import (
 from accessmgmt.selectors.configuration import clean_search
 from accessmgmt.views.lists import render_part
 from accessmgmt.views.permissions import UserRequest, auditor_required
+from accessmgmt.views.recorded import record_audit_read
 
 KNOWN_ACTIONS = (
     "authorization.created",
@@ -46,7 +49,19 @@ KNOWN_ACTIONS = (
     "resource.deleted",
     "resource.tested",
     "resource.updated",
+    "user.audit_read",
     "user.created",
+    "user.downloaded",
+    "user.log_in_failed",
+    "user.log_in_refused",
+    "user.logged_in",
+    "user.logged_out",
+    "user.password_change_failed",
+    "user.password_change_refused",
+    "user.password_changed",
+    "user.password_reset",
+    "user.profile_changed",
+    "user.refused",
     "user.updated",
 )
 """Offered while somebody types; any other beginning of an action works as well."""
@@ -74,4 +89,5 @@ def event_list(request: UserRequest) -> HttpResponse:
         "object_types": [(name, TYPE_WORDS.get(name, name)) for name in OBJECT_TYPES],
         "known_actions": KNOWN_ACTIONS,
     }
+    record_audit_read(request, {name: str(value) for name, value in asdict(narrowed).items() if value})
     return render_part(request, "audit/list.html", "audit/list.html#rows", context)

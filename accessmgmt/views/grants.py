@@ -24,6 +24,7 @@ from accessmgmt.services.grants import release_grant, reveal_password, revoke_gr
 from accessmgmt.views.lists import Column, Filter, Listing, render_list, searched
 from accessmgmt.views.my_access import render_card
 from accessmgmt.views.permissions import UserRequest, auditor_required
+from accessmgmt.views.recorded import record_downloaded
 
 IN_MOTION = frozenset({GrantState.QUEUED, GrantState.APPLYING, GrantState.ENDING})
 GRANTS = Listing(
@@ -124,6 +125,7 @@ def ca_certificate(request: UserRequest, pk: uuid.UUID) -> HttpResponseBase:
     resource = get_grant_for_user(request.user, pk).resource
     if not resource.tls_root_cert:
         raise Http404("This resource has no CA certificate.")
+    record_downloaded(request, file=_ca_file(resource), of=resource.name)
     return HttpResponse(
         resource.tls_root_cert.strip() + "\n",
         content_type="application/x-pem-file",

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_safe
 from accessmgmt.domain.pgbouncer import PoolFile, Pooling, pgbouncer_files
 from accessmgmt.models import Resource
 from accessmgmt.views.permissions import UserRequest, auditor_required
+from accessmgmt.views.recorded import record_downloaded
 
 
 @auditor_required
@@ -23,6 +24,7 @@ def pgbouncer(request: UserRequest, pk: int) -> HttpResponse:
     text = files.get(wanted)
     if text is None:
         raise Http404("There is no such file.")
+    record_downloaded(request, file=text.name, of=resource.name)
     response = HttpResponse(text.text, content_type="text/plain; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{text.name}"'
     return response

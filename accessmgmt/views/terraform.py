@@ -18,6 +18,7 @@ from accessmgmt.selectors.configuration import clean_pk
 from accessmgmt.selectors.terraform import Scope, document_for, scope_choices
 from accessmgmt.views.lists import render_part
 from accessmgmt.views.permissions import UserRequest, admin_required
+from accessmgmt.views.recorded import record_downloaded
 
 MOST_SHOWN_LINES = 3_000
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
@@ -69,7 +70,9 @@ def export(request: UserRequest) -> HttpResponse:
 @require_safe
 def download(request: UserRequest) -> HttpResponse:
     """Give the .tf file alone."""
-    response = HttpResponse(_export(_wish(request)).text, content_type="text/plain; charset=utf-8")
+    wish = _wish(request)
+    record_downloaded(request, file="access-portal.tf", of=str(wish.scope))
+    response = HttpResponse(_export(wish).text, content_type="text/plain; charset=utf-8")
     response["Content-Disposition"] = 'attachment; filename="access-portal.tf"'
     return response
 
@@ -78,7 +81,9 @@ def download(request: UserRequest) -> HttpResponse:
 @require_safe
 def download_zip(request: UserRequest) -> HttpResponse:
     """Give the .tf file together with the certificates that it reads. The same set-up gives the same bytes."""
-    result = _export(_wish(request))
+    wish = _wish(request)
+    record_downloaded(request, file="access-portal.zip", of=str(wish.scope))
+    result = _export(wish)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for path, content in (("access-portal.tf", result.text), *((f.path, f.content) for f in result.files)):

@@ -190,3 +190,13 @@ def test_a_form_that_is_sent_again_after_logging_out_does_nothing(client_for: Cl
     assert client.post("/profile/", {"name": "Replayed", "time_zone": "UTC"}).status_code == 302
     alice.refresh_from_db()
     assert alice.name == "Alice Developer"
+
+
+@pytest.mark.parametrize("new", ["aaaaaaaaaaaa", "Alice Developer 1", "x" * 201])
+def test_ones_own_new_password_is_held_to_the_same_rule(client_for: ClientFor, alice: User, new: str) -> None:
+    data = {"old_password": PASSWORD, "new_password1": new, "new_password2": new, "change_password": "1"}
+    response = client_for(alice).post("/profile/", data)
+    assert response.status_code == 422
+    assert response.context["password_form"].errors["new_password2"]
+    alice.refresh_from_db()
+    assert alice.check_password(PASSWORD)

@@ -16,6 +16,7 @@ from accessmgmt.services.audit_chain import seal_events
 
 LIST = reverse("accessmgmt:audit-list")
 NOON = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
+OTHER_SLOT = 1_000  # the site itself numbers the events of lesser ones
 
 
 def make_event(action: str = "resource.updated", **fields: Any) -> AuditEvent:
@@ -30,7 +31,7 @@ def make_event(action: str = "resource.updated", **fields: Any) -> AuditEvent:
         "details": {},
     }
     number = AuditEvent.objects.count() + 1
-    return AuditEvent.objects.create(slot=0, number=number, **{**values, **fields})
+    return AuditEvent.objects.create(slot=OTHER_SLOT, number=number, **{**values, **fields})
 
 
 def test_auditors_and_admins_read_members_do_not(client_for, alice, bob, carol, dave, erin):
@@ -50,7 +51,8 @@ def test_events_stand_newest_first_and_can_be_narrowed(client_for, erin):
     client = client_for(erin)
 
     def found(query: str) -> list[int]:
-        return [line.event.pk for line in client.get(LIST + query).context["lines"]]
+        lines = client.get(LIST + query).context["lines"]
+        return [line.event.pk for line in lines if line.event.slot == OTHER_SLOT]  # reading is recorded as well
 
     assert found("") == [third.pk, second.pk, first.pk]
     assert found("?person=ERIN") == [third.pk]
@@ -126,6 +128,7 @@ def test_sealed_events_are_marked(client_for, erin):
 def test_pages_have_50_events_and_the_queries_do_not_grow(client_for, erin):
     client = client_for(erin)
     make_event()
+    client.get(LIST)  # the first look within an hour is recorded
     with CaptureQueriesContext(connection) as few:
         client.get(LIST)
     for _ in range(60):

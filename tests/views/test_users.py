@@ -90,8 +90,8 @@ def test_a_user_is_created_and_can_sign_in(client_for, client, dave):
         ("role", "root", "Select a valid choice"),
         ("password", "", "Write an initial password"),
         ("password", "short", "too short"),
-        ("password", "password123456", "too common"),
-        ("password", "new@company.com", "too similar"),
+        ("password", "password123456", "commonly used password"),
+        ("password", "new@company.com", "is known of you"),
     ],
 )
 def test_bad_input_is_kept_with_the_error_beside_its_field(client_for, dave, field, text, message):
@@ -170,3 +170,11 @@ def test_a_character_that_nobody_can_see_is_named_beside_the_address(client_for,
     response = client_for(dave).post(reverse("accessmgmt:user-create"), data)
     assert response.status_code == 422
     assert "U+200B ZERO WIDTH SPACE at character 3, after “ja”" in response.context["form"].errors["email"][0]
+
+
+def test_a_password_that_everybody_guesses_is_refused_with_the_reason_and_a_way_out(client_for, dave):
+    response = client_for(dave).post(CREATE, form_of(password="aaaaaaaaaaaa"))
+    assert response.status_code == 422
+    (text,) = response.context["form"].errors["password"]
+    assert text.startswith("It is easy to guess. Repeats")
+    assert "Write three or four words" in text
