@@ -67,6 +67,8 @@ class TargetError(AccessError):
     status_code = 502
     is_server_wide = False
     """Whether the trouble is with the server as a whole, so that other work there would fail in the same way."""
+    notes: tuple[str, ...] = ()
+    """What was done all the same before it failed, and belongs into the receipt of a later try that succeeds."""
 
     def __init__(self, what: str, *, why: str = "", todo: str = "", sqlstate: str = "") -> None:
         super().__init__(what, why=why, todo=todo)

@@ -23,6 +23,8 @@ from accessmgmt.provisioning.discovery import with_primary
 from accessmgmt.provisioning.drift import order_of
 from accessmgmt.provisioning.execute import Row, Session
 from accessmgmt.provisioning.inspect import inspect_sets, scope_of
+from accessmgmt.provisioning.leftovers import KEEP
+from accessmgmt.provisioning.new_owner import named_owner, read_powers, strip
 from accessmgmt.provisioning.preflight import as_sentence, read_missing
 from accessmgmt.provisioning.reach import hosts_of, reach_ports, resolve_host
 from accessmgmt.provisioning.refused_login import login_error
@@ -37,7 +39,7 @@ from accessmgmt.provisioning.rehearsal_login import (
     sweep_rehearsals,
     what_to_give,
 )
-from accessmgmt.provisioning.statements import ADMIN_ROLE, READ_ABILITIES
+from accessmgmt.provisioning.statements import ADMIN_ROLE, QUARANTINE_ROLE, READ_ABILITIES
 
 BUDGET_SECONDS = 30.0
 ASK_SECONDS = 10.0
@@ -104,6 +106,7 @@ def test_connection(
         ("Rights", _rights),
         ("Owners of tables", _owners),
         ("Schemas", _schemas),
+        ("Leftovers", _leftovers),
         ("Open to everybody", _open_to_everybody),
         ("Rehearsal", _rehearsal),
         ("Log-in of a person", _person),
@@ -315,6 +318,32 @@ def _schemas(climb: Climb) -> Answer:
         advice.close_schemas(found, climb.row["database"]).as_sql(),
         RungState.WARNED,
     )
+
+
+def _leftovers(climb: Climb) -> Answer:
+    """Code of a stranger lies with whoever takes over what logins leave: that role must have nothing to lose."""
+    if climb.given.leftovers == KEEP:
+        return Answer("What an ended login owns is listed, and its grant stays ending until an admin has seen to it.")
+    writable = climb.given.primary or climb.given
+    with admin_session(writable, Budget(BUDGET_SECONDS)) as session:
+        owner = read_powers(session, named_owner(writable))
+        if not owner.found and owner.name == QUARANTINE_ROLE:
+            return Answer(f"{owner.name} takes over what ended logins own; it is made when it is needed.")
+        if not owner.found:
+            fix = advice.make_owner(owner.name, climb.row["acting_as"], session.server_version).as_sql()
+            detail = f"{owner.name}, which shall take over what ended logins own, is missing."
+            return Answer(detail, fix, RungState.WARNED)
+        if owner.powers and owner.name == QUARANTINE_ROLE:
+            detail = f"{owner.name} takes over what ended logins own, and is not powerless: it {owner.in_words()}."
+            return Answer(detail, as_script(strip(session, owner)), RungState.WARNED)
+    if owner.powers:
+        return Answer(
+            f"{owner.name}, which shall take over what ended logins own, {owner.in_words()}. What people made must"
+            f" never run with that: {QUARANTINE_ROLE} takes over instead.",
+            "Choose a role that owns and may do nothing as the new owner of leftovers.",
+            RungState.WARNED,
+        )
+    return Answer(f"{owner.name} takes over what ended logins own, and has nothing to lose.")
 
 
 def _open_to_everybody(climb: Climb) -> Answer:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -99,7 +100,14 @@ def end_grants(target: Target, orders: Sequence[GrantOrder]) -> list[EndReceipt 
             error.is_server_wide = True
             for ending in batch.live:
                 ending.error = error
-    return [ending.error or _receipt(batch, ending) for ending in endings]
+    return [_failed(ending, ending.error) if ending.error else _receipt(batch, ending) for ending in endings]
+
+
+def _failed(ending: Ending, error: TargetError) -> TargetError:
+    """Return the error of one ending with what was done all the same: one may stand for several endings."""
+    own = copy(error)
+    own.notes = tuple(dict.fromkeys(ending.notes))
+    return own
 
 
 def _end_until_done(batch: Batch) -> None:

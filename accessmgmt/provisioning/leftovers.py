@@ -106,8 +106,9 @@ def _drop_together(session: Session, roles: Sequence[LoginRole]) -> bool:
 
 
 def _drop_alone(session: Session, target: Target, role: LoginRole, budget: Budget, dropped: Dropped) -> None:
+    emptied = dropped.emptied.setdefault(role.oid, Emptied())
     try:
-        dropped.emptied[role.oid] = _drop_login(session, target, role, budget)
+        _drop_login(session, target, role, budget, emptied)
     except Interrupted:
         raise
     except TargetError as error:
@@ -120,9 +121,8 @@ def _drop_alone(session: Session, target: Target, role: LoginRole, budget: Budge
         dropped.failures[role.oid] = session.explained(error)
 
 
-def _drop_login(session: Session, target: Target, role: LoginRole, budget: Budget) -> Emptied:
+def _drop_login(session: Session, target: Target, role: LoginRole, budget: Budget, emptied: Emptied) -> None:
     """Clean up behind one role and drop it; again when somebody made a dependency meanwhile."""
-    emptied = Emptied()
     drop = partial(session.send, [*BEGIN_BRIEFLY, drop_roles([role.name]), COMMIT])
     for attempt in range(1, DROP_ATTEMPTS + 1):
         empty_role(session, target, role, budget, emptied)
@@ -139,7 +139,6 @@ def _drop_login(session: Session, target: Target, role: LoginRole, budget: Budge
                 raise session.explained(error, todo=todo) from None
         else:
             break
-    return emptied
 
 
 def empty_role(

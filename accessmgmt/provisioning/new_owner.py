@@ -74,7 +74,7 @@ def read_powers(session: Session, owner: str) -> OwnerPowers:
     )
 
 
-def strip(session: Session, owner: OwnerPowers) -> str:
+def strip(session: Session, owner: OwnerPowers) -> list[advice.Advice]:
     """Return what a DBA runs so that a role has nothing to lose any more."""
     rows = session.send([read_entries([owner.oid], session.server_version)])[0]
     gifts = {
@@ -85,7 +85,7 @@ def strip(session: Session, owner: OwnerPowers) -> str:
     mend = [advice.undo_attributes(owner.name, owner.attributes)] if owner.attributes else []
     mend += [advice.leave_roles(owner.name, owner.memberships, session.server_version)] if owner.memberships else []
     mend += [advice.take_back_by_hand(list(gifts), session.conn.info.dbname)] if gifts else []
-    return advice.in_words(mend)
+    return mend
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -131,7 +131,7 @@ def _checked(session: Session, target: Target, found: OwnerPowers, notes: tuple[
     raise TargetRefused(
         f"The role {found.name}, which takes over what logins leave on “{target.name}”, is not powerless.",
         why=f"It {found.in_words()}; what a person made would run with such rights.",
-        todo=strip(session, found),
+        todo=advice.in_words(strip(session, found)),
         sqlstate=REFUSED,
     )
 

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -142,7 +143,9 @@ def _record(grants: Sequence[Grant], outcomes: Sequence[Outcome]) -> None:
 def _record_ended(pairs: Sequence[tuple[Grant, EndReceipt]]) -> None:
     if not pairs:
         return
-    receipts = [When(pk=grant.pk, then=Value(receipt.as_json(), JSONField())) for grant, receipt in pairs]
+    receipts = [
+        When(pk=grant.pk, then=Value(_with_earlier_notes(grant, receipt), JSONField())) for grant, receipt in pairs
+    ]
     Grant.objects.filter(pk__in=[grant.pk for grant, _ in pairs]).update(
         state=GrantState.ENDED,
         ended_at=timezone.now(),
@@ -170,11 +173,25 @@ def _record_ended(pairs: Sequence[tuple[Grant, EndReceipt]]) -> None:
     )
 
 
+def _with_earlier_notes(grant: Grant, receipt: EndReceipt) -> dict[str, Any]:
+    """Return the receipt, with what tries that failed had done before: nothing else says what was undone."""
+    return {**receipt.as_json(), "notes": _all_notes(grant, receipt.notes)}
+
+
+def _all_notes(grant: Grant, notes: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys([*(grant.last_error or {}).get("notes", ()), *notes]))
+
+
 def _record_failed(pairs: Sequence[tuple[Grant, TargetError]]) -> None:
     """Give the leases back and try again later. A failure of the whole server puts the resource's others off too."""
     for grant, error in pairs:
         retry_at = timezone.now() + timedelta(seconds=leases.backoff_seconds(grant.attempts))
-        grant.last_error = {**leases.as_json(error), "retry_at": retry_at.isoformat()}
+        notes = _all_notes(grant, error.notes)
+        grant.last_error = {
+            **leases.as_json(error),
+            "retry_at": retry_at.isoformat(),
+            **({"notes": notes} if notes else {}),
+        }
         grant.next_attempt_at = retry_at
         leases.release_lease(grant)
     rows = [grant for grant, _ in pairs]

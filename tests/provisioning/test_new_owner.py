@@ -11,10 +11,11 @@ import pytest
 from psycopg import sql
 
 from accessmgmt.domain.errors import TargetRefused
-from accessmgmt.domain.targets import GrantOrder
-from accessmgmt.provisioning import advice
+from accessmgmt.domain.targets import GrantOrder, RungState
+from accessmgmt.provisioning import advice, check
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.end import end_grant
+from devstack.postgres import PostgresServer
 from tests.provisioning.advised import proves
 from tests.provisioning.conftest import Shop, new_order, permissions
 from tests.provisioning.dba import do_as_told
@@ -372,3 +373,33 @@ def test_an_event_trigger_that_refuses_is_named_with_what_helps(new_shop: Callab
     do_as_told(shop, refusal.value.todo)
     assert end_grant(shop.target, order).reassigned == (shop.database,)
     assert owner_of(shop) == "jit_quarantine"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_connection_test_says_who_takes_over_and_what_they_have_to_lose(
+    new_shop: Callable[..., Shop], version: int
+) -> None:
+    shop = open_shop(new_shop, version)
+    owner = f"{shop.database}_owner"
+    for chosen, state, words in (
+        ("", RungState.PASSED, "jit_quarantine takes over"),
+        ("nobody_there", RungState.WARNED, "is missing"),
+        (owner, RungState.WARNED, "jit_quarantine takes over instead"),
+    ):
+        target = replace(shop.target, leftover_owner=chosen)
+        [rung] = [rung for rung in check.test_connection(target) if rung.name == "Leftovers"]
+        assert (rung.state, words in rung.detail) == (state, True), rung
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_connection_test_says_what_a_quarantine_was_given(
+    own_server: Callable[..., PostgresServer], shop_on: Callable[..., Shop], version: int
+) -> None:
+    shop = shop_on(own_server(version))
+    with shop.as_dba() as dba:
+        dba.execute("GRANT pg_read_all_data TO jit_quarantine; GRANT SELECT ON app.orders TO jit_quarantine")
+    for state in (RungState.WARNED, RungState.PASSED):
+        [rung] = [rung for rung in check.test_connection(shop.target) if rung.name == "Leftovers"]
+        assert rung.state is state, rung
+        if rung.fix:
+            do_as_told(shop, rung.fix)

@@ -98,6 +98,40 @@ def test_one_that_is_refused_waits_alone(endpoint: Endpoint, target_server: Call
     assert state_of(bad) == GrantState.ENDED
 
 
+def test_the_receipt_says_what_earlier_tries_undid(
+    facts: dict[str, Any], target_server: Callable[[int], PostgresServer]
+) -> None:
+    """A first try dropped a trigger and was refused then: nothing but the receipt still says what the trigger was."""
+    with_trigger = {"grants": ["SELECT", "TRIGGER"], "schemas": ["public"], "tables": ["*"]}
+    endpoint = factories.make_endpoint(
+        resource=factories.make_resource(**facts), authorization=factories.make_authorization(permissions=with_trigger)
+    )
+    grant = factories.make_grant("queued", endpoint=endpoint)
+    assert provision.apply_grant(grant.pk) == GrantState.ACTIVE
+    grant.refresh_from_db()
+    with target_server(18).connect(facts["database_name"]) as dba:
+        dba.execute("CREATE SCHEMA play AUTHORIZATION app_owner; SET ROLE app_owner")
+        dba.execute(f"GRANT CREATE, USAGE ON SCHEMA play TO {grant.role_name}")
+        with log_in(facts, grant.role_name, grant.password) as user:
+            user.execute(
+                "CREATE FUNCTION play.tg() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';"
+                "CREATE TRIGGER mine AFTER INSERT ON public.orders EXECUTE FUNCTION play.tg();"
+                "CREATE TRIGGER came BEFORE INSERT ON public.orders FOR EACH ROW"
+                " EXECUTE FUNCTION suppress_redundant_updates_trigger()"
+            )
+        Grant.objects.active().update(expires_at=timezone.now() - timedelta(seconds=1))
+        assert provision.sweep() == 1
+        assert endings.end_grants_of(endpoint.resource_id) == 0, "jit_quarantine may not create there"
+        assert dba.execute("SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal").fetchone() == (0,)
+        dba.execute("GRANT CREATE ON SCHEMA play TO jit_quarantine")
+    Grant.objects.update(next_attempt_at=timezone.now())
+    assert endings.end_grants_of(endpoint.resource_id) == 1
+    grant.refresh_from_db()
+    notes = "\n".join(grant.end_receipt["notes"])
+    assert "CREATE TRIGGER mine AFTER INSERT ON public.orders" in notes
+    assert "CREATE TRIGGER came BEFORE INSERT ON public.orders" in notes
+
+
 def test_claims_take_different_rows_and_are_counted(endpoint: Endpoint) -> None:
     due(endpoint, 25)
     first = claim(endpoint)
