@@ -25,6 +25,10 @@ class DriftKind(StrEnum):
     FOREIGN = "foreign"  # a role with the name or the mark of ours that is not provably ours: never touched
     ORPHAN = "orphan"  # a role with our tag that the portal does not know
     SESSION = "session"  # a session of a login that is gone
+    OWNERSHIP = "ownership"  # a capability role owns something
+    SETTING = "setting"  # what was set for a role
+    POLICY = "policy"  # a row security policy that names a capability role
+    UNUSED = "unused"  # a capability role that nothing needs, and that cannot be dropped
 
 
 class Severity(StrEnum):
@@ -52,7 +56,9 @@ class DriftOrder:
 
     `permission_sets` are those of its active grants, `logins` their login roles. `other_roles` are names that the
     portal knows besides (queued, applying and ending grants, and grants of other resources): no orphans, and not
-    judged. `former_oids` are OIDs of logins that ended, to look for sessions that outlived them.
+    judged. `idle_sets` are those that were given before, on any resource: nobody has to get their new tables, and what
+    their capability roles have too much is too much. `databases` maps a capability role to the databases in which the
+    portal gives its set. `former_oids` are OIDs of logins that ended, to look for sessions that outlived them.
     """
 
     installation: Installation
@@ -60,13 +66,16 @@ class DriftOrder:
     logins: tuple[KnownLogin, ...]
     other_roles: frozenset[str] = frozenset()
     former_oids: tuple[int, ...] = ()
+    idle_sets: tuple[PermissionSet, ...] = ()
+    databases: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class DriftFinding:
     """One difference. `sql` mends it ("" when nothing can); `is_automatic` says that a repair may run without a person.
 
-    `grant_id` is set for a grant's login role and for an orphan, `role` is the role that it is about.
+    `is_for_dba` says that the portal may not run `sql`, a person with more rights may. `grant_id` is set for a grant's
+    login role and for an orphan, `role` is the role that it is about.
     """
 
     kind: DriftKind
@@ -77,6 +86,7 @@ class DriftFinding:
     role: str = ""
     grant_id: str = ""
     is_automatic: bool = False
+    is_for_dba: bool = False
 
     @property
     def key(self) -> str:
@@ -91,9 +101,9 @@ class DriftFinding:
     @property
     def is_repairable(self) -> bool:
         """Whether the portal may mend it when a person asks; some it does only then, and never by itself."""
-        if self.kind is DriftKind.PRIVILEGE:
-            return self.is_automatic
-        return self.is_automatic or (bool(self.sql) and self.kind not in {DriftKind.GRANTOR, DriftKind.FOREIGN})
+        if self.is_for_dba or self.kind is DriftKind.FOREIGN:
+            return False
+        return self.is_automatic or bool(self.sql)
 
     def as_json(self) -> dict[str, Any]:
         """Return a JSON-able form for the resource's row."""
@@ -106,6 +116,7 @@ class DriftFinding:
             "role": self.role,
             "grant_id": self.grant_id,
             "is_automatic": self.is_automatic,
+            "is_for_dba": self.is_for_dba,
         }
 
 
@@ -120,6 +131,7 @@ def finding_from_json(value: Mapping[str, Any]) -> DriftFinding:
         role=value["role"],
         grant_id=value["grant_id"],
         is_automatic=value["is_automatic"],
+        is_for_dba=value.get("is_for_dba", False),
     )
 
 

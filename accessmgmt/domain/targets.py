@@ -7,7 +7,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from accessmgmt.domain.drift import DriftChange
 from accessmgmt.domain.names import Installation
 from accessmgmt.domain.permissions import PermissionSet
 
@@ -118,9 +117,8 @@ class ApplyReceipt:
 
     `steps_ms` maps a step's name to the milliseconds it took. `tables` holds at most `MOST_LISTED_TABLES` rows of
     `table_count`, `sequences` as many of `sequence_count`; `unmatched` are names of the permission set that match
-    nothing; `public_extras` counts privileges that everybody has on the same relations through PUBLIC. `changes` is
-    what the capability role had too much or lacked, and was mended before it was given. `triggers_before` are OIDs of
-    the triggers on the tables on which it has TRIGGER, None where it has that on none.
+    nothing; `public_extras` counts privileges that everybody has on the same relations through PUBLIC.
+    `triggers_before` are OIDs of the triggers on the tables on which it has TRIGGER, None where it has that on none.
     """
 
     role_oid: int
@@ -135,7 +133,6 @@ class ApplyReceipt:
     system_identifier: str = ""
     sequences: tuple[SequenceAccess, ...] = ()
     sequence_count: int = 0
-    changes: tuple[DriftChange, ...] = ()
     triggers_before: tuple[int, ...] | None = None
 
     def as_json(self) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from accessmgmt.models import Authorization
 
 MEANINGS = {
     Privilege.SELECT: "read rows",
-    Privilege.INSERT: "add rows",
-    Privilege.UPDATE: "change rows",
+    Privilege.INSERT: "add rows; draw and see the numbers of their sequences",
+    Privilege.UPDATE: "change rows; set their sequences",
     Privilege.DELETE: "remove rows",
     Privilege.TRUNCATE: "empty a table at once",
     Privilege.REFERENCES: "point foreign keys at it",

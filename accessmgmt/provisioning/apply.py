@@ -35,13 +35,15 @@ def apply_grant(
     *,
     budget_seconds: float = BUDGET_SECONDS,
     on_progress: Callable[[], None] | None = None,
+    changes: list[DriftChange] | None = None,
 ) -> ApplyReceipt:
     """Give one person's login role exactly what the order says, and verify it as that role.
 
     Every step reads before it writes: run it again from the top after any failure. A login role that exists keeps its
     own end. A capability role that this process compared in full less than a minute ago, in a database whose catalog
     has not changed since, is not compared again (see remembered.py); the login is always verified by itself.
-    `on_progress` is called between chunks of long work, and the budget starts anew there.
+    `on_progress` is called between chunks of long work, and the budget starts anew there. `changes` gets what was
+    changed on a capability role that had been there, also when this raises.
 
     Raises TargetUnavailable (try again) or TargetRefused (a person has to act; call end_grant to clean up).
     """
@@ -52,7 +54,7 @@ def apply_grant(
     while True:
         attempts += 1
         try:
-            return _apply(target, order, budget)
+            return _apply(target, order, budget, changes)
         except Repeat:
             if attempts >= MOST_ATTEMPTS:
                 raise TargetUnavailable(
@@ -66,12 +68,11 @@ def apply_grant(
             forget_connections(target.primary or target)
 
 
-def _apply(target: Target, order: GrantOrder, budget: Budget) -> ApplyReceipt:
+def _apply(target: Target, order: GrantOrder, budget: Budget, changes: list[DriftChange] | None) -> ApplyReceipt:
     steps = Steps()
     target = with_primary(target, budget.check())
     writable = target.primary or target
     as_admin = admin_session(writable, budget, installation=order.installation)
-    changes: list[DriftChange] = []
     with steps.measured("total"), as_admin as session:
         scope = scope_of(order, session.server_version, target.leftover_owner)
         with steps.measured("inspect"):
@@ -90,10 +91,10 @@ def _apply(target: Target, order: GrantOrder, budget: Budget) -> ApplyReceipt:
             with steps.measured("replay"):
                 _wait_on_standby(target, _position(session), budget)
         with steps.measured("verify"), login_session(session, resolve_target(target), order, login.keys) as as_login:
-            seen, found, plan = _verify(session, as_login, target, order, scope, login, found, plan)
+            seen, found, plan = _verify(session, as_login, target, order, scope, login, found, plan, changes)
         version = session.server_version
     receipt = _receipt(login, version, seen, found, plan, steps)
-    return replace(receipt, changes=tuple(changes), triggers_before=triggers)
+    return replace(receipt, triggers_before=triggers)
 
 
 def _triggers(session: Session, order: GrantOrder) -> tuple[int, ...] | None:
@@ -112,6 +113,7 @@ def _verify(
     login: Login,
     found: Found,
     plan: CapabilityPlan,
+    changes: list[DriftChange] | None,
 ) -> tuple[Effective, Found, CapabilityPlan]:
     """Check as the login role; relations that came since the first look get their privileges in one more pass.
 
@@ -121,7 +123,7 @@ def _verify(
     if not _missing(seen, plan):
         return seen, found, plan
     forget(session, scope)
-    found, plan = ensure_capability(session, order, scope, inspect_target(session, order, scope))
+    found, plan = ensure_capability(session, order, scope, inspect_target(session, order, scope), changes)
     if target.primary is not None:
         _wait_on_standby(target, _position(session), session.budget)
     seen = read_what_it_may(as_login, session, order, scope, found.scope, login.oid)

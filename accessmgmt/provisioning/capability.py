@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import psycopg
@@ -14,6 +15,7 @@ from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.advice import in_words
 from accessmgmt.provisioning.changes import changes_of, object_words, passed_on_change, taken_words
 from accessmgmt.provisioning.execute import Repeat, Session
+from accessmgmt.provisioning.failures import is_lost
 from accessmgmt.provisioning.inspect import Drift, Found, Scope, inspect_target
 from accessmgmt.provisioning.passed_on import take_back_passed_on
 from accessmgmt.provisioning.plan import (
@@ -31,7 +33,9 @@ from accessmgmt.provisioning.plan import (
 )
 from accessmgmt.provisioning.rehearsal import rehearse_set
 from accessmgmt.provisioning.statements import COMMIT, READ_CHUNK, READ_SUPERUSERS, create_capability
-from accessmgmt.provisioning.statements_locks import BEGIN_ALONE
+from accessmgmt.provisioning.statements_drift import take_attributes
+from accessmgmt.provisioning.statements_end import revoke_memberships
+from accessmgmt.provisioning.statements_locks import BEGIN_ALONE, BEGIN_BRIEFLY
 
 ALREADY_THERE = frozenset({"42710", "23505"})
 GONE = "42704"
@@ -47,23 +51,33 @@ def ensure_capability(
     also when this raises. Raises TargetRefused when the set cannot be given, or when the role has more than the set
     says and only others can take that back: nobody new gets it.
     """
-    check_scope(session, order, found)
     noted: list[DriftChange] = [] if changes is None or found.facts.capability_oid is None else changes
+    refusal = _cannot_give(session, order, found) if scope.gives else None
     if found.facts.capability_oid is None:
-        if refused := plan_capability(found).refused:
-            raise _may_not_share(session, refused, found)
+        if refusal is not None:
+            raise refusal
         session.repeat(partial(rehearse_set, session, scope, found))
         _create(session, order, scope)
         found = inspect_target(session, order, scope)
     _check_ours(session, order, scope, found)
-    facts = found.facts
-    plan = plan_capability(found)
-    if plan.refused:
-        raise _may_not_share(session, plan.refused, found)
-    if facts.capability_oid is not None and any(drift.surplus for drift in found.drift):
-        noted += [
-            passed_on_change(gift) for gift in take_back_passed_on(session, scope.capability, facts.capability_oid)
-        ]
+    found = _mend_role(session, order, scope, found, noted)
+    refusal = refusal or _has_become_more(session, scope, found)
+    if refusal is None:
+        return _mend(session, order, scope, found, noted)
+    # What cannot be given is taken back nevertheless where somebody gave too much.
+    taking = replace(scope, gives=False)
+    surplus = tuple(drift for drift in found.drift if drift.surplus)
+    _mend(session, order, taking, replace(found, drift=surplus), noted)
+    raise refusal
+
+
+def _mend(
+    session: Session, order: GrantOrder, scope: Scope, found: Found, noted: list[DriftChange]
+) -> tuple[Found, CapabilityPlan]:
+    """Bring what the capability role holds in order, part by part."""
+    plan, oid = plan_capability(found), found.facts.capability_oid
+    if oid is not None and any(drift.surplus for drift in found.drift):
+        noted += map(passed_on_change, take_back_passed_on(session, scope.capability, oid))
     if not plan.is_empty:
         frame = [partial(_mend_frame, session, order, scope, noted) for _ in plan.frame]
         for works in (frame, [partial(_mend_chunk, session, scope, chunk, noted) for chunk in plan.chunks]):
@@ -88,8 +102,8 @@ def _unless_gone(session: Session, work: Callable[[], None]) -> None:
         raise Repeat from None
 
 
-def check_scope(session: Session, order: GrantOrder, found: Found) -> None:
-    """Refuse a set that matches nothing on this server."""
+def _cannot_give(session: Session, order: GrantOrder, found: Found) -> TargetRefused | None:
+    """Say why a set cannot be given here: it matches nothing, or what it matches is not ours to share."""
     if found.facts.in_recovery:
         raise TargetRefused(
             f"“{session.target_name}” is a standby: no role can be made there.",
@@ -98,12 +112,14 @@ def check_scope(session: Session, order: GrantOrder, found: Found) -> None:
             sqlstate="25006",
         )
     if found.scope.relation_count == 0 and not (order.permissions.tables == ("*",) and _has_schema(order, found)):
-        raise TargetRefused(
+        return TargetRefused(
             f"Nothing on “{session.target_name}” matches this authorization.",
             why=f"Not found: {', '.join(found.unmatched) or order.permissions.in_words()}.",
             todo="Correct the schemas and tables of the authorization.",
             sqlstate="42P01",
         )
+    refused = plan_capability(found).refused
+    return _may_not_share(session, refused, found) if refused else None
 
 
 def _has_schema(order: GrantOrder, found: Found) -> bool:
@@ -130,14 +146,41 @@ def _check_ours(session: Session, order: GrantOrder, scope: Scope, found: Found)
             why="Its comment is not the one this portal writes.",
             todo="A DBA looks at who made it, and drops it.",
         )
+
+
+def _mend_role(session: Session, order: GrantOrder, scope: Scope, found: Found, noted: list[DriftChange]) -> Found:
+    """Take the role out of others and its attributes away, as far as that is ours to do; look again if it may be."""
+    role, facts = scope.capability, found.facts
+    before = {name: take_attributes(role, [name]) for name in facts.capability_attributes}
+    for name in facts.capability_memberships:
+        before[f"the membership in {name}"] = revoke_memberships(name, [role], None)
+    if not before:
+        return found
+    for statement in before.values():
+        try:
+            session.send([*BEGIN_BRIEFLY, statement, COMMIT])
+        except psycopg.Error as error:
+            if is_lost(error):
+                raise
+            session.roll_back()
+    found = inspect_target(session, order, scope)
+    kept = {f"the membership in {name}" for name in found.facts.capability_memberships}
+    kept |= set(found.facts.capability_attributes)
+    noted += [DriftChange(role, "", f"took {what}", is_taken=True) for what in before if what not in kept]
+    return found
+
+
+def _has_become_more(session: Session, scope: Scope, found: Found) -> TargetRefused | None:
+    facts = found.facts
     if facts.capability_memberships:
-        raise _is_a_member(session, scope, facts.capability_memberships)
+        return _is_a_member(session, scope, facts.capability_memberships)
     if facts.capability_attributes:
-        raise TargetRefused(
+        return TargetRefused(
             f"The role {scope.capability} on “{session.target_name}” has attributes it was not given.",
             why=f"Somebody gave it {', '.join(facts.capability_attributes)}.",
             todo=str(advice.undo_attributes(scope.capability, facts.capability_attributes)),
         )
+    return None
 
 
 def _is_a_member(session: Session, scope: Scope, memberships: Sequence[str]) -> TargetRefused:

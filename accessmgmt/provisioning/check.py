@@ -20,7 +20,7 @@ from accessmgmt.provisioning.connect import admin_session, forget_connections
 from accessmgmt.provisioning.credentials import forget_secret, resolve_target
 from accessmgmt.provisioning.diagnosis import shake_hands, try_log_in
 from accessmgmt.provisioning.discovery import with_primary
-from accessmgmt.provisioning.drift import order_of
+from accessmgmt.provisioning.drift_look import order_of
 from accessmgmt.provisioning.execute import Row, Session
 from accessmgmt.provisioning.inspect import inspect_sets, scope_of
 from accessmgmt.provisioning.leftovers import KEEP

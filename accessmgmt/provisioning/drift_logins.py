@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from accessmgmt.domain.drift import DriftFinding, DriftKind, DriftOrder, KnownLogin, Severity
 from accessmgmt.domain.names import RoleTag
 from accessmgmt.provisioning import advice
+from accessmgmt.provisioning.difference import Difference, Me
 from accessmgmt.provisioning.execute import Row
-from accessmgmt.provisioning.fence import LoginRole
-from accessmgmt.provisioning.plan import hold
 from accessmgmt.provisioning.statements import (
     Statement,
     comment_on_role,
     drop_role,
     fence_login,
     grant_membership,
-    revoke_on,
 )
 from accessmgmt.provisioning.statements_drift import (
     alter_role,
@@ -29,21 +27,8 @@ from accessmgmt.provisioning.statements_drift import (
     terminate_session,
 )
 from accessmgmt.provisioning.statements_end import revoke_memberships
-from accessmgmt.provisioning.statements_locks import lock_schemas
 
 SAME_INSTANT = timedelta(seconds=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A finding, and the statements that mend it; none where a procedure does, or nothing can.
-
-    `hands_over` is the role whose objects the statements give to the resource's new owner of leftovers.
-    """
-
-    finding: DriftFinding
-    statements: tuple[Statement, ...] = ()
-    hands_over: LoginRole | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +40,7 @@ class Membership:
     is_admin: bool
     inherits: bool | None
     can_set: bool | None
+    may_revoke: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +73,7 @@ def role_found(row: Row) -> RoleFound:
     )
 
 
-def compare_logins(
-    roles: Sequence[RoleFound], order: DriftOrder, *, acting_as: str, server_version: int
-) -> list[Difference]:
+def compare_logins(roles: Sequence[RoleFound], order: DriftOrder, me: Me) -> list[Difference]:
     """Return what is different about the login roles, and the roles with our mark that are nobody's or forged."""
     by_name = {role.name: role for role in roles}
     by_oid = {role.oid: role for role in roles}
@@ -101,7 +85,7 @@ def compare_logins(
             differences.append(_gone(login, by_name.get(login.role_name), by_oid.get(login.role_oid)))
             continue
         tag = order.installation.tag("grant", login.grant_id, login.role_name)
-        differences += _compare(role, login, tag, acting_as=acting_as, server_version=server_version)
+        differences += _compare(role, login, tag, me)
     accounted = {role.oid for role in mine.values()}
     for role in roles:
         if role.oid in accounted:
@@ -190,9 +174,7 @@ def _orphan(role: RoleFound, tag: RoleTag) -> Difference:
     )
 
 
-def _compare(
-    role: RoleFound, login: KnownLogin, tag: str, *, acting_as: str, server_version: int
-) -> Iterable[Difference]:
+def _compare(role: RoleFound, login: KnownLogin, tag: str, me: Me) -> Iterable[Difference]:
     if role.name != login.role_name:
         renamed = f"It was renamed to {role.name}."
         yield _mend(login, DriftKind.ATTRIBUTE, Severity.WARNING, renamed, rename_role(role.name, login.role_name))
@@ -203,15 +185,14 @@ def _compare(
     if role.comment != tag:
         what = "Its comment was changed: the portal knows it by its name and OID alone."
         yield _mend(login, DriftKind.ATTRIBUTE, Severity.WARNING, what, comment_on_role(role.name, tag))
-    yield from _attributes(role, login)
-    yield from _memberships(role, login, acting_as=acting_as, server_version=server_version)
+    yield from _attributes(role, login, me)
+    yield from _memberships(role, login, acting_as=me.name, server_version=me.server_version)
 
 
-def _attributes(role: RoleFound, login: KnownLogin) -> Iterable[Difference]:
+def _attributes(role: RoleFound, login: KnownLogin, me: Me) -> Iterable[Difference]:
     kind = DriftKind.ATTRIBUTE
-    if role.attributes:
-        what = f"It was given {', '.join(role.attributes)}."
-        yield _mend(login, kind, Severity.ALARM, what, take_attributes(role.name, role.attributes))
+    for difference in compare_attributes(role.name, role.attributes, me):
+        yield replace(difference, finding=replace(difference.finding, grant_id=login.grant_id))
     if not role.can_login or role.is_fenced:
         # Somebody may have shut it on purpose: opening it again takes a person.
         shut = "It may not log in: somebody shut it."
@@ -229,6 +210,26 @@ def _attributes(role: RoleFound, login: KnownLogin) -> Iterable[Difference]:
         what = f"It is valid until {role.valid_until.isoformat()}, earlier than its grant."
         mend = set_valid_until(role.name, login.valid_until)
         yield _mend(login, kind, Severity.WARNING, what, mend, is_automatic=False)
+
+
+def compare_attributes(role: str, attributes: Sequence[str], me: Me) -> Iterable[Difference]:
+    """What a role was given that it should not have: each attribute named by itself, as who may take it has to."""
+    ours = me.may_take(attributes)
+    if ours:
+        take = take_attributes(role, ours)
+        what = f"It was given {', '.join(ours)}."
+        finding = DriftFinding(
+            DriftKind.ATTRIBUTE, Severity.ALARM, role, what, sql=as_text([take]), role=role, is_automatic=True
+        )
+        yield Difference(finding, (take,))
+    if others := tuple(name for name in attributes if name not in ours):
+        fix = advice.undo_attributes(role, others)
+        who = "a superuser" if fix.runner is advice.Runner.SUPERUSER else "a role that has it, too,"
+        what = f"It was given {', '.join(others)}, and only {who} may take that away."
+        finding = DriftFinding(
+            DriftKind.ATTRIBUTE, Severity.ALARM, role, what, sql=fix.as_sql(), role=role, is_for_dba=True
+        )
+        yield Difference(finding)
 
 
 def _memberships(role: RoleFound, login: KnownLogin, *, acting_as: str, server_version: int) -> Iterable[Difference]:
@@ -279,9 +280,7 @@ def _mend(
     return Difference(finding, tuple(statements))
 
 
-def compare_members(
-    rows: Sequence[Row], roles: Sequence[RoleFound], order: DriftOrder, *, acting_as: str, server_version: int
-) -> list[Difference]:
+def compare_members(rows: Sequence[Row], roles: Sequence[RoleFound], order: DriftOrder, me: Me) -> list[Difference]:
     """Roles of others that were made members of ours can do what nobody approved.
 
     `rows` are members without our mark, `roles` all roles with it: one that bears a forged tag is another's as well.
@@ -306,7 +305,7 @@ def compare_members(
     ]
     differences = []
     for granted, member, grantor, is_automatic in found:
-        by = grantor if server_version >= 16 and grantor != acting_as else None
+        by = grantor if me.server_version >= 16 and grantor != me.name else None
         mend = revoke_memberships(granted, [member], by)
         finding = DriftFinding(
             DriftKind.MEMBERSHIP,
@@ -318,33 +317,6 @@ def compare_members(
             is_automatic=is_automatic,
         )
         differences.append(Difference(finding, (mend,)))
-    return differences
-
-
-def compare_direct(rows: Sequence[Row], order: DriftOrder) -> list[Difference]:
-    """What the active logins were given straight. Logins of other databases and of endings are not judged here."""
-    logins = {login.role_name: login for login in order.logins}
-    differences = []
-    for row in rows:
-        login = logins.get(row["role"])
-        if login is None or row["tag"] != order.installation.tag("grant", login.grant_id, login.role_name):
-            continue
-        mend = (revoke_on(row["word"], [row["name"]], row["role"]),) if row["word"] else ()
-        if row["word"] == "SCHEMA":
-            locks = [lock_schemas([row["name"]])]
-        else:
-            locks = hold([(row["name"], row["relkind"])]) if row["relkind"] else []
-        finding = DriftFinding(
-            DriftKind.DIRECT,
-            Severity.ALARM,
-            row["name"],
-            f"Somebody granted on it straight to {row['role']}.",
-            sql=as_text(mend),
-            role=row["role"],
-            grant_id=login.grant_id,
-            is_automatic=bool(mend),
-        )
-        differences.append(Difference(finding, (*locks, *mend)))
     return differences
 
 
@@ -361,22 +333,5 @@ def compare_sessions(rows: Sequence[Row]) -> list[Difference]:
             sql=as_text([mend]),
             is_automatic=True,
         )
-        differences.append(Difference(finding, (mend,)))
-    return differences
-
-
-def compare_grantors(rows: Sequence[Row]) -> list[Difference]:
-    """Grants of others to capability roles: only their grantor can take them back (postgres.md 5.6)."""
-    differences = []
-    for row in rows:
-        finding = DriftFinding(
-            DriftKind.GRANTOR,
-            Severity.WARNING,
-            row["name"],
-            f"{row['grantor']} granted {', '.join(row['privileges'])} on it to {row['role']}:"
-            " a REVOKE by its owner leaves that in place.",
-            sql=advice.revoke_as_grantor(row["grantor"], row["name"], row["role"]).as_sql(),
-            role=row["role"],
-        )
-        differences.append(Difference(finding))
+        differences.append(Difference(finding, ends_sessions_of=row["oid"]))
     return differences

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from accessmgmt.domain.drift import DriftFinding, DriftKind, Severity
 from accessmgmt.domain.names import Installation
-from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.changes import object_words, taken_words
-from accessmgmt.provisioning.drift_logins import Difference
+from accessmgmt.provisioning.difference import Difference, Me
 from accessmgmt.provisioning.execute import Row
 from accessmgmt.provisioning.fence import LoginRole
 from accessmgmt.provisioning.inspect import Drift, Found, Scope
@@ -19,56 +18,58 @@ from accessmgmt.provisioning.statements_privileges import disarm_owned
 
 MOST_OBJECTS = 200
 MOST_OWNED = 5
+TEMPORARY = "pg_temp_"
 
 
-def compare_set(found: Found, scope: Scope, installation: Installation) -> list[DriftFinding]:
-    """Return what one capability role lacks or has too much in this database, at most MOST_OBJECTS and a summary."""
+def compare_set(
+    found: Found, scope: Scope, installation: Installation, own_roles: Collection[str], me: Me
+) -> list[Difference]:
+    """Return what one capability role lacks or has too much in this database, at most MOST_OBJECTS and a summary.
+
+    A repair mends it set by set; only what one of `own_roles` gave of its own is mended one by one, in its name.
+    """
     facts, role = found.facts, scope.capability
     if facts.capability_oid is None:
         what = "The capability role of active grants is gone: their logins can do nothing."
-        return [DriftFinding(DriftKind.PRIVILEGE, Severity.WARNING, role, what, role=role, is_automatic=True)]
+        gone = DriftFinding(DriftKind.PRIVILEGE, Severity.WARNING, role, what, role=role, is_automatic=True)
+        return [Difference(gone)] if scope.gives else []
     if facts.capability_tag != installation.tag("set", scope.permissions.digest, role):
         what = "The role has this capability role's name, and not its tag: the portal does not touch it."
-        return [DriftFinding(DriftKind.FOREIGN, Severity.ALARM, role, what, role=role)]
-    findings = []
-    if attributes := facts.capability_attributes:
-        what = f"The capability role was given {', '.join(attributes)}."
-        fix = advice.undo_attributes(role, attributes).as_sql()
-        findings.append(DriftFinding(DriftKind.ATTRIBUTE, Severity.ALARM, role, what, sql=fix, role=role))
-    for name in facts.capability_memberships:
-        what = f"The capability role is a member of {name}: every login of this set has what that role has."
-        fix = advice.undo_memberships(role, [name]).as_sql()
-        findings.append(DriftFinding(DriftKind.MEMBERSHIP, Severity.ALARM, role, what, sql=fix, role=role))
+        return [Difference(DriftFinding(DriftKind.FOREIGN, Severity.ALARM, role, what, role=role))]
     # A default privilege, or CONNECT, that nobody may give is no difference that a repair could mend.
     drift = sorted(found.drift, key=lambda d: (not d.surplus, d.name))
-    findings += [_finding(d, scope) for d in drift[:MOST_OBJECTS]]
-    if len(drift) > MOST_OBJECTS:
-        rest = drift[MOST_OBJECTS:]
-        surplus = sum(bool(d.surplus) for d in rest)
-        findings.append(
-            DriftFinding(
-                DriftKind.PRIVILEGE,
-                Severity.ALARM if surplus else Severity.WARNING,
-                f"{len(rest):,} more objects",
-                f"{surplus:,} with too much, {len(rest) - surplus:,} with too little. A repair mends them all.",
-                role=role,
-                is_automatic=True,
-            )
-        )
-    return findings
+    differences = [_difference(d, scope, own_roles, me) for d in drift[:MOST_OBJECTS]]
+    return differences + ([Difference(_rest(drift[MOST_OBJECTS:], role))] if len(drift) > MOST_OBJECTS else [])
 
 
-def _finding(drift: Drift, scope: Scope) -> DriftFinding:
-    statements = mending(drift, scope)
+def _rest(drift: Sequence[Drift], role: str) -> DriftFinding:
+    surplus = sum(bool(d.surplus) for d in drift)
     return DriftFinding(
+        DriftKind.PRIVILEGE,
+        Severity.ALARM if surplus else Severity.WARNING,
+        f"{len(drift):,} more objects",
+        f"{surplus:,} with too much, {len(drift) - surplus:,} with too little. A repair mends all that the portal may.",
+        role=role,
+        is_automatic=True,
+    )
+
+
+def _difference(drift: Drift, scope: Scope, own_roles: Collection[str], me: Me) -> Difference:
+    statements = mending(drift, scope)
+    # Only a superuser can name what is in another session's temporary schema.
+    is_out_of_sight = drift.name.startswith(TEMPORARY) and not me.is_superuser
+    may_step_in = drift.is_theirs and not drift.can_grant and drift.owner in own_roles and not is_out_of_sight
+    finding = DriftFinding(
         DriftKind.PRIVILEGE,
         Severity.ALARM if drift.surplus else Severity.WARNING,
         object_words(drift) if drift.kind in {"default", "other"} else drift.name,
         _what(drift, scope),
         sql=as_text(statements),
         role=scope.capability,
-        is_automatic=drift.can_grant,
+        is_automatic=drift.can_grant or may_step_in,
+        is_for_dba=not (drift.can_grant or may_step_in),
     )
+    return Difference(finding, me.stepping_into(drift.owner, statements) if may_step_in else ())
 
 
 def _what(drift: Drift, scope: Scope) -> str:
@@ -81,7 +82,8 @@ def _what(drift: Drift, scope: Scope) -> str:
         parts = [f"It lacks {', '.join(drift.lacking)}."] if drift.lacking else []
         parts += [f"It has {taken_words(drift.surplus, wanted)}, which nobody approved."] if drift.surplus else []
     if drift.is_theirs and drift.surplus:
-        parts.append(f"{drift.owner} gave of their own: it ends with that login, and new grants go on.")
+        end = "that session" if drift.name.startswith(TEMPORARY) else "that login"
+        parts.append(f"{drift.owner} gave of their own: it ends with {end}, and new grants go on.")
     elif not drift.can_grant:
         parts.append(f"The portal may not change that: it belongs to {drift.owner}.")
     if drift.is_beyond_us:
@@ -112,7 +114,7 @@ def compare_owned(
         before = [] if is_superuser else [step_into(role, server_version)]
         after = [] if is_superuser else [revoke_memberships(role, [acting_as], None)]
         finding = DriftFinding(
-            DriftKind.PRIVILEGE,
+            DriftKind.OWNERSHIP,
             Severity.ALARM,
             role,
             f"{what} (SET ROLE, which PostgreSQL up to 15 lets its members do), and all of them have an owner's rights"
@@ -120,6 +122,7 @@ def compare_owned(
             sql=as_text(hand_over),
             role=role,
             is_automatic=not is_kept,
+            is_for_dba=is_kept,
         )
         found = LoginRole(role, row["oid"], (), acting_as)
         differences.append(Difference(finding, () if is_kept else (*before, *hand_over, *after), found))

@@ -105,13 +105,14 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A permission set as the parameters of the queries."""
+    """A permission set as the parameters of the queries. Where it is not given now, only what is too much counts."""
 
     permissions: PermissionSet
     capability: str
     wanted: tuple[str, ...]
     sequence_wanted: tuple[str, ...]
     values: dict[str, object] = field(repr=False)
+    gives: bool = True
 
 
 def scope_of(order: GrantOrder, server_version: int, leftover_owner: str = "") -> Scope:
@@ -157,7 +158,7 @@ def inspect_target(session: Session, order: GrantOrder, scope: Scope) -> Found:
             (DRIFT, scope.values),
         ]
     )
-    return _found(facts_rows, drift_rows, session.cluster, _fingerprint(fingerprint_rows[0]))
+    return _found(scope, facts_rows, drift_rows, session.cluster, _fingerprint(fingerprint_rows[0]))
 
 
 def read_facts(session: Session, order: GrantOrder, scope: Scope) -> tuple[Facts, str]:
@@ -181,13 +182,18 @@ def inspect_sets(session: Session, scopes: Sequence[Scope]) -> list[Found]:
     ]
     # The first two plan the queries on a connection that does not know them yet.
     answers = [answer for part in (questions[:2], questions[2:]) if part for answer in session.ask_prepared(part)]
-    return [_found(answers[i], answers[i + 1], session.cluster) for i in range(0, len(answers), 2)]
+    return [
+        _found(scope, answers[2 * number], answers[2 * number + 1], session.cluster)
+        for number, scope in enumerate(scopes)
+    ]
 
 
-def _found(facts_rows: list[Row], drift_rows: list[Row], cluster: str, fingerprint: str = "") -> Found:
+def _found(scope: Scope, facts_rows: list[Row], drift_rows: list[Row], cluster: str, fingerprint: str = "") -> Found:
     return Found(
         facts=_facts(facts_rows[0], time.monotonic(), cluster),
-        drift=tuple(_drift(row) for row in drift_rows if row["kind"] in DRIFT_KINDS),
+        drift=tuple(
+            _drift(row) for row in drift_rows if row["kind"] in DRIFT_KINDS and (scope.gives or row["surplus"])
+        ),
         scope=_scope_found({row["kind"]: row for row in drift_rows}),
         unmatched=tuple(row["name"] for row in drift_rows if row["kind"] == "unmatched"),
         fingerprint=fingerprint,

@@ -21,11 +21,14 @@ from accessmgmt.provisioning.execute import Row, Session
 from accessmgmt.provisioning.fence import LoginRole
 from accessmgmt.provisioning.leftovers import Emptied, empty_role
 from accessmgmt.provisioning.statements import BEGIN, COMMIT, GUARD_SQLSTATE, comment_on_role, drop_role
-from accessmgmt.provisioning.statements_drift import guard_no_member, read_held, read_unused
+from accessmgmt.provisioning.statements_drift import guard_no_member, read_held, read_holding, read_unused
 from accessmgmt.provisioning.statements_end import DEPENDENCIES
 from accessmgmt.provisioning.statements_locks import BEGIN_ALONE
 
 BUDGET_SECONDS = 60.0
+USED_AGAIN = "It is used again."
+DEPENDED_ON = "2BP01"
+MOST_HOLDING = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ def retire_capabilities(
                 emptied = retire_role(session, writable, row, budget)
             except (TargetError, psycopg.Error) as error:
                 session.roll_back()
-                kept[row["name"]] = _why(session, error)
+                kept[row["name"]] = _why(session, row, error)
             else:
                 dropped.append(row["name"])
                 reassigned |= {row["name"]: emptied.reassigned} if emptied.reassigned else {}
@@ -75,9 +78,14 @@ def retire_capabilities(
     return RetireReport(tuple(dropped), kept, reassigned, notes)
 
 
-def _why(session: Session, error: TargetError | psycopg.Error) -> str:
+def _why(session: Session, role: Row, error: TargetError | psycopg.Error) -> str:
     if error.sqlstate == GUARD_SQLSTATE:
-        return "It is used again."
+        return USED_AGAIN
+    if error.sqlstate == DEPENDED_ON and isinstance(error, psycopg.Error):
+        holding = [row["what"] for row in session.ask(read_holding(role["oid"], MOST_HOLDING + 1))]
+        more = ", and more" if len(holding) > MOST_HOLDING else ""
+        held = f"It still holds privileges on, or owns: {', '.join(holding[:MOST_HOLDING])}{more}."
+        return f"{held} The portal may not change that: who gave it takes it back. ({DEPENDED_ON})"
     return str(session.explained(error) if isinstance(error, psycopg.Error) else error)
 
 

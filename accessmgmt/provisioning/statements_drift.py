@@ -11,7 +11,15 @@ from psycopg import sql
 from accessmgmt.domain.names import Installation
 from accessmgmt.provisioning.statements import ADMIN_ROLE, Statement, load, trusted
 
-READ_ACTING_AS = Statement("read as whom we act", sql.SQL("SELECT current_user::text AS name"))
+READ_ACTING_AS = Statement(
+    "read as whom we act",
+    sql.SQL(
+        "SELECT r.rolname::text AS name, r.rolsuper AS is_superuser, array_remove(ARRAY["
+        "CASE WHEN r.rolcreatedb THEN 'CREATEDB' END, CASE WHEN r.rolreplication THEN 'REPLICATION' END,"
+        " CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END], NULL) AS attributes FROM pg_roles r"
+        " WHERE r.rolname = current_user"
+    ),
+)
 
 
 def _prefix(installation: Installation, kind: str = "") -> sql.Literal:
@@ -19,14 +27,28 @@ def _prefix(installation: Installation, kind: str = "") -> sql.Literal:
     return sql.Literal(f"{installation.tag_prefix}{kind}")
 
 
-def read_roles(installation: Installation, names: Sequence[str], oids: Sequence[int]) -> Statement:
-    """Read every role whose comment begins as our tags do, and those of these names and OIDs."""
+def read_roles(installation: Installation, names: Sequence[str], oids: Sequence[int], server_version: int) -> Statement:
+    """Read every role whose comment begins as our tags do, and those of these names and OIDs.
+
+    Up to 15 who has CREATEROLE ends any membership but those in superusers; since then its grantor's word counts.
+    """
     return Statement(
         "read the portal's roles",
         load("drift_roles").format(
             prefix=_prefix(installation),
             names=sql.Literal(json.dumps(list(names))),
             oids=sql.Literal(json.dumps([str(oid) for oid in oids])),
+            only_grantors=sql.Literal(server_version >= 16),
+        ),
+    )
+
+
+def read_existing(names: Sequence[str]) -> Statement:
+    """Read which of these roles are there."""
+    return Statement(
+        "look which capability roles are there",
+        sql.SQL("SELECT r.rolname::text AS name FROM pg_roles r WHERE r.rolname = ANY ({}::name[])").format(
+            sql.Literal(list(names))
         ),
     )
 
@@ -39,10 +61,10 @@ def read_members(installation: Installation) -> Statement:
     )
 
 
-def read_direct(installation: Installation) -> Statement:
-    """Read what login roles were given straight."""
+def read_named(installation: Installation) -> Statement:
+    """Read where else the portal's roles are named: settings, policies, future objects, other databases."""
     return Statement(
-        "read what logins were given straight", load("drift_direct").format(prefix=_prefix(installation, "grant:"))
+        "read where else the portal's roles are named", load("drift_named").format(prefix=_prefix(installation))
     )
 
 
@@ -98,6 +120,15 @@ def rename_role(before: str, after: str) -> Statement:
     )
 
 
+def reset_setting(role: str, name: str, database: str) -> Statement:
+    """Undo ALTER ROLE ... SET, or the one for a database."""
+    within = sql.SQL(" IN DATABASE {}").format(sql.Identifier(database)) if database else sql.SQL("")
+    return Statement(
+        "undo a setting",
+        sql.SQL("ALTER ROLE {}{} RESET {}").format(sql.Identifier(role), within, sql.Identifier(*name.split("."))),
+    )
+
+
 def terminate_session(pid: int, oid: int) -> Statement:
     """End one session, if it is still the one that was found."""
     return Statement(
@@ -119,6 +150,20 @@ def read_unused(installation: Installation) -> Statement:
 def read_held(oid: int) -> Statement:
     """List what a role holds in the connected database."""
     return Statement("read what the role holds here", load("held_here").format(oid=sql.Literal(oid)))
+
+
+def read_holding(oid: int, most: int) -> Statement:
+    """List what keeps a role from being dropped, in words; of other databases only their names."""
+    return Statement(
+        "look what keeps the role",
+        sql.SQL(
+            "SELECT DISTINCT CASE WHEN s.dbid = 0 OR d.datname = current_database()"
+            " THEN pg_describe_object(s.classid, s.objid, s.objsubid)"
+            " ELSE 'something in the database ' || d.datname END AS what"
+            " FROM pg_shdepend s LEFT JOIN pg_database d ON d.oid = s.dbid"
+            " WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = {}::oid ORDER BY 1 LIMIT {}"
+        ).format(sql.Literal(oid), sql.Literal(most)),
+    )
 
 
 def guard_no_member(role: str) -> Statement:

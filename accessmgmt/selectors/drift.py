@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from accessmgmt.domain.drift import DriftFinding, DriftKind, DriftOrder, KnownLogin, finding_from_json
+from accessmgmt.domain.drift import DriftFinding, DriftKind, DriftOrder, KnownLogin, Severity, finding_from_json
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.states import GrantState
-from accessmgmt.models import DriftCheck, Grant, Resource
+from accessmgmt.models import AuditEvent, DriftCheck, Grant, Resource
 from accessmgmt.models.installation import this_installation
 
 MOST_FORMER_OIDS = 2_000
@@ -20,8 +21,12 @@ FORMER_FOR = timedelta(days=1)
 MOST_DUE = 200
 
 
-def drift_order(resource: Resource) -> DriftOrder:
-    """Return what a resource should hold now: its active grants, and every other role that the portal knows."""
+def drift_order(resource: Resource, *, with_idle_for: timedelta | None = None) -> DriftOrder:
+    """Return what a resource should hold now: its active grants, and every other role that the portal knows.
+
+    `with_idle_for` adds the sets of this server's resources whose last grant ended less than that ago, and where each
+    is given.
+    """
     active = list(
         Grant.objects.active()
         .filter(resource=resource)
@@ -37,6 +42,7 @@ def drift_order(resource: Resource) -> DriftOrder:
     former = Grant.objects.filter(
         resource=resource, state=GrantState.ENDED, role_oid__isnull=False, ended_at__gte=timezone.now() - FORMER_FOR
     )
+    idle = _idle_sets(resource, sets, with_idle_for) if with_idle_for is not None else {}
     return DriftOrder(
         installation=installation,
         permission_sets=tuple(sets.values()),
@@ -53,7 +59,33 @@ def drift_order(resource: Resource) -> DriftOrder:
         former_oids=tuple(
             oid for oid in former.order_by("-ended_at").values_list("role_oid", flat=True)[:MOST_FORMER_OIDS] if oid
         ),
+        idle_sets=tuple(idle.values()),
+        databases=_databases_of(resource, {**sets, **idle}) if with_idle_for is not None else {},
     )
+
+
+def _grants_on_the_server(resource: Resource) -> QuerySet[Grant]:
+    """Return the grants of all resources of this server: a set's capability role is the same for all its databases."""
+    hosts = {resource.host, resource.primary.host if resource.primary else resource.host}
+    return Grant.objects.filter(resource__in=Resource.objects.filter(host__in=hosts))
+
+
+def _idle_sets(resource: Resource, active: Collection[str], since: timedelta) -> dict[str, PermissionSet]:
+    """Return by digest the sets whose capability role may still be there, and that this resource gives nobody now."""
+    rows = _grants_on_the_server(resource).filter(Q(ended_at__isnull=True) | Q(ended_at__gte=timezone.now() - since))
+    rows = rows.exclude(permissions_digest__in=active).only("permissions", "permissions_digest")
+    rows = rows.order_by("permissions_digest").distinct("permissions_digest")
+    return {grant.permissions_digest: grant.permission_set for grant in rows}
+
+
+def _databases_of(resource: Resource, sets: Mapping[str, PermissionSet]) -> dict[str, frozenset[str]]:
+    """Return by capability role the databases in which its set was ever given; not where a secret names one of them."""
+    rows = _grants_on_the_server(resource).filter(permissions_digest__in=list(sets)).order_by()
+    found: dict[str, set[str]] = {}
+    for digest, database in rows.values_list("permissions_digest", "resource__database_name").distinct():
+        found.setdefault(digest, set()).add(database)
+    names = {digest: sets[digest].capability_role_name(this_installation().id) for digest in found}
+    return {names[digest]: frozenset(databases) for digest, databases in found.items() if "" not in databases}
 
 
 def resources_to_resync() -> list[int]:
@@ -111,21 +143,57 @@ def last_comparison(grant: Grant) -> Comparison:
     if check is None or not has_looked:
         return Comparison(None, 0, bool(check and check.error))
     roles = {grant.role_name, grant.permission_set.capability_role_name(settings.PORTAL_INSTALLATION_ID)}
-    own = [finding for finding in findings_of(check) if finding.grant_id == str(grant.pk) or finding.role in roles]
+    found = [finding for finding in findings_of(check) if finding.severity is not Severity.NOTE]
+    own = [finding for finding in found if finding.grant_id == str(grant.pk) or finding.role in roles]
     return Comparison(check.checked_at, len(own), bool(check.error))
 
 
 KIND_WORDS = {
     DriftKind.PRIVILEGE: "Privileges of capability roles",
     DriftKind.GRANTOR: "Granted by others",
-    DriftKind.DIRECT: "Granted straight to logins",
+    DriftKind.DIRECT: "Granted directly to logins",
+    DriftKind.OWNERSHIP: "Owned by capability roles",
     DriftKind.MEMBERSHIP: "Memberships",
-    DriftKind.ATTRIBUTE: "Attributes of logins",
+    DriftKind.ATTRIBUTE: "Attributes of roles",
     DriftKind.VANISHED: "Grants whose role is gone",
     DriftKind.FOREIGN: "Roles that are not provably the portal's",
     DriftKind.ORPHAN: "Roles with the portal's tag that it does not know",
     DriftKind.SESSION: "Sessions that outlived their login",
+    DriftKind.SETTING: "Settings of roles",
+    DriftKind.POLICY: "Policies written for capability roles",
+    DriftKind.UNUSED: "Capability roles that nothing needs",
 }
+
+
+MOST_CHANGES = 10
+CHANGE_ACTIONS = ("resource.drift_repaired", "resource.objects_shared", "resource.sets_retired")
+
+
+@dataclass(frozen=True, slots=True)
+class DriftLine:
+    """Something that was changed on the server: when, by whom ("" for the portal itself), and in words."""
+
+    at: datetime
+    by: str
+    words: tuple[str, ...]
+    more: int
+
+
+def newest_changes(resource: Resource) -> list[DriftLine]:
+    """Return what was changed last on a resource to bring it in order, newest first."""
+    rows = AuditEvent.objects.filter(
+        object_type="resource", object_id=str(resource.pk), action__in=CHANGE_ACTIONS
+    ).order_by("-id")
+    return [_line(event) for event in rows[:MOST_CHANGES]]
+
+
+def _line(event: AuditEvent) -> DriftLine:
+    details = event.details
+    mended = details.get("mended") or details.get("given") or [f"dropped {name}" for name in details.get("roles", [])]
+    refused = [f"not mended: {words}" for words in details.get("refused", [])]
+    words = (*mended, *refused)
+    count = int(details.get("mended_count", details.get("given_count", len(mended)))) + len(refused)
+    return DriftLine(event.at, event.actor_email if event.actor_id else "", words[:5], max(count - 5, 0))
 
 
 def findings_by_kind(check: DriftCheck | None) -> list[tuple[str, list[DriftFinding]]]:

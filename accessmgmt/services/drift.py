@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,14 +14,14 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from accessmgmt import outbox
-from accessmgmt.domain.drift import DriftFinding, DriftKind, DriftOrder, DriftReport, RepairReport
+from accessmgmt.domain.drift import DriftFinding, DriftKind, DriftOrder, DriftReport, RepairReport, Severity
 from accessmgmt.domain.errors import ConflictError, ForbiddenError, TargetError
 from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.models import DriftCheck, Grant, Installation, Resource, User
 from accessmgmt.models.grant import HELD_STATES
 from accessmgmt.models.installation import this_installation
 from accessmgmt.outbox import Task
-from accessmgmt.provisioning import drift, retire
+from accessmgmt.provisioning import drift, drift_repair, retire
 from accessmgmt.provisioning.discovery import link_trouble
 from accessmgmt.provisioning.rehearsal_login import sweep_rehearsals
 from accessmgmt.selectors.drift import (
@@ -32,6 +32,7 @@ from accessmgmt.selectors.drift import (
     resources_to_resync,
 )
 from accessmgmt.services import audit, late_endings
+from accessmgmt.services.drift_changes import record_changes
 from accessmgmt.services.grants import begin_end
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,9 @@ def resync_resource(resource_id: int) -> str:
         order = drift_order(resource)
         try:
             report = drift.resync_sets(resource.as_target(), order.installation, order.permission_sets)
+            record_changes(resource, report.changes)
+            if any(change.is_taken for change in report.changes):
+                _check(resource)  # else the page goes on showing what is mended
         except TargetError as error:
             return _record_failure(resource, error)
     # An outdated link to a primary is no failure: the next check says whether it still is.
@@ -86,12 +90,12 @@ def check_resource(resource_id: int) -> str:
         if not is_alone:
             return "another worker is at it"
         try:
-            check = _check(resource)
+            kept = [] if _is_observing() else _put_idle_sets_in_order(resource)
+            check = _check(resource, kept)
             if not _is_observing():
                 if chosen := _to_mend(resource, findings_of(check)):
                     _repair(resource, chosen, actor=None)
-                    check = _check(resource)
-                _retire_unused(resource)
+                    check = _check(resource, kept)
                 sweep_rehearsals(resource.as_target(), this_installation())
             outcome = f"{len(check.findings)} differences"
         except TargetError as error:
@@ -107,7 +111,8 @@ def _to_mend(resource: Resource, findings: Collection[DriftFinding]) -> list[Dri
     """Choose what is mended without a person.
 
     What a grant that is over left behind is always ended: its login may come back with a server that was away, and a
-    session may outlive its login.
+    session may outlive its login. What a capability role owns is always handed over: up to 15 a person may make it in
+    that name, and others would have it when the grant is over.
     """
     over = late_endings.roles_that_are_over(finding.role for finding in findings if finding.kind is DriftKind.ORPHAN)
     return [
@@ -115,11 +120,28 @@ def _to_mend(resource: Resource, findings: Collection[DriftFinding]) -> list[Dri
         for finding in findings
         if (resource.is_drift_repaired and finding.is_automatic)
         or finding.kind is DriftKind.SESSION
+        or (finding.kind is DriftKind.OWNERSHIP and finding.is_automatic)
         or (finding.role, finding.grant_id) in over
     ]
 
 
-def _retire_unused(resource: Resource) -> None:
+def _put_idle_sets_in_order(resource: Resource) -> list[DriftFinding]:
+    """Take back what capability roles that nobody uses now were given besides, and drop what nothing needs any more.
+
+    Returns those that cannot be dropped.
+    """
+    kept = _retire_unused(resource)
+    order = _full_order(resource)
+    report = drift.resync_sets(resource.as_target(), order.installation, (), order.idle_sets)
+    record_changes(resource, report.changes)
+    return kept
+
+
+def _full_order(resource: Resource) -> DriftOrder:
+    return drift_order(resource, with_idle_for=timedelta(days=settings.PORTAL_CAPABILITY_KEEP_DAYS))
+
+
+def _retire_unused(resource: Resource) -> list[DriftFinding]:
     """Drop capability roles whose last grant, on any resource, ended PORTAL_CAPABILITY_KEEP_DAYS ago."""
     keep = digests_to_keep(timedelta(days=settings.PORTAL_CAPABILITY_KEEP_DAYS))
     report = retire.retire_capabilities(resource.as_target(), this_installation(), keep)
@@ -129,6 +151,11 @@ def _retire_unused(resource: Resource) -> None:
             audit.record(None, "resource.sets_retired", resource, **details)
     for name, words in report.kept.items():
         logger.warning("The capability role %s stays on resource %s: %s", name, resource.pk, words)
+    return [
+        DriftFinding(DriftKind.UNUSED, Severity.NOTE, name, f"It cannot be dropped: {words}", role=name)
+        for name, words in report.kept.items()
+        if words != retire.USED_AGAIN
+    ]
 
 
 def check_now(*, actor: User, resource: Resource) -> DriftCheck:
@@ -162,11 +189,12 @@ def repair_now(*, actor: User, resource: Resource, keys: Collection[str]) -> Rep
     return report
 
 
-def _check(resource: Resource) -> DriftCheck:
-    order = drift_order(resource)
+def _check(resource: Resource, kept: Sequence[DriftFinding] = ()) -> DriftCheck:
+    """Compare, and store what was found with the roles that are `kept` although nothing needs them."""
+    order = _full_order(resource)
     target = resource.as_target()
     report = drift.check_drift(target, order)
-    return _store(resource, report, _still_true(order, report.findings), link_trouble(target))
+    return _store(resource, report, [*_still_true(order, report.findings), *kept], link_trouble(target))
 
 
 def _still_true(order: DriftOrder, findings: Collection[DriftFinding]) -> list[DriftFinding]:
@@ -235,7 +263,7 @@ def _told(error: TargetError) -> dict[str, Any]:
 
 
 def _repair(resource: Resource, findings: list[DriftFinding], *, actor: User | None) -> RepairReport:
-    report = drift.repair(resource.as_target(), drift_order(resource), findings)
+    report = drift_repair.repair(resource.as_target(), _full_order(resource), findings)
     ended = [finding for finding in findings if finding.kind is DriftKind.VANISHED and _end_vanished(finding, actor)]
     mended = (*report.mended, *ended)
     if mended or report.refused:

@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from accessmgmt import outbox
+from accessmgmt.domain.drift import DriftChange
 from accessmgmt.domain.errors import TargetError, TargetRefused
 from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.domain.targets import ApplyReceipt
@@ -21,6 +22,7 @@ from accessmgmt.models import Grant
 from accessmgmt.outbox import Task
 from accessmgmt.provisioning import apply, end
 from accessmgmt.services import audit, installation, leases, silence
+from accessmgmt.services.drift_changes import record_changes
 from accessmgmt.services.endings import WAKE_AGAIN_SECONDS
 
 logger = logging.getLogger(__name__)
@@ -42,13 +44,7 @@ def apply_grant(grant_id: uuid.UUID | str) -> str:
     if grant.refused_at is not None:
         return _clean_refused(grant)
     try:
-        receipt = apply.apply_grant(
-            grant.resource.as_target(),
-            grant.as_order(with_password=True),
-            # The lease began with the claim, and so does the time to act on it.
-            budget_seconds=settings.PORTAL_APPLY_BUDGET_SECONDS - (time.monotonic() - began),
-            on_progress=partial(leases.renew_lease, grant.pk, grant.lease_token),
-        )
+        receipt = _apply(grant, began)
     except TargetRefused as error:
         silence.answered(grant.resource)
         if not _record_refusal(grant, error):
@@ -62,6 +58,22 @@ def apply_grant(grant_id: uuid.UUID | str) -> str:
         return _record_apply_failure(grant, leases.unexpected(error))
     silence.answered(grant.resource)
     return _record_active(grant, receipt)
+
+
+def _apply(grant: Grant, began: float) -> ApplyReceipt:
+    """Make the grant real. What was mended on its capability role by that is written down, whatever comes of it."""
+    changes: list[DriftChange] = []
+    try:
+        return apply.apply_grant(
+            grant.resource.as_target(),
+            grant.as_order(with_password=True),
+            # The lease began with the claim, and so does the time to act on it.
+            budget_seconds=settings.PORTAL_APPLY_BUDGET_SECONDS - (time.monotonic() - began),
+            on_progress=partial(leases.renew_lease, grant.pk, grant.lease_token),
+            changes=changes,
+        )
+    finally:
+        record_changes(grant.resource, changes)
 
 
 @transaction.atomic

@@ -9,8 +9,8 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accessmgmt.domain.errors import TargetError
 from accessmgmt.models import DriftCheck, Resource
-from accessmgmt.selectors.drift import findings_by_kind, findings_of
-from accessmgmt.services import drift
+from accessmgmt.selectors.drift import findings_by_kind, findings_of, newest_changes
+from accessmgmt.services import drift, installation
 from accessmgmt.views.permissions import UserRequest, admin_required, auditor_required
 
 
@@ -71,5 +71,7 @@ def _context(resource: Resource) -> dict[str, object]:
         "check": found,
         "groups": groups,
         "count": sum(len(findings) for _, findings in groups),
+        "changes": newest_changes(resource),
+        "is_observing": installation.is_observing(),
         "can_repair": any(finding.is_repairable for _, findings in groups for finding in findings),
     }

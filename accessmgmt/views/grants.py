@@ -163,6 +163,7 @@ def _detail_context(request: UserRequest, grant: Grant) -> dict[str, Any]:
         "receipt": receipt,
         "comparison": last_comparison(grant) if grant.state == GrantState.ACTIVE else None,
         "hidden_tables": receipt.get("table_count", 0) - len(receipt.get("tables", [])),
+        "hidden_sequences": receipt.get("sequence_count", 0) - len(receipt.get("sequences", [])),
     }
 
 

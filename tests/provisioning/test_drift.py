@@ -25,7 +25,8 @@ from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import ApplyReceipt, GrantOrder
 from accessmgmt.provisioning import execute
 from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.drift import check_drift, repair, resync_sets
+from accessmgmt.provisioning.drift import check_drift, resync_sets
+from accessmgmt.provisioning.drift_repair import repair
 from accessmgmt.provisioning.end import end_grant
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 
@@ -337,7 +338,7 @@ def test_what_a_capability_role_owns_is_handed_over(new_shop: Callable[..., Shop
         user.execute("CREATE FUNCTION play.root() RETURNS int SECURITY DEFINER LANGUAGE sql AS 'SELECT 1'")
     if version >= 16:
         portal.dba("ALTER TABLE play.mine OWNER TO {role}", "ALTER FUNCTION play.root OWNER TO {role}", role=role)
-    finding = only(portal.findings(), DriftKind.PRIVILEGE)
+    finding = only(portal.findings(), DriftKind.OWNERSHIP)
     assert (finding.object, finding.severity, finding.is_automatic) == (role, Severity.ALARM, True)
     assert "function play.root(), table play.mine" in finding.what
     kept = replace(shop.target, leftovers="keep")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import signal
+import threading
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,13 +18,13 @@ from django.db import connection
 from django.utils import timezone
 
 from accessmgmt import outbox
-from accessmgmt.domain.drift import DriftKind
+from accessmgmt.domain.drift import DriftChange, DriftKind
 from accessmgmt.domain.errors import ConflictError, ForbiddenError
 from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.models import AuditEvent, DriftCheck, Endpoint, Grant, Installation, User
 from accessmgmt.models.installation import this_installation
 from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.selectors.drift import findings_of
+from accessmgmt.selectors.drift import findings_of, newest_changes
 from accessmgmt.services import drift, endings, installation, provision
 from accessmgmt.services.grants import begin_end
 from devstack.postgres import PostgresServer
@@ -174,6 +177,149 @@ def test_a_session_that_outlived_its_login_is_ended_unasked(
             user.execute("SELECT 1")
 
 
+def test_a_session_that_takes_its_time_to_end_is_no_false_alarm(
+    server: PostgresServer, facts: dict[str, Any], endpoint: Endpoint
+) -> None:
+    """To tell it to end is no proof: the process may be held up. The page must not go on showing it either."""
+    grant = active(endpoint)
+    with log_in(facts, grant.role_name, grant.password) as user:
+        as_dba(server, endpoint, f'DROP ROLE "{grant.role_name}"')
+        over(grant)
+        pid = user.info.backend_pid
+        os.kill(pid, signal.SIGSTOP)
+        threading.Timer(0.5, os.kill, (pid, signal.SIGCONT)).start()
+        assert drift.check_resource(endpoint.resource.pk) == "0 differences"
+    assert DriftCheck.objects.get(resource=endpoint.resource).findings == []
+
+
+def capability_of(grant: Grant) -> str:
+    return grant.permission_set.capability_role_name(settings.PORTAL_INSTALLATION_ID)
+
+
+PAYROLL = (
+    "CREATE SCHEMA internal AUTHORIZATION app_owner",
+    "SET ROLE app_owner",
+    "CREATE TABLE internal.payroll (id int)",
+)
+
+
+def words_of(role: str) -> str:
+    """What the portal says when it took SELECT on the payroll back from a role."""
+    return str(DriftChange(role, "internal.payroll", "revoked SELECT", is_taken=True))
+
+
+def give_payroll(server: PostgresServer, endpoint: Endpoint, role: str) -> None:
+    as_dba(server, endpoint, "SET ROLE app_owner", f'GRANT SELECT ON internal.payroll TO "{role}"')
+
+
+def test_what_the_resync_takes_back_is_audited_and_leaves_the_page(
+    server: PostgresServer, endpoint: Endpoint, dave: User
+) -> None:
+    role = capability_of(active(endpoint))
+    as_dba(server, endpoint, *PAYROLL)
+    give_payroll(server, endpoint, role)
+    check = drift.check_now(actor=dave, resource=endpoint.resource)
+    assert [finding.object for finding in findings_of(check)] == ["internal.payroll"]
+    assert drift.resync_resource(endpoint.resource.pk) == "in order"
+    event = AuditEvent.objects.get(action="resource.drift_repaired")
+    assert (event.actor_email, event.object_id) == ("portal", str(endpoint.resource.pk))
+    assert event.details["mended"] == [words_of(role)]
+    check.refresh_from_db()
+    assert check.findings == [], "the page does not go on showing what is mended"
+    [line] = newest_changes(endpoint.resource)
+    assert (line.at, line.by, line.words) == (event.at, "", (words_of(role),))
+    assert drift.resync_resource(endpoint.resource.pk) == "in order"
+    assert AuditEvent.objects.filter(action="resource.drift_repaired").count() == 1
+
+
+def test_new_tables_are_told_in_short(server: PostgresServer, endpoint: Endpoint) -> None:
+    role = capability_of(active(endpoint))
+    as_dba(server, endpoint, "SET ROLE app_owner", "CREATE TABLE new_one (id int)", "CREATE TABLE new_two (id int)")
+    drift.resync_resource(endpoint.resource.pk)
+    event = AuditEvent.objects.get(action="resource.objects_shared")
+    assert event.details["given_count"] == 2
+    assert f"gave SELECT on public.new_one to {role}" in event.details["given"]
+    assert not AuditEvent.objects.filter(action="resource.drift_repaired").exists()
+
+
+def test_what_an_activation_takes_back_first_is_audited(server: PostgresServer, endpoint: Endpoint) -> None:
+    """Also where the set then is given to nobody, because only others can take the rest back."""
+    role = capability_of(active(endpoint))
+    assert not AuditEvent.objects.filter(action__startswith="resource.").exists(), "giving is no mending"
+    as_dba(server, endpoint, *PAYROLL)
+    give_payroll(server, endpoint, role)
+    active(endpoint)
+    event = AuditEvent.objects.get(action="resource.drift_repaired")
+    assert event.details["mended"] == [words_of(role)]
+    give_payroll(server, endpoint, role)
+    as_dba(server, endpoint, f'GRANT SELECT ON pg_authid TO "{role}"')
+    refused = factories.make_grant("queued", endpoint=endpoint)
+    assert provision.apply_grant(refused.pk) == GrantState.FAILED
+    refused.refresh_from_db()
+    assert "pg_catalog.pg_authid" in refused.last_error["what"]
+    assert AuditEvent.objects.filter(action="resource.drift_repaired").count() == 2
+
+
+def test_a_set_that_nobody_uses_now_is_put_in_order_by_the_check(
+    server: PostgresServer, endpoint: Endpoint, dave: User
+) -> None:
+    role = capability_of(ended(endpoint))
+    as_dba(server, endpoint, *PAYROLL)
+    give_payroll(server, endpoint, role)
+    check = drift.check_now(actor=dave, resource=endpoint.resource)
+    assert [finding.object for finding in findings_of(check)] == ["internal.payroll"], "whoever asks sees it"
+    assert drift.check_resource(endpoint.resource.pk) == "0 differences"
+    event = AuditEvent.objects.get(action="resource.drift_repaired")
+    assert event.details["mended"] == [words_of(role)]
+
+
+def test_another_database_counts_only_where_the_portal_gives_the_set_there(
+    server: PostgresServer, endpoint: Endpoint, dave: User
+) -> None:
+    """Two resources may be one server: the capability role is the same for both."""
+    role = capability_of(active(endpoint))
+    elsewhere = make_target(server)
+    other = factories.make_resource(**elsewhere)
+    with server.connect(other.database_name) as conn:
+        conn.execute(f'GRANT SELECT ON ALL TABLES IN SCHEMA public TO "{role}"')  # type: ignore[call-overload]
+    check = drift.check_now(actor=dave, resource=endpoint.resource)
+    assert [finding.object for finding in findings_of(check)] == [f"database {other.database_name}"]
+    active(factories.make_endpoint(resource=other, authorization=endpoint.authorization))
+    assert drift.check_now(actor=dave, resource=endpoint.resource).findings == []
+
+
+def test_a_capability_role_that_cannot_be_dropped_is_shown_with_what_holds_it(
+    server: PostgresServer, endpoint: Endpoint
+) -> None:
+    grant = ended(endpoint)
+    as_dba(server, endpoint, f'GRANT SELECT ON pg_authid TO "{capability_of(grant)}"')
+    days = settings.PORTAL_CAPABILITY_KEEP_DAYS
+    Grant.objects.filter(pk=grant.pk).update(ended_at=timezone.now() - timedelta(days=days, minutes=1))
+    drift.check_resource(endpoint.resource.pk)
+    [finding] = findings_of(DriftCheck.objects.get(resource=endpoint.resource))
+    assert (finding.kind, finding.object) == (DriftKind.UNUSED, capability_of(grant))
+    assert "pg_authid" in finding.what
+
+
+def test_what_a_capability_role_came_to_own_is_handed_over_unasked(
+    target_server: Callable[[int], PostgresServer], dave: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A function of it runs with everybody's rights of the set, also for those whose grant is over."""
+    server = target_server(14)
+    monkeypatch.setattr(settings, "PORTAL_INSTALLATION_ID", secrets.token_hex(6))
+    facts = make_target(server)
+    endpoint = factories.make_endpoint(resource=factories.make_resource(**facts))
+    grant = active(endpoint)
+    with log_in(facts, grant.role_name, grant.password) as user:
+        user.execute(f'SET ROLE "{capability_of(grant)}"')  # type: ignore[call-overload]
+        user.execute("CREATE FUNCTION public.peek() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'")
+    assert kinds(drift.check_now(actor=dave, resource=endpoint.resource)) == {DriftKind.OWNERSHIP}
+    assert drift.check_resource(endpoint.resource.pk) == "0 differences"
+    with server.connect(facts["database_name"]) as conn:
+        owner = "SELECT pg_get_userbyid(proowner), prosecdef FROM pg_proc WHERE proname = 'peek'"
+        assert conn.execute(owner).fetchall() == [("jit_quarantine", False)]
+
+
 def ended(endpoint: Endpoint) -> Grant:
     grant = active(endpoint)
     begin_end(actor=None, grant_id=grant.pk, reason=EndReason.REVOKED, action="grant.revoked")
@@ -303,8 +449,11 @@ def test_a_portal_that_only_observes_changes_nothing(server: PostgresServer, end
     )
     endpoint.resource.is_drift_repaired = True
     endpoint.resource.save()
+    as_dba(server, endpoint, *PAYROLL)
+    give_payroll(server, endpoint, capability_of(grant))
     assert drift.resync_resource(endpoint.resource.pk) == "nothing to do"
-    assert drift.check_resource(endpoint.resource.pk) == "1 differences"
+    assert drift.check_resource(endpoint.resource.pk) == "2 differences"
+    assert not AuditEvent.objects.filter(action="resource.drift_repaired").exists()
     with pytest.raises(ConflictError):
         drift.repair_now(actor=dave, resource=endpoint.resource, keys=["x"])
 

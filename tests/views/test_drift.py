@@ -10,10 +10,11 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from accessmgmt.domain.drift import DriftFinding, DriftKind, DriftReport, RepairReport, Severity
+from accessmgmt.domain.drift import DriftChange, DriftFinding, DriftKind, DriftReport, RepairReport, Severity
 from accessmgmt.domain.errors import TargetUnavailable
-from accessmgmt.models import DriftCheck, Resource
-from accessmgmt.services import drift
+from accessmgmt.models import DriftCheck, Installation, Resource
+from accessmgmt.services import audit, drift
+from accessmgmt.services.drift_changes import record_changes
 from tests.factories import make_resource
 
 ALARM = DriftFinding(
@@ -53,7 +54,7 @@ def repaired(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     def check(target: Any, wanted: Any) -> DriftReport:
         return DriftReport((FOREIGN,), relation_count=2, login_count=1, took_ms=12.0, checked_at=timezone.now())
 
-    monkeypatch.setattr(drift.drift, "repair", repair)
+    monkeypatch.setattr(drift.drift_repair, "repair", repair)
     monkeypatch.setattr(drift.drift, "check_drift", check)
     return seen
 
@@ -76,7 +77,7 @@ def test_members_are_refused_auditors_read_admins_act(client_for, alice, dave, e
 def test_the_page_shows_the_findings_by_kind_with_their_sql(client_for, dave):
     resource = make_check(ALARM, ORPHAN, FOREIGN).resource
     text = client_for(dave).get(url_of(resource)).content.decode()
-    for words in ("Attributes of logins", "Roles with the portal", "not provably", "42 ms", "VALID UNTIL"):
+    for words in ("Attributes of roles", "Roles with the portal", "not provably", "42 ms", "VALID UNTIL"):
         assert words in text
     assert "&lt;b&gt;Nobody" in text
     assert text.count('type="checkbox"') == 2, "what is not ours cannot be chosen"
@@ -149,3 +150,51 @@ def test_the_page_asks_the_same_number_of_queries_for_many_findings(client_for, 
             assert client.get(url_of(resource)).status_code == 200
         counts.append(len(queries))
     assert counts[0] == counts[1]
+
+
+def test_the_page_says_what_happens_by_itself_and_what_waits(client_for, dave):
+    resource = make_check(ALARM).resource
+    text = client_for(dave).get(url_of(resource)).content.decode()
+    assert "By itself, every 30 seconds" in text
+    assert "until an admin chooses Repair" in text
+    resource.is_drift_repaired = True
+    resource.save()
+    text = client_for(dave).get(url_of(resource)).content.decode()
+    assert "because this resource says so" in text
+    assert "until an admin chooses Repair" not in text
+    Installation.objects.update_or_create(
+        pk=1, defaults={"database_identity": "other", "observing_since": timezone.now()}
+    )
+    text = client_for(dave).get(url_of(resource)).content.decode()
+    assert "only observes" in text
+    assert "By itself, every 30 seconds" not in text
+
+
+def test_the_page_shows_what_was_put_in_order_and_when(client_for, dave, erin):
+    resource = make_check().resource
+    changes = [DriftChange("jitb_x", f"internal.t{number}", "revoked SELECT", is_taken=True) for number in range(7)]
+    record_changes(resource, changes)
+    audit.record(dave, "resource.drift_repaired", resource, mended=["one: <i>x</i>"], refused=["two: 42501"])
+    record_changes(make_resource(), [DriftChange("jitb_y", "elsewhere", "revoked SELECT", is_taken=True)])
+    text = client_for(erin).get(url_of(resource)).content.decode()
+    assert all(str(change) in text for change in changes[:5])
+    assert str(changes[5]) not in text
+    assert "and 2 more" in text
+    assert "by the portal itself" in text
+    assert f"by {dave.email}" in text
+    assert "&lt;i&gt;x" in text
+    assert "not mended: two: 42501" in text
+    assert "elsewhere" not in text
+
+
+def test_what_only_a_dba_may_do_is_not_offered(client_for, dave):
+    finding = DriftFinding(
+        DriftKind.PRIVILEGE, Severity.ALARM, "pg_catalog.pg_authid", "It holds.", sql="REVOKE x;", is_for_dba=True
+    )
+    resource = make_check(finding).resource
+    text = client_for(dave).get(url_of(resource)).content.decode()
+    assert "The portal may not change this" in text
+    assert 'type="checkbox"' not in text
+    chosen = {"finding": finding.reference, "confirmed": "yes"}
+    page = client_for(dave).post(url_of(resource, "-repair"), chosen, follow=True)
+    assert "Nothing was chosen" in page.content.decode()

@@ -125,6 +125,16 @@ class TestConnect:
         assert "And 1,298 more tables" in text
         assert "1 more privilege on these tables comes from PUBLIC" in text
 
+    def test_the_sequences_that_come_with_the_tables_are_listed(self, client_for: ClientFor, alice: User) -> None:
+        held = [{"schema": "public", "sequence": "orders_id_<seq>", "privileges": ["USAGE", "SELECT"]}]
+        grant = make_grant(user=alice, apply_receipt={**APPLY_RECEIPT, "sequences": held, "sequence_count": 4})
+        text = client_for(alice).get(f"/grants/{grant.pk}").content.decode()
+        assert "public.orders_id_&lt;seq&gt;" in text
+        assert '<span class="privilege">USAGE</span><span class="privilege">SELECT</span>' in text
+        assert "and 3 more alike" in text
+        older = make_grant(user=alice, endpoint=make_endpoint())
+        assert "come from sequences" not in client_for(alice).get(f"/grants/{older.pk}").content.decode()
+
     def test_hostile_names_stay_text(self, client_for: ClientFor, alice: User) -> None:
         endpoint = make_endpoint(name="<script>alert(1)</script>", resource=make_resource(database_name="</pre><b>x"))
         grant = make_grant(user=alice, endpoint=endpoint)

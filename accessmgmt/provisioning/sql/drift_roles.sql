@@ -20,9 +20,12 @@ LEFT JOIN tagged t ON t.oid = r.oid
 LEFT JOIN (
     SELECT a.member,
            json_agg(json_build_array(pg_get_userbyid(a.roleid), pg_get_userbyid(a.grantor), a.admin_option,
-                                     to_jsonb(a) -> 'inherit_option', to_jsonb(a) -> 'set_option')
+                                     to_jsonb(a) -> 'inherit_option', to_jsonb(a) -> 'set_option',
+                                     CASE WHEN {only_grantors} THEN pg_has_role(current_user, a.grantor, 'USAGE')
+                                          ELSE NOT g.rolsuper END)
                     ORDER BY a.roleid, a.grantor) AS memberships
     FROM pg_auth_members a
+    JOIN pg_roles g ON g.oid = a.roleid
     GROUP BY a.member) m ON m.member = r.oid
 WHERE t.oid IS NOT NULL OR r.rolname = ANY (ARRAY(SELECT json_array_elements_text({names}::json))::name[])
    OR r.oid = ANY (ARRAY(SELECT json_array_elements_text({oids}::json))::oid[])
