@@ -9,11 +9,16 @@ PERMANENT = "PUBLIC,walter,reports"
 
 def gives(name: str, what: str, thing: str, **facts: object) -> tuple[Act, Act]:
     """Two acts: the DBA gives a right on something, with and without the option to pass it on."""
-    leaves = (f"acl; {thing}; {{whom}}",)
+    changes = (f"acl; {thing}; {{whom}}",)
     return (
-        act(f"give {name}", DBA, f"GRANT {what} TO {{whom}}", leaves=leaves, **facts),
+        act(f"give {name}", DBA, f"GRANT {what} TO {{whom}}", leaves=changes, **facts),
         act(
-            f"give {name} with grant option", DBA, f"GRANT {what} TO {{whom}} WITH GRANT OPTION", leaves=leaves, **facts
+            f"give {name} with grant option",
+            DBA,
+            f"GRANT {what} TO {{whom}} WITH GRANT OPTION",
+            leaves=changes,
+            takes=changes,  # what somebody had without the option
+            **facts,
         ),
     )
 

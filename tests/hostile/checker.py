@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from tests.hostile.acts import Excuses
 from tests.hostile.facts import Fact
 
-QUARANTINE = "jit_quarantine"
+QUARANTINE, OUTSIDER = "jit_quarantine", "walter"
 PORTAL = frozenset({"jit_portal", "jit_login_a", QUARANTINE})
 PLAIN_ROLE = "f t f f f f f -1"
 PERMANENT_PREFIX = re.compile(r"(^|[ .\"])[wod]_\w+|^large object 900[39]$")
@@ -182,7 +182,7 @@ class _Judge:
 
     def _default_acl(self, fact: Fact) -> bool | None:
         owner = fact.thing.split()[0]
-        if owner in self.live:
+        if owner in self.live or owner == OUTSIDER:
             return True
         if owner in self.capabilities:
             return fact.who == owner
@@ -207,7 +207,8 @@ class _Judge:
             return fact.who in self.known.live.values() and self._is_disarmed(fact)
         if fact.kind == "user mapping" and fact.who == "PUBLIC":
             server = fact.thing.partition(" on ")[2]
-            return any((f.kind, f.thing, f.who) == ("owner", server, QUARANTINE) for f in self.after)
+            owners = {QUARANTINE} | self.live
+            return any((f.kind, f.thing) == ("owner", server) and f.who in owners for f in self.after)
         return fact.who in {QUARANTINE, ""} and self._is_disarmed(fact)
 
     def _is_disarmed(self, fact: Fact) -> bool:

@@ -64,7 +64,7 @@ def try_statements(conn: psycopg.Connection, who: str) -> set[Fact]:
             outcome = f"{error.sqlstate} {error.diag.message_primary}"
             conn.execute("ROLLBACK TO s")
         facts.add(Fact("main", "probe", statement, who, outcome, ""))
-        facts |= _marks(conn)
+    facts |= _marks(conn)
     conn.execute("ROLLBACK")
     return facts
 
@@ -126,25 +126,22 @@ def ask_session(conn: psycopg.Connection, whose: str) -> list[str]:
         return []
 
 
-RELATIONS = """
-    SELECT c.oid::bigint, n.nspname::text, c.relname::text, quote_ident(n.nspname) || '.' || quote_ident(c.relname)
+LACKING = """
+    SELECT n.nspname::text, c.relname::text, quote_ident(n.nspname) || '.' || quote_ident(c.relname), p.privilege
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_authid o ON o.oid = c.relowner
-    WHERE c.relkind IN ('r', 'p', 'v', 'm') AND n.nspname = ANY (%s) AND o.rolname IN ('app_owner', 'other_owner')
+    CROSS JOIN unnest(%(privileges)s::text[]) p (privilege)
+    WHERE c.relkind IN ('r', 'p', 'v', 'm') AND n.nspname = ANY (%(schemas)s)
+      AND o.rolname IN ('app_owner', 'other_owner')
+      AND NOT (has_schema_privilege(%(login)s::oid, n.oid, 'USAGE')
+               AND has_table_privilege(%(login)s::oid, c.oid, p.privilege))
 """
 
 
 def look_what_lacks(dba: psycopg.Connection, login: int, whose: str, rule: SetRule) -> set[Fact]:
     """Return what a live login of a set cannot do of what the set says."""
-    facts = set()
-    for oid, schema, table, name in dba.execute(RELATIONS, [list(rule.schemas)]).fetchall():
-        if not rule.has_relation(schema, table):
-            continue
-        for privilege in sorted(rule.privileges):
-            (has,) = dba.execute(
-                "SELECT has_schema_privilege(%(r)s::oid, %(s)s, 'USAGE')"
-                " AND has_table_privilege(%(r)s::oid, %(t)s::oid, %(p)s)",
-                {"r": login, "s": schema, "t": oid, "p": privilege},
-            ).fetchall()[0]
-            if not has:
-                facts.add(Fact("main", "lack", name, whose, privilege, ""))
-    return facts
+    values = {"login": login, "schemas": list(rule.schemas), "privileges": sorted(rule.privileges)}
+    return {
+        Fact("main", "lack", name, whose, privilege, "")
+        for schema, table, name, privilege in dba.execute(LACKING, values).fetchall()
+        if rule.has_relation(schema, table)
+    }

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.hostile.acts import ALICE, DBA, Step, Story
+from tests.hostile.acts import ALICE, DBA, WALTER, Step, Story
 from tests.hostile.ground import Ground
 from tests.hostile.trial import try_story
 
@@ -24,7 +24,27 @@ def alice(act: str, whom: str = "walter", schema: str = "play") -> Step:
     return Step(act, ALICE, whom, schema)
 
 
+def outsider(act: str, whom: str = "cap") -> Step:
+    """Something that somebody without a grant does."""
+    return Step(act, WALTER, whom)
+
+
+def dba(act: str, whom: str = "login") -> Step:
+    """Something that a careless DBA does."""
+    return Step(act, DBA, whom)
+
+
 CODE: dict[str, tuple[tuple[int, ...], tuple[Step, ...]]] = {
+    "a trigger on an app table": (BOTH, (alice("trigger on app table"),)),
+    "a truncate trigger": (ANY, (alice("truncate trigger on app table"),)),
+    "a trigger with a built-in function": (BOTH, (alice("trigger with a built-in function"),)),
+    "a trigger with the application's own function": (ANY, (alice("trigger with the application's function"),)),
+    "a trigger on a partitioned table": (BOTH, (alice("trigger on partitioned table"),)),
+    "a trigger on a view": (ANY, (alice("trigger on view"),)),
+    "a deferred trigger": (BOTH, (alice("constraint trigger"),)),
+    "a foreign key to an app table": (BOTH, (alice("foreign key"),)),
+    "a cascade into the person's trigger": (BOTH, (alice("foreign key that cascades into code"),)),
+    "a foreign key to a unique column": (ANY, (alice("foreign key to a partitioned table or unique column"),)),
     "code in an index": (BOTH, (alice("expression index"),)),
     "code in an index's condition": (ANY, (alice("partial index"),)),
     "code in statistics": (BOTH, (alice("extended statistics with an expression"),)),
@@ -36,10 +56,23 @@ RIGHTS: dict[str, tuple[tuple[int, ...], tuple[Step, ...]]] = {
     "an outsider's right on columns": (BOTH, (alice("share columns"),)),
     "an outsider's right on a large object": (BOTH, (alice("large object"), alice("share own large object"))),
     "an outsider's right on a large object elsewhere": (ANY, (alice("large object elsewhere"),)),
+    "an outsider's right on a schema": (BOTH, (OPEN_DATABASE, alice("create schema"))),
     "an outsider's right on a type": (ANY, (alice("enum and composite type"), alice("share own type"))),
     "an outsider's right on a server": (
         ANY,
         (Step("let everybody use a foreign data wrapper", DBA), alice("foreign server")),
+    ),
+    "an outsider's right on a database": (
+        ANY,
+        (Step("let the login make databases", DBA), alice("create database"), alice("share own database")),
+    ),
+    "what the last member of a set passed on": (
+        BOTH,
+        (dba("give a sequence with grant option", "cap"), alice("pass on a sequence")),
+    ),
+    "what the last member of a set passed on of the cluster": (
+        ANY,
+        (dba("give a tablespace with grant option", "cap"), alice("pass on a tablespace")),
     ),
     "membership in the capability role that was passed on": (
         BOTH,
@@ -55,6 +88,21 @@ RIGHTS: dict[str, tuple[tuple[int, ...], tuple[Step, ...]]] = {
     ),
 }
 UNFINISHED: dict[str, tuple[tuple[int, ...], tuple[Step, ...]]] = {
+    "a publication that was given to the login": (BOTH, (dba("publication of the login"),)),
+    "an event trigger that fails for others": (
+        BOTH,
+        (alice("create function"), dba("log ddl by an event trigger")),
+    ),
+    "a portal that may not end sessions": (
+        BOTH,
+        (dba("take signals from the portal"), alice("read and stay idle in a transaction")),
+    ),
+    "a quarantine role that is gone": (ANY, (alice("create table"), dba("drop the quarantine role"))),
+    "a schema that lets nobody create any more": (
+        BOTH,
+        (alice("create table"), dba("revoke create in the play schema")),
+    ),
+    "a held role": (ANY, (dba("hold the login"),)),
     "a changed comment": (ANY, (Step("change the login's comment", DBA),)),
     "a comment that is gone": (ANY, (Step("remove the login's comment", DBA),)),
     "a renamed login": (ANY, (Step("rename the login", DBA),)),

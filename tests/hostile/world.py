@@ -137,7 +137,12 @@ class World:
         capability = order.capability
         self.capabilities[capability] = permissions
         receipt = apply_grant(self.target, order)
-        order = replace(order, role_oid=receipt.role_oid, system_identifier=receipt.system_identifier)
+        order = replace(
+            order,
+            role_oid=receipt.role_oid,
+            system_identifier=receipt.system_identifier,
+            triggers_before=receipt.triggers_before,
+        )
         self.logins[who] = Login(order, receipt, capability)
         return self.logins[who]
 
