@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from threading import Thread
 
 import hcl2
 import psycopg
@@ -33,7 +34,7 @@ class Access:
     user: str
     password: str
 
-    def log_in(self, ca_file: str) -> psycopg.Connection:
+    def log_in(self, ca_file: str, **options: str) -> psycopg.Connection:
         """Log in as a person's own client would, with the certificate and the host name verified."""
         return psycopg.connect(
             host=self.host,
@@ -46,6 +47,7 @@ class Access:
             connect_timeout=5,
             autocommit=True,
             application_name="smoke",
+            **options,  # type: ignore[arg-type]
         )
 
 
@@ -63,6 +65,7 @@ class Story:
             self.admin = self.person("admin@company.com")
         self.describe()
         self.use_and_release()
+        self.try_to_stay()
         self.read_on_the_replica()
         self.ask_and_approve()
         self.run_out_of_time()
@@ -127,6 +130,31 @@ class Story:
             member.open(access.path)
             member.fill("form[action$='/release']")
             self.check_gone(member, access, session)
+
+    def try_to_stay(self) -> None:
+        """A person does what might keep access, and a colleague what might keep the login; it ends all the same."""
+        member, colleague = self.person("dev1@company.com"), self.person("dev2@company.com")
+        with self.step("a person holds the login's row, hides a log-in, and gets rights from a colleague"):
+            access = self.activate(member, "postgres-dev-access")
+            theirs = self.activate(colleague, "postgres-dev-access")
+            session = access.log_in(self.ca_file)
+            session.execute("BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'mine-from-now-on'")
+            with theirs.log_in(self.ca_file) as beside:
+                beside.execute("SELECT lo_create(4711)")
+                beside.execute(f'GRANT SELECT ON LARGE OBJECT 4711 TO "{access.user}"')
+            hidden: list[psycopg.Connection] = []
+            thread = Thread(target=self.log_in_slowly, args=(access, hidden))
+            thread.start()
+        with self.step("released: nothing of that holds it up, and nothing is left"):
+            member.open(access.path)
+            member.fill("form[action$='/release']")
+            self.check_gone(member, access, session)
+            thread.join()
+            for conn in hidden:
+                self.check_cut(conn)
+            colleague.open(theirs.path)
+            colleague.fill("form[action$='/release']")
+            self.check_gone(colleague, theirs, None)
 
     def read_on_the_replica(self) -> None:
         """An analyst reads on the standby."""
@@ -255,12 +283,7 @@ class Story:
         if access.user not in text:
             raise StoryError(f"the receipt does not name the role:\n{text}")
         if session is not None:
-            try:
-                session.execute("SELECT 1")
-            except psycopg.OperationalError:
-                session.close()
-            else:
-                raise StoryError("the open session was not cut")
+            self.check_cut(session)
         try:
             access.log_in(self.ca_file).close()
         except psycopg.OperationalError:
@@ -271,6 +294,20 @@ class Story:
             with server.connect() as conn:
                 if conn.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [access.user]).fetchone():
                     raise StoryError(f"{access.user} is still in pg_roles")
+
+    def check_cut(self, session: psycopg.Connection) -> None:
+        """A session does not answer any more."""
+        try:
+            session.execute("SELECT 1")
+        except psycopg.OperationalError:
+            session.close()
+        else:
+            raise StoryError("an open session was not cut")
+
+    def log_in_slowly(self, access: Access, made: list[psycopg.Connection]) -> None:
+        """Log in so that the server does not show a session yet; keep it if it ever comes to be."""
+        with suppress(psycopg.OperationalError):
+            made.append(access.log_in(self.ca_file, options="-c post_auth_delay=10"))
 
     def resource_path(self, name: str) -> str:
         """Return the path of a resource in the list that is open."""
