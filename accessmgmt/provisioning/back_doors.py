@@ -55,7 +55,8 @@ def remove_hooks(session: Session, target: Target, role: LoginRole) -> list[str]
     place = session.conn.info.dbname
     rows = session.send([read_hooks(role.oid, role.triggers_before, role.capability)])[0]
     hooks = [Hook(**row) for row in rows]
-    for hook in [hook for hook in hooks if hook.kind != "trigger"]:
+    certain = {hook.words: hook for hook in hooks if hook.kind != "trigger"}
+    for hook in certain.values():
         try:
             done = _undo(session, target, role, hook)
         except psycopg.Error as error:
@@ -67,7 +68,7 @@ def remove_hooks(session: Session, target: Target, role: LoginRole) -> list[str]
             notes.append(f"{place}: the login had put this on {hook.relation}: {hook.quoted}. {done}")
     if refused:
         raise _may_not(session, role, refused)
-    if came := [hook for hook in hooks if hook.kind == "trigger"]:
+    if came := [hook for hook in hooks if hook.words not in certain]:
         listed = ", ".join(hook.quoted for hook in came)
         notes.append(
             f"{place}: these triggers came while the login might make some, and nobody can tell who made them:"

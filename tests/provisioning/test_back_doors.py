@@ -116,6 +116,7 @@ def test_what_was_hung_on_the_applications_tables_is_gone(
     words = [note for note in receipt.notes if "the login had put this on app." in note or "on play.ref" in note]
     assert len(words) == 1, receipt.notes
     assert "It was dropped." in words[0]
+    assert not any("nobody can tell who made them" in note for note in receipt.notes)
     assert "x" not in triggers(shop) or hook == "cascading key"
     check_application(shop)
 
