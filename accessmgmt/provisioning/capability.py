@@ -16,6 +16,7 @@ from accessmgmt.provisioning.advice import in_words
 from accessmgmt.provisioning.changes import changes_of, object_words, passed_on_change, taken_words
 from accessmgmt.provisioning.execute import Repeat, Session
 from accessmgmt.provisioning.failures import is_lost
+from accessmgmt.provisioning.fence import LoginRole
 from accessmgmt.provisioning.inspect import Drift, Found, Scope, inspect_target
 from accessmgmt.provisioning.passed_on import take_back_passed_on
 from accessmgmt.provisioning.plan import (
@@ -36,6 +37,7 @@ from accessmgmt.provisioning.statements import COMMIT, READ_CHUNK, READ_SUPERUSE
 from accessmgmt.provisioning.statements_drift import take_attributes
 from accessmgmt.provisioning.statements_end import revoke_memberships
 from accessmgmt.provisioning.statements_locks import BEGIN_ALONE, BEGIN_BRIEFLY
+from accessmgmt.provisioning.stepped_into import disarm
 
 ALREADY_THERE = frozenset({"42710", "23505"})
 GONE = "42704"
@@ -47,9 +49,10 @@ def ensure_capability(
 ) -> tuple[Found, CapabilityPlan]:
     """Bring the capability role in order; return what was found last and what could not be shared.
 
-    The usual case finds nothing to do and sends nothing. `changes` gets what was changed on a role that had been there,
-    also when this raises. Raises TargetRefused when the set cannot be given, or when the role has more than the set
-    says and only others can take that back: nobody new gets it.
+    The usual case finds nothing to do and sends nothing. What somebody left in the role's name, and runs with all of
+    the set, is disarmed first. `changes` gets what was changed on a role that had been there, also when this raises.
+    Raises TargetRefused when the set cannot be given, or when the role has more than the set says and only others can
+    take that back: nobody new gets it.
     """
     noted: list[DriftChange] = [] if changes is None or found.facts.capability_oid is None else changes
     refusal = _cannot_give(session, order, found) if scope.gives else None
@@ -60,6 +63,8 @@ def ensure_capability(
         _create(session, order, scope)
         found = inspect_target(session, order, scope)
     _check_ours(session, order, scope, found)
+    if found.facts.capability_oid is not None and found.facts.capability_is_armed:
+        disarm(session, LoginRole(scope.capability, found.facts.capability_oid, (), found.facts.acting_as))
     found = _mend_role(session, order, scope, found, noted)
     refusal = refusal or _has_become_more(session, scope, found)
     if refusal is None:

@@ -27,6 +27,7 @@ from accessmgmt.provisioning.new_owner import ensure_owner, likely_owner, may_no
 from accessmgmt.provisioning.sessions import end_sessions
 from accessmgmt.provisioning.statements import COMMIT
 from accessmgmt.provisioning.statements_locks import BEGIN_BRIEFLY
+from accessmgmt.provisioning.stepped_into import disarm
 
 STILL_SO = "It was mended, and is so again, or still: somebody does it anew, or another role gave it as well."
 FOR_A_PERSON = "A person has to do this: nothing that the portal may run helps."
@@ -90,6 +91,7 @@ def _run(session: Session, target: Target, difference: Difference) -> str:
     role = difference.hands_over
     try:
         if role is not None:
+            disarm(session, role)  # by itself: it counts whoever may take over
             ensure_owner(session, target)
         session.repeat(partial(session.send, [*BEGIN_BRIEFLY, *difference.statements, COMMIT]))
     except TargetError as refusal:

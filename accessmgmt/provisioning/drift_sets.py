@@ -104,26 +104,33 @@ def compare_owned(
 ) -> list[Difference]:
     """A capability role that owns something gives an owner's rights on it to everybody with the same set.
 
-    `owner` takes over what logins leave behind; `is_kept` says that the resource leaves that to an admin.
+    `owner` takes over what logins leave behind; `is_kept` says that the resource leaves that to an admin. What others
+    can run or read with the role's rights is disarmed in any case, and without asking.
     """
     differences = []
     for row in rows:
-        role, more = row["role"], row["owned"] - len(row["listed"])
+        role, more, is_armed = row["role"], row["owned"] - len(row["listed"]), bool(row["is_armed"])
         what = f"It owns {', '.join(row['listed'])}{f' and {more} more' if more else ''}: somebody stepped into it"
         hand_over = [disarm_owned(row["oid"]), reassign_owned(role, owner)]
+        work = hand_over if not is_kept else hand_over[:1] if is_armed else []
         before = [] if is_superuser else [step_into(role, server_version)]
         after = [] if is_superuser else [revoke_memberships(role, [acting_as], None)]
+        whose = (
+            "others can run or read it with all that the set may do"
+            if is_armed
+            else "all of them have an owner's rights there"
+        )
         finding = DriftFinding(
             DriftKind.OWNERSHIP,
             Severity.ALARM,
             role,
-            f"{what} (SET ROLE, which PostgreSQL up to 15 lets its members do), and all of them have an owner's rights"
-            " there.",
-            sql=as_text(hand_over),
+            f"{what} (SET ROLE, which PostgreSQL up to 15 lets its members do), and {whose}.",
+            sql=as_text(work or hand_over),
             role=role,
-            is_automatic=not is_kept,
-            is_for_dba=is_kept,
+            is_automatic=bool(work),
+            is_for_dba=not work,
         )
         found = LoginRole(role, row["oid"], (), acting_as)
-        differences.append(Difference(finding, () if is_kept else (*before, *hand_over, *after), found))
+        statements = (*before, *work, *after) if work else ()
+        differences.append(Difference(finding, statements, None if is_kept and is_armed else found))
     return differences

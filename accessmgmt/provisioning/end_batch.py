@@ -21,13 +21,14 @@ from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import admin_connection, admin_session, forget_connections
 from accessmgmt.provisioning.discovery import with_primary
 from accessmgmt.provisioning.execute import Interrupted, Repeat, Session, wait_a_little
-from accessmgmt.provisioning.fence import Fenced, LoginRole, fence, find_roles
+from accessmgmt.provisioning.fence import Fenced, LoginRole, fence, find_roles, owning_sets
 from accessmgmt.provisioning.leftovers import Emptied, drop_logins
 from accessmgmt.provisioning.members import Holder, end_sessions_of, find_holders, undo_memberships
 from accessmgmt.provisioning.sessions import become_member, end_sessions
 from accessmgmt.provisioning.standby import wait_for_replay
 from accessmgmt.provisioning.statements import READ_LSN
 from accessmgmt.provisioning.statements_end import ABSENCE, READ_CLOCK
+from accessmgmt.provisioning.stepped_into import settle_owned
 from accessmgmt.provisioning.steps import Steps
 from accessmgmt.provisioning.topology import is_standby, link_notes, other_hosts
 
@@ -56,7 +57,10 @@ class Ending:
 
 @dataclass(slots=True)
 class Batch:
-    """Grants that end together, on one target. `moments` are when the doors were shut, by each server's clock."""
+    """Grants that end together, on one target. `moments` are when the doors were shut, by each server's clock.
+
+    `owning` are capability roles in whose name somebody left something.
+    """
 
     target: Target
     endings: list[Ending]
@@ -65,6 +69,7 @@ class Batch:
     standby_failure: TargetError | None = None
     detour: Detour | None = None
     moments: dict[tuple[str, int], datetime] = field(default_factory=dict)
+    owning: dict[str, LoginRole] = field(default_factory=dict)
 
     @property
     def live(self) -> list[Ending]:
@@ -229,8 +234,26 @@ def _take_away(session: Session, batch: Batch) -> None:
                 ending.reassigned += emptied.reassigned
                 ending.notes += emptied.notes
         batch.fail(dropped.failures)
+        _settle_owned(session, batch)
         for ending in batch.live:
             ending.error = ending.refusal
+
+
+def _settle_owned(session: Session, batch: Batch) -> None:
+    """See to what was left in the names of the grants' capability roles: it would outlive every one of them."""
+    for role in batch.owning.values():
+        mine = [ending for ending in batch.endings if ending.order.capability == role.name]
+        try:
+            notes = settle_owned(session, batch.target.primary or batch.target, role, batch.budget)
+        except Interrupted:
+            raise
+        except TargetError as error:
+            for ending in mine:
+                ending.error = ending.error or error
+        else:
+            for ending in mine:
+                ending.notes += notes
+    batch.owning.clear()
 
 
 def _with_its_set(ending: Ending, role: LoginRole) -> LoginRole:
@@ -242,6 +265,8 @@ def _fence(session: Session, batch: Batch) -> Fenced:
     """Find the roles and shut their doors; return what came of it."""
     live, strangers = batch.live, list[LoginRole]()
     for ending, found in zip(live, find_roles(session, [ending.order for ending in live]), strict=True):
+        if found.owning_set is not None:
+            batch.owning[found.owning_set.name] = found.owning_set
         if found.stranger is not None:
             strangers.append(found.stranger)
         if found.refusal is not None and not found.oids:
@@ -301,6 +326,7 @@ def _verify_primary(session: Session, batch: Batch) -> None:
             _cut(session, batch, server="primary")
             rest = _rest_of(session, batch)
         _judge(session, rest)
+        _settle_owned(session, batch)  # what came between the first look and the end of the last session
 
 
 def _verify_absence(session: Session, batch: Batch) -> None:
@@ -312,9 +338,15 @@ def _rest_of(session: Session, batch: Batch) -> list[tuple[Ending, dict[str, int
     pairs = [(ending, oid) for ending in batch.live for oid in ending.oids or [0]]
     if not pairs:
         return []
-    values = {"names": [ending.order.role_name for ending, _ in pairs], "oids": [oid for _, oid in pairs]}
+    values = {
+        "names": [ending.order.role_name for ending, _ in pairs],
+        "oids": [oid for _, oid in pairs],
+        "sets": list({ending.order.capability for ending, _ in pairs}),
+    }
+    rows = session.ask_one(ABSENCE, values)
+    batch.owning |= {role.name: role for role in owning_sets(rows[0], [ending.order for ending, _ in pairs])}
     found = []
-    for (ending, _), row in zip(pairs, session.ask_one(ABSENCE, values), strict=True):
+    for (ending, _), row in zip(pairs, rows, strict=True):
         ending.verified_at = row["verified_at"].astimezone(UTC)
         left = {name: row[name] for name in ("roles", "sessions", "dependencies") if row[name]}
         found.append((ending, left))

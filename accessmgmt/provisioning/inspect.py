@@ -41,6 +41,7 @@ class Facts:
     capability_memberships: tuple[str, ...] = ()
     capability_attributes: tuple[str, ...] = ()
     capability_mentions: int = 0
+    capability_is_armed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +231,7 @@ def _facts(row: Row, read_at: float, cluster: str) -> Facts:
         capability_memberships=tuple(row["capability_memberships"]),
         capability_attributes=tuple(row["capability_attributes"]),
         capability_mentions=row["capability_mentions"],
+        capability_is_armed=bool(row["capability_is_armed"]),
     )
 
 

@@ -81,6 +81,7 @@ def _is_the_same(now: Facts, before: Facts, order: GrantOrder) -> bool:
         now.capability_oid == before.capability_oid
         and now.capability_mentions == before.capability_mentions
         and not now.capability_attributes
+        and not now.capability_is_armed
         and not now.capability_memberships
         and not now.in_recovery
         and now.acting_as == before.acting_as

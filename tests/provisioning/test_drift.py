@@ -342,9 +342,12 @@ def test_what_a_capability_role_owns_is_handed_over(new_shop: Callable[..., Shop
     assert (finding.object, finding.severity, finding.is_automatic) == (role, Severity.ALARM, True)
     assert "function play.root(), table play.mine" in finding.what
     kept = replace(shop.target, leftovers="keep")
+    [armed] = check_drift(kept, portal.wanted).findings
+    assert repair(kept, portal.wanted, [armed]).mended == (armed,)
     [left] = check_drift(kept, portal.wanted).findings
-    assert (left.is_automatic, left.is_repairable, left.sql) == (False, False, finding.sql)
+    assert (left.kind, left.is_automatic, left.is_repairable) == (DriftKind.OWNERSHIP, False, False)
     assert repair(kept, portal.wanted, [left]).mended == ()
+    finding = only(portal.findings(), DriftKind.OWNERSHIP)
     chosen = replace(shop.target, leftover_owner=f"nobody_{secrets.token_hex(3)}")
     [(_, words)] = repair(chosen, portal.wanted, [finding]).refused
     assert "does not exist" in words

@@ -499,3 +499,20 @@ def test_what_a_killed_connection_test_left_is_swept_and_the_portal_goes_on(
     assert not installation.check_identity()
     with server.connect(endpoint.resource.database_name) as conn:
         assert conn.execute("SELECT count(*) FROM pg_roles WHERE rolname = %s", [role]).fetchall() == [(0,)]
+
+
+def test_what_was_left_in_a_sets_name_is_disarmed_unasked(server: PostgresServer, endpoint: Endpoint) -> None:
+    """It gives everybody what the set may do, also when nothing is repaired by itself there."""
+    grant = active(endpoint)
+    role = grant.permission_set.capability_role_name(settings.PORTAL_INSTALLATION_ID)
+    assert not endpoint.resource.is_drift_repaired
+    as_dba(
+        server,
+        endpoint,
+        "CREATE FUNCTION public.peek() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'",
+        f'ALTER FUNCTION public.peek() OWNER TO "{role}"',
+        "GRANT CREATE ON SCHEMA public TO jit_quarantine",
+    )
+    assert drift.check_resource(endpoint.resource.pk) == "0 differences"
+    event = AuditEvent.objects.get(action="resource.drift_repaired")
+    assert (event.actor_email, event.details["mended_count"]) == ("portal", 1)

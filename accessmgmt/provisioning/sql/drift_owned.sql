@@ -1,7 +1,17 @@
 -- What capability roles own in this database, and of shared objects: they own nothing unless somebody stepped into one,
 -- which every member may do up to 15. What is left out is what owned_objects.sql leaves out.
 SELECT r.oid::bigint AS oid, r.rolname::text AS role, t.description AS tag, count(*) AS owned,
-       (array_agg(i.type || ' ' || i.identity ORDER BY i.type, i.identity))[1:{most}] AS listed
+       (array_agg(i.type || ' ' || i.identity ORDER BY i.type, i.identity))[1:{most}] AS listed,
+       -- Whether others can run or read it with the role's rights: shared, or a routine that runs as its owner.
+       bool_or(CASE s.classid
+           WHEN 'pg_proc'::regclass THEN EXISTS (SELECT FROM pg_proc p WHERE p.oid = s.objid AND p.prosecdef)
+           WHEN 'pg_class'::regclass THEN EXISTS (
+               SELECT FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) x
+               WHERE c.oid = s.objid AND x.grantee <> c.relowner)
+           WHEN 'pg_largeobject'::regclass THEN EXISTS (
+               SELECT FROM pg_largeobject_metadata l CROSS JOIN LATERAL aclexplode(l.lomacl) x
+               WHERE l.oid = s.objid AND x.grantee <> l.lomowner)
+           ELSE false END) AS is_armed
 FROM pg_shdescription t
 JOIN pg_roles r ON r.oid = t.objoid
 JOIN pg_shdepend s ON s.refclassid = 'pg_authid'::regclass AND s.refobjid = r.oid AND s.deptype = 'o'

@@ -24,6 +24,12 @@ SELECT clock_timestamp() AS server_now,
        -- Everything that the role holds, owns or is named in, in any database: the index alone answers.
        (SELECT count(*) FROM pg_shdepend d
         WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = capability.oid) AS capability_mentions,
+       -- Somebody stepped into it and left a routine here that runs with all that the set may do.
+       EXISTS (SELECT FROM pg_shdepend d JOIN pg_proc p ON p.oid = d.objid
+               WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = capability.oid AND d.deptype = 'o'
+                 AND d.classid = 'pg_proc'::regclass AND p.prosecdef
+                 AND d.dbid = (SELECT b.oid FROM pg_database b WHERE b.datname = current_database()))
+           AS capability_is_armed,
        ARRAY(SELECT m.roleid::bigint FROM pg_auth_members m WHERE m.member = login.oid) AS login_memberships
 FROM (SELECT 1) AS one
 LEFT JOIN pg_roles login ON login.rolname = %(role)s
