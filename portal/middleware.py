@@ -1,4 +1,4 @@
-"""Request-wide behaviour: what a browser may keep, the viewer's time zone, and domain errors as pages."""
+"""Request-wide behaviour: what is too long, what a browser may keep, the viewer's time zone, domain errors as pages."""
 
 from __future__ import annotations
 
@@ -16,6 +16,37 @@ from accessmgmt.views.recorded import record_refused_request
 
 logger = logging.getLogger(__name__)
 Respond = Callable[[HttpRequest], HttpResponse]
+
+
+LONGEST_HOST, LONGEST_PATH, LONGEST_HEADER, LONGEST_COOKIES = 255, 2_000, 2_000, 8_000
+
+
+class TooLongMiddleware:
+    """Refuses requests with a host, path or header that no browser of a person sends, before anybody reads or logs it.
+
+    Whatever works on such a text, here or in a library, takes longer the longer it is, and keeps the interpreter from
+    everybody else. Query strings may be longer than paths: a search may hold a list.
+    """
+
+    def __init__(self, get_response: Respond) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if len(request.META.get("HTTP_HOST", "")) > LONGEST_HOST:
+            return _too_long("The Host header is too long.", 400)
+        if len(request.path_info) > LONGEST_PATH:
+            return _too_long("The address is too long.", 414)
+        for name, value in request.META.items():
+            longest = LONGEST_COOKIES if name == "HTTP_COOKIE" else LONGEST_HEADER
+            if name.startswith("HTTP_") and len(value) > longest:
+                return _too_long("A header is too long.", 431)
+        return self.get_response(request)
+
+
+def _too_long(words: str, status: int) -> HttpResponse:
+    response = HttpResponse(words + "\n", status=status, content_type="text/plain")
+    response._has_been_logged = True  # type: ignore[attr-defined]  # Django would write the whole address
+    return response
 
 
 class AnswerHeadersMiddleware:
