@@ -10,6 +10,7 @@ import unicodedata
 from dataclasses import dataclass, field
 
 from accessmgmt.domain.errors import InvalidError
+from accessmgmt.domain.texts import find_unseen, strip_unseen, unseen_error
 
 MAX_NAME_BYTES = 63
 LOGIN_ROLE = re.compile(r"jit_(?:[a-z0-9_]{1,20}_)?[a-z0-9]{10,16}")
@@ -100,11 +101,22 @@ def check_object_name(name: str) -> str:
         )
     if len(name.encode()) > MAX_NAME_BYTES:
         raise InvalidError(
-            f"“{name}” is longer than {MAX_NAME_BYTES} bytes.",
+            f"“{name[:MAX_NAME_BYTES]}” is longer than {MAX_NAME_BYTES} bytes.",
             why="PostgreSQL would silently cut the name.",
             todo="Write the name as the server stores it.",
         )
     return name
+
+
+def read_object_name(text: str, *, what: str = "The name") -> str:
+    """Return what somebody typed as the name of a database, role, schema or table; nothing unseen at its ends.
+
+    Raises InvalidError when a character in it cannot be seen: such a name is never meant, and a pattern reaches it.
+    """
+    name = strip_unseen(text)
+    if (place := find_unseen(name, is_exact=True)) is not None:
+        raise unseen_error(what, name, place)
+    return check_object_name(name)
 
 
 def is_login_role_name(name: str) -> bool:

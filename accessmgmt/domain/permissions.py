@@ -10,9 +10,9 @@ from enum import StrEnum
 from typing import Any
 
 from accessmgmt.domain.errors import InvalidError
-from accessmgmt.domain.names import check_object_name
+from accessmgmt.domain.object_names import EVERYTHING, SCHEMA, TABLE, check_entry, read_entries
+from accessmgmt.domain.texts import read_json, spell_out
 
-EVERYTHING = "*"
 MOST_NAMES = 1_000
 
 
@@ -38,7 +38,8 @@ ELEVATED = frozenset({Privilege.TRUNCATE, Privilege.REFERENCES, Privilege.TRIGGE
 class PermissionSet:
     """What may be done where, in canonical form: each tuple sorted, without repeats, privileges in upper case.
 
-    `tables` and `schemas` hold exact names, patterns with `*` ("events_*"), or "*" alone for all of them.
+    `tables` and `schemas` hold entries as `domain.object_names` describes them: names, patterns with `*` ("events_*"),
+    "*" alone for all of them, and exact names in double quotes.
     """
 
     grants: tuple[str, ...]
@@ -94,17 +95,18 @@ def parse_permissions(value: object) -> PermissionSet:
     Raises InvalidError whose `fields` name `grants`, `schemas` or `tables`.
     """
     document = _load(value)
-    unknown = sorted(set(document) - {"grants", "schemas", "tables"})
+    unknown = sorted(map(str, set(document) - {"grants", "schemas", "tables"}))
     if unknown:
         raise InvalidError(
-            f"Unknown key “{unknown[0]}” in the permissions.", todo="Use the keys grants, schemas and tables."
+            f"Unknown key “{spell_out(str(unknown[0]))}” in the permissions.",
+            todo="Use the keys grants, schemas and tables.",
         )
     fields: dict[str, list[str]] = {}
     found: dict[str, tuple[str, ...]] = {}
     checks: dict[str, Callable[[str], str]] = {
         "grants": check_privilege,
-        "schemas": check_object_name,
-        "tables": check_object_name,
+        "schemas": check_entry,
+        "tables": check_entry,
     }
     for key, check in checks.items():
         try:
@@ -117,6 +119,26 @@ def parse_permissions(value: object) -> PermissionSet:
     return PermissionSet(**found)
 
 
+def read_permissions(value: object) -> dict[str, list[str]]:
+    """Return permissions as somebody says them in the form in which they are stored: order and spelling are kept.
+
+    Stricter than `parse_permissions`, which takes what was stored at any time: names are read as `domain.object_names`
+    reads what people type. Raises InvalidError whose `fields` name `grants`, `schemas` or `tables`.
+    """
+    document = _load(value)
+    parse_permissions(document)
+    said: dict[str, list[str]] = {"grants": list(document["grants"])}
+    fields: dict[str, list[str]] = {}
+    for kind in (SCHEMA, TABLE):
+        try:
+            said[kind] = read_entries(document[kind], kind)
+        except InvalidError as error:
+            fields |= error.fields
+    if fields:
+        raise InvalidError(next(iter(fields.values()))[0], fields=fields)
+    return said
+
+
 def check_privilege(text: str) -> str:
     """Return the privilege in upper case; raise InvalidError for one that PostgreSQL does not know for tables."""
     privilege = text.strip().upper()
@@ -124,7 +146,7 @@ def check_privilege(text: str) -> str:
         privilege = ALL
     if privilege != ALL and privilege not in set(Privilege):
         raise InvalidError(
-            f"“{text}” is not a table privilege.",
+            f"“{spell_out(text)}” is not a table privilege.",
             todo=f"Choose from {', '.join(Privilege)} or {ALL}.",
         )
     return privilege
@@ -133,9 +155,9 @@ def check_privilege(text: str) -> str:
 def _load(value: object) -> Mapping[str, Any]:
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = read_json(value)
         except ValueError as error:
-            raise InvalidError("The permissions are not valid JSON.", why=str(error)) from None
+            raise InvalidError("The permissions are not valid JSON.", why=f"{error}.") from None
     if not isinstance(value, Mapping):
         raise InvalidError(
             "The permissions are not an object.",

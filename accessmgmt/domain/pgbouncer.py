@@ -24,7 +24,7 @@ class Pooling:
 
     name: str
     host: str
-    port: int
+    port: int | None
     database: str
     ssl_mode: str = ""
     has_root_certificate: bool = False
@@ -65,7 +65,7 @@ def _ini(pooling: Pooling, folder: str, listen_address: str, listen_port: int) -
         ]
     database = pooling.database or "DATABASE"
     lines += [
-        f"{_name(database)} = host={_value(host or 'HOST')} port={pooling.port} dbname={_value(database)}"
+        f"{_name(database)} = host={_value(host or 'HOST')} port={pooling.port or 'PORT'} dbname={_value(database)}"
         f" auth_user={AUTH_ROLE}",
         "",
         "[pgbouncer]",

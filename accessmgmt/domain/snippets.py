@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 UNKNOWN_HOST = "HOST"
 UNKNOWN_DATABASE = "DATABASE"
+UNKNOWN_PORT = "PORT"
 PASSWORD_PLACEHOLDER = "PASSWORD"  # noqa: S105 - the word that a person replaces
 VERIFYING = frozenset({"verify-ca", "verify-full"})
 
@@ -28,7 +29,7 @@ class Connection:
     """
 
     host: str
-    port: int
+    port: int | None
     database: str
     user: str
     ssl_mode: str = ""
@@ -38,6 +39,11 @@ class Connection:
     def known_host(self) -> str:
         """The host, or a word to replace when the portal does not know it (AWS Secrets Manager has it)."""
         return self.host or UNKNOWN_HOST
+
+    @property
+    def known_port(self) -> str:
+        """The port, or a word to replace."""
+        return str(self.port) if self.port else UNKNOWN_PORT
 
     @property
     def known_database(self) -> str:
@@ -119,7 +125,7 @@ def node(connection: Connection) -> Snippet:
         "",
         "const client = new pg.Client({",
         f"  host: {_string(_hosts(connection)[0])},",
-        f"  port: {connection.port},",
+        f"  port: {connection.known_port},",
         f"  database: {_string(connection.known_database)},",
         f"  user: {_string(connection.user)},",
         "  password: process.env.PGPASSWORD,",
@@ -159,7 +165,7 @@ def go(connection: Connection) -> Snippet:
 
 def jdbc(connection: Connection) -> Snippet:
     """Return Java code for pgjdbc. It cannot use a Unix-domain socket."""
-    hosts = ",".join(f"{_url_host(host)}:{connection.port}" for host in _hosts(connection))
+    hosts = ",".join(f"{_url_host(host)}:{connection.known_port}" for host in _hosts(connection))
     settings = [("sslmode", connection.mode)]
     if connection.verifies:
         if connection.ca_file:
@@ -187,7 +193,7 @@ def files(connection: Connection, *, service: str) -> Snippet:
     passwords = "\n".join(
         ":".join(
             (
-                *map(_pgpass, (host, str(connection.port), connection.known_database, connection.user)),
+                *map(_pgpass, (host, connection.known_port, connection.known_database, connection.user)),
                 PASSWORD_PLACEHOLDER,
             )
         )
@@ -207,7 +213,7 @@ def connection_url(connection: Connection, *, password: str = "", uses_system_ca
 
     `uses_system_ca` writes `sslrootcert=system` where libpq 16 needs it to verify without a CA file.
     """
-    hosts = ",".join(f"{_url_host(host)}:{connection.port}" for host in _hosts(connection))
+    hosts = ",".join(f"{_url_host(host)}:{connection.known_port}" for host in _hosts(connection))
     secret = f":{_percent(password)}" if password else ""
     settings = [
         (key, value)
@@ -222,7 +228,7 @@ def _libpq_settings(connection: Connection) -> list[tuple[str, str]]:
     """Return libpq's keywords and values: https://www.postgresql.org/docs/current/libpq-connect.html."""
     settings = [
         ("host", connection.known_host),
-        ("port", str(connection.port)),
+        ("port", connection.known_port),
         ("dbname", connection.known_database),
         ("user", connection.user),
         ("sslmode", connection.mode),

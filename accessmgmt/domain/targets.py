@@ -35,7 +35,7 @@ class Target:
     """One database on one server, with the admin credential the portal uses there.
 
     Fields carry the guide's names. `primary` is set when this server is a physical standby: roles are made there.
-    `aws_secret` fills what is empty here (username, password, host, database_name); own fields win.
+    `aws_secret` fills what is empty here (username, password, host, database_name, a port of 0); own fields win.
     `leftovers` is "reassign" (what an ended login owns goes to `leftover_owner`, "" means jit_quarantine) or "keep".
     """
 

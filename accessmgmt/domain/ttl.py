@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from accessmgmt.domain.errors import InvalidError
+from accessmgmt.domain.texts import find_unseen, spell_out, strip_unseen, unseen_error
 
 SHORTEST_SECONDS = 60
 _shortest_seconds = SHORTEST_SECONDS
@@ -25,11 +26,13 @@ def parse_ttl(text: str) -> int:
     Units go from large to small (d, h, m, s), each at most once; white space around is ignored.
     Raises InvalidError when the text is no duration or lies outside 1 minute (see allow_shorter) to 365 days.
     """
-    cleaned = text.strip().lower()
+    cleaned = strip_unseen(text).lower()
+    if (place := find_unseen(cleaned, is_exact=True)) is not None:
+        raise unseen_error("The duration", cleaned, place)
     match = DURATION.fullmatch(cleaned)
     if not cleaned or match is None:
         raise InvalidError(
-            f"“{text}” is not a duration.",
+            f"“{spell_out(text.strip(), most=40)}” is not a duration.",
             why="A duration is numbers with units d, h, m or s, from large to small.",
             todo='Write for example "8h", "90m", "7d" or "1h30m".',
         )
@@ -40,11 +43,17 @@ def parse_ttl(text: str) -> int:
     )
     if not _shortest_seconds <= seconds <= LONGEST_SECONDS:
         raise InvalidError(
-            f"“{text}” is outside what is allowed.",
+            f"“{spell_out(cleaned, most=40)}” is outside what is allowed.",
             why=f"A duration is at least {ttl_in_words(_shortest_seconds)} and at most 365 days.",
             todo='Write for example "8h".',
         )
     return seconds
+
+
+def read_ttl(text: str) -> str:
+    """Return a duration as it is stored and exported: as it was written, in lower case. Raises as parse_ttl does."""
+    parse_ttl(text)
+    return strip_unseen(text).lower()
 
 
 def format_ttl(seconds: int) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 
 from accessmgmt.domain.errors import InvalidError
-from accessmgmt.domain.permissions import ALL, ELEVATED, EVERYTHING, Privilege, parse_permissions
+from accessmgmt.domain.object_names import EVERYTHING, MOST_CHARACTERS, read_names, write_names
+from accessmgmt.domain.permissions import ALL, ELEVATED, Privilege, parse_permissions
 from accessmgmt.forms.base import add_invalid, check_free_name, required_messages
+from accessmgmt.forms.fields import LineField, RawField, TextField
 from accessmgmt.models import Authorization
 
 MEANINGS = {
@@ -27,46 +28,6 @@ ROWS = tuple(p for p in Privilege if p not in ELEVATED)
 REACHING = (*(p for p in Privilege if p in ELEVATED), ALL)
 
 
-def read_names(text: str) -> list[str]:
-    """Return the names in a text: one a line, or on a single line separated by commas, or a JSON list of texts.
-
-    Order and repeats are kept. Raises InvalidError for a broken JSON list, and for a comma at the end of a line.
-    """
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if text.lstrip().startswith("["):
-        return _read_json_names(text)
-    if "\n" not in text:
-        return [name.strip() for name in text.split(",") if name.strip()]
-    names = [line.strip() for line in text.split("\n") if line.strip()]
-    for name in names:
-        if name.endswith(","):
-            raise InvalidError(
-                f"“{name}” ends with a comma.", todo="Write one name a line without commas, or all on one line."
-            )
-    return names
-
-
-def write_names(names: list[str]) -> str:
-    """Return text that read_names reads back: one name a line, or JSON for names that lines cannot hold."""
-    text = "\n".join(names) + ("\n" if len(names) == 1 and "," in names[0] else "")
-    try:
-        if read_names(text) == names:
-            return text
-    except InvalidError:
-        pass
-    return json.dumps(names, ensure_ascii=False)
-
-
-def _read_json_names(text: str) -> list[str]:
-    try:
-        names = json.loads(text)
-    except ValueError as error:
-        raise InvalidError("This begins like a JSON list but is none.", why=f"{error}.") from None
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise InvalidError("A JSON list of names holds only texts.", todo='Write ["public", "app"].')
-    return names
-
-
 class AuthorizationForm(forms.ModelForm[Authorization]):
     """Checks a new or changed authorization; the JSON of a valid form stands in `instance.permissions`."""
 
@@ -76,23 +37,25 @@ class AuthorizationForm(forms.ModelForm[Authorization]):
         widget=forms.CheckboxSelectMultiple,
         error_messages={"required": "Choose at least one privilege."},
     )
-    schemas = forms.CharField(
-        strip=False,
+    schemas = RawField(
+        max_length=MOST_CHARACTERS,
         widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
         help_text="One a line, or separated by commas. * stands for any text: app_* and * alone work.",
         error_messages={"required": "Name at least one schema, or * for every schema."},
     )
     all_tables = forms.BooleanField(required=False, label="All tables, also those made later")
-    tables = forms.CharField(
+    tables = RawField(
         required=False,
-        strip=False,
+        max_length=MOST_CHARACTERS,
         widget=forms.Textarea(attrs={"rows": 5, "spellcheck": "false"}),
-        help_text="One a line, or separated by commas. Patterns such as events_* work.",
+        help_text="One a line, or separated by commas, without the schema. Patterns such as events_* work. Upper and"
+        ' lower case count. In double quotes a name is taken exactly: "a.b".',
     )
 
     class Meta:
         model = Authorization
         fields = ("name", "description")
+        field_classes: ClassVar[dict[str, type[forms.Field]]] = {"name": LineField, "description": TextField}
         error_messages = required_messages(name="Give the authorization a name.")
         widgets = {"description": forms.Textarea(attrs={"rows": 2})}
 
@@ -148,9 +111,9 @@ class AuthorizationForm(forms.ModelForm[Authorization]):
 
     def _names(self, field: str) -> list[str]:
         try:
-            return read_names(self.cleaned_data.get(field, ""))
+            return read_names(self.cleaned_data.get(field, ""), field)
         except InvalidError as error:
-            self.add_error(field, str(error))
+            add_invalid(self, error, field=field)
             return []
 
     def _ordered(self, chosen: list[str]) -> list[str]:

@@ -11,8 +11,9 @@ from accessmgmt.domain.address_lists import MOST_CHARACTERS, read_addresses
 from accessmgmt.domain.emails import show_address
 from accessmgmt.domain.errors import InvalidError
 from accessmgmt.domain.permissions import PermissionSet
-from accessmgmt.domain.ttl import parse_ttl
+from accessmgmt.domain.ttl import parse_ttl, read_ttl
 from accessmgmt.forms.base import check_free_name, required_messages
+from accessmgmt.forms.fields import LineField, RawField, TextField, read_or_refuse
 from accessmgmt.models import Authorization, Endpoint, Resource
 from accessmgmt.selectors.configuration import endpoint_sentence
 
@@ -20,7 +21,7 @@ from accessmgmt.selectors.configuration import endpoint_sentence
 class EndpointForm(forms.ModelForm[Endpoint]):
     """Checks a new or changed endpoint; `cleaned_data["approvers"]` is a list of e-mail addresses."""
 
-    approvers = forms.CharField(
+    approvers = RawField(
         required=False,
         max_length=MOST_CHARACTERS,
         widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "placeholder": "lead@company.com"}),
@@ -30,6 +31,7 @@ class EndpointForm(forms.ModelForm[Endpoint]):
     class Meta:
         model = Endpoint
         fields = ("name", "description", "resource", "authorization", "ttl", "is_jit_enabled", "is_requestable")
+        field_classes = {"name": LineField, "description": TextField, "ttl": RawField}
         labels = {
             "ttl": "Time to live",
             "is_jit_enabled": "Just in time: each use needs an approval",
@@ -65,11 +67,8 @@ class EndpointForm(forms.ModelForm[Endpoint]):
 
     def clean_ttl(self) -> str:
         """Refuse what is no duration."""
-        text: str = self.cleaned_data["ttl"].strip()
-        try:
-            self.instance.ttl_seconds = parse_ttl(text)
-        except InvalidError as error:
-            raise ValidationError(str(error)) from None
+        text = read_or_refuse(read_ttl, self.cleaned_data["ttl"])
+        self.instance.ttl_seconds = parse_ttl(text)
         return text
 
     def clean_approvers(self) -> list[str]:

@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 
 from accessmgmt.domain.address_lists import MOST_CHARACTERS, Addresses, read_addresses
 from accessmgmt.forms.base import check_free_name, required_messages
+from accessmgmt.forms.fields import LineField, RawField, TextField
 from accessmgmt.models import Endpoint, Group
 from accessmgmt.selectors.configuration import endpoints_not_wired
 
@@ -19,6 +20,7 @@ class GroupForm(forms.ModelForm[Group]):
     class Meta:
         model = Group
         fields = ("name", "description")
+        field_classes = {"name": LineField, "description": TextField}
         error_messages = required_messages(name="Give the group a name.")
         widgets = {"description": forms.Textarea(attrs={"rows": 3})}
 
@@ -30,7 +32,7 @@ class GroupForm(forms.ModelForm[Group]):
 class MembersForm(forms.Form):
     """Reads a pasted list of e-mail addresses."""
 
-    emails = forms.CharField(
+    emails = RawField(
         label="E-mail addresses",
         max_length=MOST_CHARACTERS,
         widget=forms.Textarea(

@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 
 from accessmgmt.domain.ttl import format_ttl, ttl_in_words
+from accessmgmt.forms.fields import LineField, RawField, TextField
 from accessmgmt.models import Endpoint
 
 LONGEST_TEXT = 2_000
@@ -16,14 +17,14 @@ USUAL_SECONDS = 3_600
 class RequestForm(forms.Form):
     """Why, and for how long. The service checks both once more."""
 
-    reason = forms.CharField(
+    reason = TextField(
         label="Why do you need it?",
         max_length=LONGEST_TEXT,
         widget=forms.Textarea(attrs={"rows": 3}),
         help_text="At least 10 characters. The approver decides by it, and it stays in the audit trail.",
         error_messages={"required": "Write at least 10 characters: the approver decides by it."},
     )
-    duration = forms.CharField(
+    duration = RawField(
         label="For how long?",
         max_length=20,
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
@@ -39,13 +40,13 @@ class RequestForm(forms.Form):
 class DecisionForm(forms.Form):
     """A comment, a shorter duration when it is approved for less, and the digest of what the approver was shown."""
 
-    duration = forms.CharField(
+    duration = RawField(
         label="Approve for",
         required=False,
         max_length=20,
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
-    comment = forms.CharField(
+    comment = LineField(
         label="Comment",
         required=False,
         max_length=LONGEST_TEXT,

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 
+from accessmgmt.domain.aws import check_place, read_region, read_secret_name, region_of
 from accessmgmt.domain.certificates import check_key_matches, holds_key, tidy_certificates, tidy_key
 from accessmgmt.domain.errors import InvalidError
-from accessmgmt.domain.names import check_object_name
+from accessmgmt.domain.hosts import HIGHEST_PORT, read_hosts, read_port, same_hosts
+from accessmgmt.domain.names import read_object_name
+from accessmgmt.domain.pem import MOST_CHARACTERS as MOST_PEM_CHARACTERS
 from accessmgmt.domain.pem import text_of_file
+from accessmgmt.domain.secret_values import read_password
 from accessmgmt.domain.targets import SslMode
+from accessmgmt.domain.texts import strip_unseen
 from accessmgmt.forms.base import SecretInput, SecretTextarea, add_invalid, check_free_name, required_messages
+from accessmgmt.forms.fields import LineField, RawField, TextField, read_or_refuse
 from accessmgmt.models import Resource
 from accessmgmt.selectors.configuration import live_grants_at, standby_chain_has
 
-HOST_NAME = re.compile(r"(?=.{1,253}\.?\Z)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_](?:[a-z0-9_-]{0,62}))*\.?", re.I)
-MOST_PEM_BYTES = 512 * 1024
 CERTIFICATE_FIELDS = ("tls_root_cert", "tls_cert_file")
 SECRET_FIELDS = ("password", "tls_key_file", "aws_access_key_id", "aws_secret_access_key")
 UNTESTED_FIELDS = frozenset({"name", "description", "max_connections", "min_connections", "primary", "is_same_server"})
@@ -43,7 +46,7 @@ class Way:
     """Where a stored secret is sent to, and how well it is protected on the way."""
 
     host: str
-    port: int
+    port: int | None
     ssl_mode: str
     tls_root_cert: str
 
@@ -54,27 +57,62 @@ class Way:
             root = tidy_certificates(resource.tls_root_cert)
         except InvalidError:  # stored before every text was read
             root = resource.tls_root_cert
-        return cls(resource.host, resource.port, resource.ssl_mode, root)
+        return cls(same_hosts(resource.host), resource.port, resource.ssl_mode, root)
 
 
 class ResourceForm(forms.ModelForm[Resource]):
     """Checks a new or changed resource. `instance` is ready to be saved, or tested, once the form is valid."""
 
-    password = forms.CharField(required=False, strip=False, max_length=1000, widget=SecretInput)
+    host = RawField(
+        required=False,
+        help_text="A name or an address; several, separated by commas, are tried in turn.",
+        widget=forms.TextInput(
+            attrs={"autocomplete": "off", "spellcheck": "false", "placeholder": "db1.internal.company.net"}
+        ),
+    )
+    port = RawField(
+        required=False,
+        help_text="Where a secret in AWS says it: leave it empty.",
+        widget=forms.NumberInput(attrs={"placeholder": "5432", "min": 1, "max": HIGHEST_PORT}),
+    )
+    database_name = RawField(required=False, label="Database", widget=forms.TextInput)
+    username = RawField(
+        required=False,
+        label="User name",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+    password = RawField(required=False, widget=SecretInput)
+    aws_region = RawField(required=False, label="AWS region", widget=forms.TextInput)
+    aws_secret_name = RawField(required=False, label="AWS secret name", widget=forms.TextInput)
+    tls_root_cert = RawField(
+        required=False,
+        max_length=MOST_PEM_CHARACTERS,
+        label="CA certificate",
+        help_text="Verifies the server. Without one the system's own authorities count.",
+        widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
+    )
+    tls_cert_file = RawField(
+        required=False,
+        max_length=MOST_PEM_CHARACTERS,
+        label="Client certificate",
+        help_text="Only where the server asks clients for a certificate.",
+        widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
+    )
     clear_password = forms.BooleanField(required=False, label="Remove the stored password")
     tls_root_cert_upload = forms.FileField(required=False, label="or upload the CA file", widget=small_file_input())
     tls_cert_file_upload = forms.FileField(
         required=False, label="or upload the certificate file", widget=small_file_input()
     )
-    tls_key_file = forms.CharField(
-        required=False, strip=False, label="Client key", widget=SecretTextarea(attrs={"rows": 4, "spellcheck": "false"})
+    tls_key_file = RawField(
+        required=False,
+        max_length=MOST_PEM_CHARACTERS,
+        label="Client key",
+        widget=SecretTextarea(attrs={"rows": 4, "spellcheck": "false"}),
     )
     tls_key_file_upload = forms.FileField(required=False, label="or upload the key file", widget=small_file_input())
     clear_tls_key_file = forms.BooleanField(required=False, label="Remove the stored key")
-    aws_access_key_id = forms.CharField(required=False, max_length=200, label="AWS access key id", widget=SecretInput)
-    aws_secret_access_key = forms.CharField(
-        required=False, max_length=200, label="AWS secret access key", widget=SecretInput
-    )
+    aws_access_key_id = LineField(required=False, max_length=200, label="AWS access key id", widget=SecretInput)
+    aws_secret_access_key = LineField(required=False, max_length=200, label="AWS secret access key", widget=SecretInput)
     clear_aws_keys = forms.BooleanField(required=False, label="Remove the stored keys")
     may_send_secret = forms.BooleanField(
         required=False,
@@ -105,45 +143,29 @@ class ResourceForm(forms.ModelForm[Resource]):
             "min_connections",
         )
         labels = {
-            "database_name": "Database",
-            "username": "User name",
             "ssl_mode": "SSL mode",
-            "tls_root_cert": "CA certificate",
-            "tls_cert_file": "Client certificate",
             "max_connections": "Most connections",
             "min_connections": "Connections kept open",
             "primary": "Primary of this standby",
             "use_aws_secrets": "Read the credential from AWS Secrets Manager",
         }
         help_texts = {
-            "host": "A name or an address; several, separated by commas, are tried in turn.",
             "primary": "Only for a read replica: roles are made on its primary and arrive here by replication.",
-            "tls_root_cert": "Verifies the server. Without one the system's own authorities count.",
-            "tls_cert_file": "Only where the server asks clients for a certificate.",
             "max_connections": (
                 "Most sessions that each process of the portal opens there (never more than 4), and how many"
                 " every person's login may have at a time: its CONNECTION LIMIT. Empty means 4 and 20."
             ),
         }
+        field_classes = {"name": LineField, "description": TextField}
         error_messages = {
             **required_messages(name="Give the resource a name."),
-            "port": {
-                "required": "Write the port, for example 5432.",
-                **dict.fromkeys(("invalid", "min_value", "max_value"), "A port is a number from 1 to 65535."),
-            },
             "max_connections": {"min_value": "Write at least 1, or leave it empty.", "invalid": "Write a number."},
             "min_connections": {"min_value": "Write 0 or more, or leave it empty.", "invalid": "Write a number."},
             "primary": {"invalid_choice": "Choose another resource: a server is not its own standby."},
         }
         widgets = {
             "description": forms.Textarea(attrs={"rows": 2}),
-            "host": forms.TextInput(
-                attrs={"autocomplete": "off", "spellcheck": "false", "placeholder": "db1.internal.company.net"}
-            ),
-            "username": forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
             "ssl_mode": forms.Select(choices=SSL_CHOICES),
-            "tls_root_cert": forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
-            "tls_cert_file": forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -171,17 +193,33 @@ class ResourceForm(forms.ModelForm[Resource]):
         return check_free_name(Resource, self.cleaned_data["name"], self.instance.pk)
 
     def clean_host(self) -> str:
-        """Return the hosts without white space around them."""
-        text: str = self.cleaned_data["host"]
-        return ",".join(check_host(host.strip()) for host in text.split(",")) if text.strip() else ""
+        """Return the hosts in the form in which they are used."""
+        return read_or_refuse(read_hosts, self.cleaned_data["host"])
+
+    def clean_port(self) -> int | None:
+        """Return the port; None when the secret is to say it."""
+        text = strip_unseen(self.cleaned_data["port"])
+        return read_or_refuse(read_port, text) if text else None
 
     def clean_database_name(self) -> str:
-        """Refuse what PostgreSQL would cut."""
-        return _check_name(self.cleaned_data["database_name"])
+        """Return the name; refuse what PostgreSQL would cut and what nobody can see."""
+        return read_or_refuse(_read_name, self.cleaned_data["database_name"])
 
     def clean_username(self) -> str:
-        """Refuse what PostgreSQL would cut."""
-        return _check_name(self.cleaned_data["username"])
+        """Return the name; refuse what PostgreSQL would cut and what nobody can see."""
+        return read_or_refuse(_read_name, self.cleaned_data["username"])
+
+    def clean_password(self) -> str:
+        """Return the password exactly as it was written."""
+        return read_or_refuse(read_password, self.cleaned_data["password"])
+
+    def clean_aws_region(self) -> str:
+        """Return the region's code."""
+        return read_or_refuse(_if_any(read_region), self.cleaned_data["aws_region"])
+
+    def clean_aws_secret_name(self) -> str:
+        """Return the secret's name or ARN."""
+        return read_or_refuse(_if_any(read_secret_name), self.cleaned_data["aws_secret_name"])
 
     def clean_primary(self) -> Resource | None:
         """Refuse a primary that is a standby of this very resource, directly or through others."""
@@ -221,7 +259,7 @@ class ResourceForm(forms.ModelForm[Resource]):
         upload = self.cleaned_data.get(f"{name}_upload")
         if upload is None:
             return self.cleaned_data.get(name) or ""
-        if (upload.size or 0) > MOST_PEM_BYTES:
+        if (upload.size or 0) > MOST_PEM_CHARACTERS:
             raise InvalidError("The file is too large to be a certificate or a key.")
         return text_of_file(upload.read())
 
@@ -267,6 +305,7 @@ class ResourceForm(forms.ModelForm[Resource]):
             "host": "Write the host, for example db1.internal.company.net.",
             "database_name": "Write the name of the database.",
             "username": "Write the user name that the portal signs in with.",
+            "port": "Write the port, for example 5432.",
         }
         for name, message in missing.items():
             if not data.get(name) and name not in self.errors:
@@ -284,16 +323,28 @@ class ResourceForm(forms.ModelForm[Resource]):
         data = self.cleaned_data
         if not data.get("use_aws_secrets"):
             return
+        if "aws_region" not in self.errors:
+            data["aws_region"] = data.get("aws_region") or region_of(data.get("aws_secret_name") or "")
         for name, message in {
             "aws_region": "Write the region, for example us-east-1.",
             "aws_secret_name": "Write the name or the ARN of the secret.",
         }.items():
             if not data.get(name) and name not in self.errors:
                 self.add_error(name, message)
+        self._check_place()
         names = ("aws_access_key_id", "aws_secret_access_key")
         for name, other in (names, names[::-1]):
             if data.get(other) and not data.get(name):
                 self.add_error(name, "An access key has two parts. Write both, or none to use the portal's own role.")
+
+    def _check_place(self) -> None:
+        """An ARN names its region: it fills an empty field, and has to be the one that was written."""
+        data = self.cleaned_data
+        if data.get("aws_secret_name") and data.get("aws_region"):
+            try:
+                check_place(data["aws_region"], data["aws_secret_name"])
+            except InvalidError as error:
+                self.add_error("aws_region", str(error))
 
     def _refuse_another_way(self) -> None:
         """Keep a stored secret from being sent to another server, or over a way that is protected in another manner."""
@@ -338,30 +389,13 @@ class ResourceForm(forms.ModelForm[Resource]):
                 setattr(self.instance, name, "")
 
 
-def check_host(host: str) -> str:
-    """Return a host name or an address; raise ValidationError for anything that libpq would not take as one."""
-    if not host:
-        raise ValidationError("A host in the list is empty. Remove the comma that is too many.")
-    if "://" in host:
-        raise ValidationError(f"“{host}” is a URL. Write only the host, without the scheme and what follows it.")
-    if re.search(r"\s", host):
-        raise ValidationError(f"“{host}” has spaces in it. Separate several hosts with commas.")
-    try:
-        return str(ipaddress.ip_address(host.strip("[]")))
-    except ValueError:
-        pass
-    if re.fullmatch(r"[^:]+:\d+", host):
-        raise ValidationError(f"“{host}” has a port in it. Write the port into its own field.")
-    if HOST_NAME.fullmatch(host) is None:
-        raise ValidationError(f"“{host}” is neither a host name nor an address.")
-    return host
+def _read_name(text: str) -> str:
+    return _if_any(read_object_name)(text)
 
 
-def _check_name(name: str) -> str:
-    try:
-        return check_object_name(name) if name else ""
-    except InvalidError as error:
-        raise ValidationError(str(error)) from None
+def _if_any(read: Callable[[str], str]) -> Callable[[str], str]:
+    """Return a reader to which nothing is nothing."""
+    return lambda text: read(text) if strip_unseen(text) else ""
 
 
-__all__ = ["CERTIFICATE_FIELDS", "ResourceForm", "add_invalid", "check_host"]
+__all__ = ["CERTIFICATE_FIELDS", "ResourceForm", "add_invalid"]

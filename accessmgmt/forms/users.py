@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from django import forms
-from django.core.exceptions import ValidationError
 
 from accessmgmt.domain.emails import read_address
-from accessmgmt.domain.errors import InvalidError
 from accessmgmt.domain.passwords import LONGEST_PASSWORD, SHORTEST_PASSWORD
 from accessmgmt.forms.base import SecretInput
+from accessmgmt.forms.fields import LineField, RawField, read_or_refuse
 from accessmgmt.models import User
 
 
 class NewUserForm(forms.Form):
     """Checks a new account. Whether the address is free and the password strong is the service's to say."""
 
-    email = forms.CharField(
+    email = RawField(
         label="E-mail address",
         max_length=1_000,
         widget=forms.EmailInput(attrs={"autocomplete": "off"}),
         help_text="The log-in name. Groups know the person by it.",
         error_messages={"required": "Write the e-mail address."},
     )
-    name = forms.CharField(required=False, max_length=150, widget=forms.TextInput(attrs={"autocomplete": "off"}))
+    name = LineField(required=False, max_length=150, widget=forms.TextInput(attrs={"autocomplete": "off"}))
     role = forms.ChoiceField(choices=User.Role.choices, initial=User.Role.MEMBER)
     password = forms.CharField(
         label="Initial password",
@@ -35,16 +34,13 @@ class NewUserForm(forms.Form):
 
     def clean_email(self) -> str:
         """Return the address in normal form."""
-        try:
-            return read_address(self.cleaned_data["email"])
-        except InvalidError as error:
-            raise ValidationError(str(error)) from None
+        return read_or_refuse(read_address, self.cleaned_data["email"])
 
 
 class UserForm(forms.Form):
     """Checks a changed account."""
 
-    name = forms.CharField(required=False, max_length=150, widget=forms.TextInput(attrs={"autocomplete": "off"}))
+    name = LineField(required=False, max_length=150, widget=forms.TextInput(attrs={"autocomplete": "off"}))
     role = forms.ChoiceField(choices=User.Role.choices)
     is_active = forms.BooleanField(
         required=False,

@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower
 
+from accessmgmt.domain.hosts import HIGHEST_PORT
 from accessmgmt.domain.targets import AwsSecret, SslMode, Target
 from accessmgmt.models.fields import EncryptedTextField
 
@@ -21,7 +22,8 @@ class Leftovers(models.TextChoices):
 class Resource(models.Model):
     """One row is one database on one server, with the admin credential the portal uses there.
 
-    Fields carry the guide's names. What the guide leaves out is stored as absent (null or ""), never as a default.
+    Fields carry the guide's names. What the guide leaves out is stored as absent (null or ""), never as a default;
+    with a secret in AWS the port may be absent too, and is then the secret's.
     `silent_until` is set while the server does not answer: until then nobody asks it to apply a grant.
     """
 
@@ -29,7 +31,9 @@ class Resource(models.Model):
     name = models.CharField(max_length=120, unique=True)
     description = models.TextField(blank=True)
     host = models.CharField(max_length=1000, blank=True)
-    port = models.PositiveIntegerField(default=5432, validators=[MinValueValidator(1), MaxValueValidator(65535)])
+    port = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(HIGHEST_PORT)]
+    )
     database_name = models.CharField(max_length=63, blank=True)
     username = models.CharField(max_length=63, blank=True)
     password = EncryptedTextField(blank=True)
@@ -85,7 +89,8 @@ class Resource(models.Model):
                 name="resource_aws_secret_complete",
             ),
             models.CheckConstraint(
-                condition=Q(use_aws_secrets=True) | (~Q(host="") & ~Q(database_name="") & ~Q(username="")),
+                condition=Q(use_aws_secrets=True)
+                | (~Q(host="") & ~Q(database_name="") & ~Q(username="") & Q(port__isnull=False)),
                 name="resource_connection_complete",
             ),
             models.CheckConstraint(condition=Q(leftovers__in=Leftovers.values), name="resource_leftovers_known"),
@@ -108,7 +113,7 @@ class Resource(models.Model):
             resource_id=self.pk or 0,
             name=self.name,
             host=self.host,
-            port=self.port,
+            port=self.port or 0,
             database_name=self.database_name,
             username=self.username,
             password=self.password,

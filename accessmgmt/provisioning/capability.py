@@ -10,6 +10,7 @@ import psycopg
 
 from accessmgmt.domain.drift import DriftChange
 from accessmgmt.domain.errors import TargetRefused
+from accessmgmt.domain.object_names import object_name
 from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.advice import in_words
@@ -129,7 +130,7 @@ def _cannot_give(session: Session, order: GrantOrder, found: Found) -> TargetRef
 
 def _has_schema(order: GrantOrder, found: Found) -> bool:
     missing = {text.removeprefix("schema ") for text in found.unmatched if text.startswith("schema ")}
-    return any(schema not in missing for schema in order.permissions.schemas)
+    return any(object_name(entry) not in missing for entry in order.permissions.schemas)
 
 
 def _create(session: Session, order: GrantOrder, scope: Scope) -> None:

@@ -166,7 +166,7 @@ def connect_admin(target: Target, timeout_seconds: float) -> psycopg.Connection:
     """Open an admin connection outside of the pool and step into the admin role where possible."""
     budget = Budget(min(timeout_seconds, LONGEST_SECONDS))
     conn = _connect_resolved(target, budget)
-    conn_host = conn.info.host
+    conn_host, conn_port = conn.info.host, conn.info.port
     try:
         setup = setup_session(conn.info.server_version // 10_000)
         cursor = conn.cursor(row_factory=dict_row)
@@ -186,7 +186,7 @@ def connect_admin(target: Target, timeout_seconds: float) -> psycopg.Connection:
         ) from None
     if pid != conn.info.backend_pid:
         conn.close()
-        raise pooler_found(conn_host, target.port)
+        raise pooler_found(conn_host, conn_port)
     remember_cluster(conn, cluster)
     return conn
 

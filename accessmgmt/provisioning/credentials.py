@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from dataclasses import replace
@@ -12,7 +11,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
-from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
+from accessmgmt.domain.aws import check_place
+from accessmgmt.domain.errors import InvalidError, TargetError, TargetRefused, TargetUnavailable
+from accessmgmt.domain.secret_values import SecretValues, read_secret
 from accessmgmt.domain.targets import AwsSecret, Target
 from accessmgmt.provisioning.bounded import within
 
@@ -31,7 +32,7 @@ REFUSALS = {
     "ExpiredTokenException": "The AWS session is over. Give the portal a lasting role.",
 }
 
-_kept: dict[AwsSecret, tuple[float, dict[str, str]]] = {}
+_kept: dict[AwsSecret, tuple[float, SecretValues]] = {}
 _lock = threading.Lock()
 
 
@@ -45,17 +46,12 @@ def resolve_target(target: Target) -> Target:
     value = _read(target.aws_secret, target.name)
     filled = replace(
         target,
-        username=target.username or value.get("username", ""),
-        password=target.password or value.get("password", ""),
-        host=target.host or value.get("host", ""),
-        database_name=target.database_name or value.get("dbname", ""),
+        username=target.username or value.username,
+        password=target.password or value.password,
+        host=target.host or value.host,
+        port=target.port or value.port,
+        database_name=target.database_name or value.database_name,
     )
-    port = target.port
-    if not port:
-        text = value.get("port", "") or "5432"
-        if not text.isdecimal():
-            raise _malformed(target.name, target.aws_secret, "Its port is not a number.")
-        port = int(text)
     needed = {
         "username": filled.username,
         "password": filled.password,
@@ -65,7 +61,7 @@ def resolve_target(target: Target) -> Target:
     missing = [key for key, text in needed.items() if not text]
     if missing:
         raise _malformed(target.name, target.aws_secret, f"It holds no {', '.join(missing)}.")
-    return replace(filled, port=port)
+    return filled
 
 
 def forget_secret(target: Target) -> bool:
@@ -77,7 +73,8 @@ def forget_secret(target: Target) -> bool:
     return True
 
 
-def _read(secret: AwsSecret, target_name: str) -> dict[str, str]:
+def _read(secret: AwsSecret, target_name: str) -> SecretValues:
+    _check_place(secret, target_name)
     with _lock:
         kept = _kept.get(secret)
     if kept is not None and time.monotonic() - kept[0] < KEPT_SECONDS:
@@ -86,6 +83,15 @@ def _read(secret: AwsSecret, target_name: str) -> dict[str, str]:
     with _lock:
         _kept[secret] = (time.monotonic(), value)
     return value
+
+
+def _check_place(secret: AwsSecret, target_name: str) -> None:
+    try:
+        check_place(secret.region, secret.name)
+    except InvalidError as error:
+        raise TargetRefused(
+            f"The secret of “{target_name}” cannot be looked for. {error.what}", why=error.why, todo=error.todo
+        ) from None
 
 
 def _fetch(secret: AwsSecret, target_name: str) -> str:
@@ -132,14 +138,11 @@ def _explained(error: ClientError, secret: AwsSecret, target_name: str) -> Targe
     return TargetRefused(what, why=why, todo=todo)
 
 
-def _parse(text: str, secret: AwsSecret, target_name: str) -> dict[str, str]:
+def _parse(text: str, secret: AwsSecret, target_name: str) -> SecretValues:
     try:
-        value = json.loads(text)
-    except ValueError:
-        raise _malformed(target_name, secret, "It is not JSON.") from None
-    if not isinstance(value, dict):
-        raise _malformed(target_name, secret, "It is not a JSON object.")
-    return {str(key): str(item) for key, item in value.items() if item is not None}
+        return read_secret(text)
+    except InvalidError as error:
+        raise _malformed(target_name, secret, f"{error.what} {error.why}".strip()) from None
 
 
 def _malformed(target_name: str, secret: AwsSecret, why: str) -> TargetRefused:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from accessmgmt.domain.permissions import EVERYTHING, PermissionSet
+from accessmgmt.domain.object_names import EVERYTHING, is_pattern, object_name
+from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import MOST_LISTED_TABLES, GrantOrder
 from accessmgmt.provisioning.execute import Row, Session
 from accessmgmt.provisioning.statements import DRIFT, FACTS, FINGERPRINT, PRIVILEGE_LETTERS
@@ -125,17 +126,16 @@ def scope_of(order: GrantOrder, server_version: int, leftover_owner: str = "") -
     permissions = order.permissions
     privileges = permissions.privileges_on(server_version)
     wanted = tuple(p.value for p in privileges)
-    schemas, tables = list(permissions.schemas), list(permissions.tables)
     values: dict[str, object] = {
         "capability": order.capability,
         "wanted": list(wanted),
         "letters": "".join(PRIVILEGE_LETTERS[p] for p in privileges),
-        "schemas": schemas,
-        "schema_patterns": [as_regex(name) for name in schemas],
-        "tables": tables,
-        "table_patterns": [as_regex(name) for name in tables],
-        "all_tables": EVERYTHING in tables,
-        "with_defaults": tables == [EVERYTHING],
+        "schemas": [object_name(entry) for entry in permissions.schemas],
+        "schema_patterns": [as_regex(entry) for entry in permissions.schemas],
+        "tables": [object_name(entry) for entry in permissions.tables],
+        "table_patterns": [as_regex(entry) for entry in permissions.tables],
+        "all_tables": EVERYTHING in permissions.tables,
+        "with_defaults": permissions.tables == (EVERYTHING,),
         "sequence_wanted": list(permissions.sequence_privileges),
         "leftover_owner": leftover_owner,
         "most": MOST_LISTED_TABLES,
@@ -143,11 +143,11 @@ def scope_of(order: GrantOrder, server_version: int, leftover_owner: str = "") -
     return Scope(permissions, order.capability, wanted, permissions.sequence_privileges, values)
 
 
-def as_regex(name: str) -> str | None:
-    """Return the anchored regular expression of a pattern such as `events_*`; None for a plain name."""
-    if "*" not in name:
+def as_regex(entry: str) -> str | None:
+    """Return the anchored regular expression of a pattern such as `events_*`; None for a name."""
+    if not is_pattern(entry):
         return None
-    return "^" + ".*".join(re.escape(part) for part in name.split("*")) + "$"
+    return "^" + ".*".join(re.escape(part) for part in entry.split("*")) + "$"
 
 
 def inspect_target(session: Session, order: GrantOrder, scope: Scope) -> Found:

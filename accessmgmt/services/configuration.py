@@ -10,7 +10,7 @@ from django.db.models.deletion import ProtectedError, RestrictedError
 
 from accessmgmt.domain.emails import read_address
 from accessmgmt.domain.errors import ConflictError, ForbiddenError
-from accessmgmt.domain.permissions import parse_permissions
+from accessmgmt.domain.hosts import same_hosts
 from accessmgmt.domain.ttl import parse_ttl
 from accessmgmt.models import (
     Authorization,
@@ -25,6 +25,7 @@ from accessmgmt.models import (
 from accessmgmt.models.fields import EncryptedTextField
 from accessmgmt.selectors.configuration import live_grants_at
 from accessmgmt.services import audit
+from accessmgmt.services.reading import read_described, read_field
 
 UNIQUE_VIOLATION = "23505"
 ADDRESS_FIELDS = ("host", "port", "primary_id")
@@ -47,6 +48,7 @@ def save_resource(*, actor: User, resource: Resource, is_same_server: bool = Fal
     ending would be looked for in the wrong place.
     """
     _require_admin(actor)
+    read_described(resource)
     if resource.pk:
         before = Resource.objects.select_for_update().get(pk=resource.pk)
         if live := live_grants_at(before).count():
@@ -57,8 +59,14 @@ def save_resource(*, actor: User, resource: Resource, is_same_server: bool = Fal
 
 def changed_address(before: Resource, after: Resource) -> list[str]:
     """Return the fields that would lead to another server; an address that is not stored stands in the AWS secret."""
-    fields = ADDRESS_FIELDS if after.host else (*ADDRESS_FIELDS, "aws_region", "aws_secret_name")
-    return [field for field in fields if getattr(before, field) != getattr(after, field)]
+    is_complete = after.host and after.port
+    fields = ADDRESS_FIELDS if is_complete else (*ADDRESS_FIELDS, "aws_region", "aws_secret_name")
+    return [field for field in fields if _compared(before, field) != _compared(after, field)]
+
+
+def _compared(row: Resource, field: str) -> object:
+    value = getattr(row, field)
+    return same_hosts(value) if field == "host" else value
 
 
 def _refuse_move(before: Resource, after: Resource, live: int, *, is_same_server: bool) -> None:
@@ -81,7 +89,6 @@ def _refuse_move(before: Resource, after: Resource, live: int, *, is_same_server
 @transaction.atomic
 def save_authorization(*, actor: User, authorization: Authorization) -> Authorization:
     """Store a new or changed authorization. Raises InvalidError when its permissions are not valid."""
-    parse_permissions(authorization.permissions)
     return _save(actor, authorization)
 
 
@@ -91,8 +98,7 @@ def save_endpoint(*, actor: User, endpoint: Endpoint, approvers: Iterable[str] |
 
     Raises InvalidError when the ttl or an address is not valid.
     """
-    endpoint.ttl = endpoint.ttl.strip()
-    endpoint.ttl_seconds = parse_ttl(endpoint.ttl)
+    endpoint.ttl_seconds = read_field("ttl", parse_ttl, endpoint.ttl)
     _save(actor, endpoint)
     if approvers is not None:
         wanted = {read_address(email) for email in approvers}
@@ -175,6 +181,7 @@ def unwire_endpoint(*, actor: User, group: Group, endpoint: Endpoint) -> bool:
 
 def _save(actor: User, row: Described) -> Described:
     _require_admin(actor)
+    read_described(row)
     is_new = row._state.adding
     before = {} if is_new else _facts(type(row)._default_manager.get(pk=row.pk))
     try:

@@ -11,12 +11,14 @@ from django.utils import timezone
 
 from accessmgmt.domain.errors import ConflictError, ForbiddenError, InvalidError
 from accessmgmt.domain.states import RequestState
-from accessmgmt.domain.ttl import parse_ttl, ttl_in_words
+from accessmgmt.domain.texts import read_text
+from accessmgmt.domain.ttl import parse_ttl, read_ttl, ttl_in_words
 from accessmgmt.models import AccessRequest, Endpoint, User
 from accessmgmt.selectors.access import may_decide, may_request
 from accessmgmt.selectors.since_asked import since_asked
 from accessmgmt.services import audit
 from accessmgmt.services.grants import queue_grant
+from accessmgmt.services.reading import read_field
 
 SHORTEST_REASON = 10
 
@@ -29,7 +31,7 @@ def request_access(*, actor: User, endpoint: Endpoint, reason: str, duration: st
     """
     if not may_request(actor, endpoint):
         raise ForbiddenError(f"You cannot request {endpoint.name}.", todo="Ask an admin to make it requestable.")
-    reason = reason.strip()
+    reason = read_field("reason", lambda text: read_text(text, what="The reason"), reason)
     if len(reason) < SHORTEST_REASON:
         text = f"Write at least {SHORTEST_REASON} characters: the approver decides by it."
         raise InvalidError("The reason is too short.", todo=text, fields={"reason": [text]})
@@ -42,7 +44,7 @@ def request_access(*, actor: User, endpoint: Endpoint, reason: str, duration: st
                 endpoint=endpoint,
                 resource=endpoint.resource,
                 reason=reason,
-                duration=duration.strip(),
+                duration=read_ttl(duration),
                 duration_seconds=seconds,
                 permissions=permissions.as_json(),
                 permissions_digest=permissions.digest,
@@ -183,6 +185,6 @@ def _decide(
     row.state = state
     row.decided_by = actor
     row.decided_at = timezone.now()
-    row.comment = comment.strip()
+    row.comment = read_field("comment", lambda text: read_text(text, what="The comment"), comment)
     row.approved_seconds = approved_seconds
     row.save(update_fields=["state", "decided_by", "decided_at", "comment", "approved_seconds"])

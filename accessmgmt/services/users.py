@@ -14,6 +14,7 @@ from accessmgmt.models import Grant, User
 from accessmgmt.services import audit
 from accessmgmt.services.grants import begin_end
 from accessmgmt.services.passwords import check_new_password
+from accessmgmt.services.reading import read_field, read_person
 
 RANKS = (User.Role.MEMBER, User.Role.AUDITOR, User.Role.ADMIN)
 """The roles, from the least powerful on."""
@@ -26,7 +27,7 @@ def create_user(*, actor: User | None, email: str, name: str, role: str, passwor
     Raises ForbiddenError, InvalidError or ConflictError.
     """
     _require_admin(actor)
-    user = User(email=read_address(email), name=name.strip(), role=role)
+    user = User(email=read_field("email", read_address, email), name=read_person(name), role=role)
     check_new_password(password, user)
     if User.objects.filter(email=user.email).exists():
         message = f"{user.email} has an account already."
@@ -52,9 +53,10 @@ def change_user(*, actor: User, user: User, name: str, role: str, is_active: boo
     before = {"name": row.name, "role": row.role, "is_active": row.is_active}
     is_less = RANKS.index(role) < RANKS.index(row.role) or (row.is_active and not is_active)
     row.session_epoch += is_less
-    row.name, row.role, row.is_active = name.strip(), role, is_active
+    row.name, row.role, row.is_active = read_person(name), role, is_active
     row.save(update_fields=["name", "role", "is_active", "session_epoch"])
-    audit.record(actor, "user.updated", row, before=before, after={"name": name, "role": role, "is_active": is_active})
+    after = {"name": row.name, "role": role, "is_active": is_active}
+    audit.record(actor, "user.updated", row, before=before, after=after)
     if before["is_active"] and not is_active:
         # Locked first: the sweep may be ending some of them at this very moment.
         for grant_id in Grant.objects.held().filter(user=row).select_for_update().values_list("pk", flat=True):
@@ -68,7 +70,7 @@ def change_profile(*, actor: User, name: str, time_zone: str) -> User:
     if time_zone not in available_timezones():
         message = f"“{time_zone}” is not a time zone."
         raise InvalidError(message, fields={"time_zone": [message]})
-    actor.name, actor.time_zone = name.strip(), time_zone
+    actor.name, actor.time_zone = read_person(name), time_zone
     actor.save(update_fields=["name", "time_zone"])
     audit.record(actor, "user.profile_changed", actor, time_zone=time_zone)
     return actor

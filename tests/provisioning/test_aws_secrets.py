@@ -182,6 +182,11 @@ def test_what_passes_is_tried_again(told: Told, code: str, status: int) -> None:
         credentials.resolve_target(target_without_fields())
 
 
+def secret_text(**changes: object) -> str:
+    """Return a secret that is complete, with changes, as the text that is stored."""
+    return json.dumps({"username": "a", "password": "b", "host": "c", "dbname": "d", **changes})
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -189,7 +194,27 @@ def test_what_passes_is_tried_again(told: Told, code: str, status: int) -> None:
         ("[]", "not a JSON object"),
         ('{"username": "a", "password": "b", "host": "c"}', "It holds no dbname"),
         ('{"host": "c", "dbname": "d"}', "It holds no username, password"),
-        ('{"username": "a", "password": "b", "host": "c", "dbname": "d", "port": "x"}', "port is not a number"),
+        (secret_text(port="x"), "port is not a number"),
+        (secret_text(port=0), "0 is not a port"),
+        (secret_text(port="99999"), "99999 is not a port"),
+        (secret_text(port=5432.5), "port is not a number"),
+        (secret_text(port=True), "port is not a number"),
+        (secret_text(port=[5432]), "port is not a number"),
+        (secret_text(engine="mysql"), "engine is mysql, not postgres"),
+        (secret_text(host="postgres://a:b@c/d"), "This is a URL"),
+        (secret_text(host="c:5432"), "has a port in it"),
+        (secret_text(host="c\u200bd"), "U.200B ZERO WIDTH SPACE at character 2"),
+        (secret_text(host={"name": "c"}), "Its host is not a text"),
+        (secret_text(username="a\0b"), "U.0000 a control character"),
+        (secret_text(username="ä" * 32), "longer than 63 bytes"),
+        (secret_text(dbname="d" * 64), "longer than 63 bytes"),
+        (secret_text(dbname=["d"]), "Its dbname is not a text"),
+        (secret_text(password="b\0c"), "Its password holds a character that PostgreSQL does not take"),
+        (secret_text(password="\ud800"), "Its password holds a character that PostgreSQL does not take"),
+        (secret_text(password=False), "Its password is not a text"),
+        (secret_text(password="b" * 1_001), "Its password is longer"),
+        ('{"username": "a", "username": "b", "password": "c", "host": "d", "dbname": "e"}', "It is not JSON"),
+        ("[" * 5_000, "It is not JSON"),
     ],
 )
 def test_a_secret_that_is_not_as_the_guide_has_it(told: Told, text: str, words: str) -> None:
@@ -197,6 +222,60 @@ def test_a_secret_that_is_not_as_the_guide_has_it(told: Told, text: str, words: 
     with pytest.raises(TargetRefused, match=words) as refusal:
         credentials.resolve_target(target_without_fields())
     assert '"dbname"' in refusal.value.todo
+    assert "\0" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"port": "6543"}, {"port": 6543}),
+        ({"port": 6543}, {"port": 6543}),
+        ({"port": " 6543\n"}, {"port": 6543}),
+        ({"port": None}, {"port": 5432}),
+        ({"port": ""}, {"port": 5432}),
+        ({"host": " DB1.Company.NET. ,[::1]"}, {"host": "db1.company.net,::1"}),
+        ({"host": "müller.de"}, {"host": "xn--mller-kva.de"}),
+        ({"username": " portal\n"}, {"username": "portal"}),
+        ({"username": 4711}, {"username": "4711"}),
+        ({"password": " kept exactly "}, {"password": " kept exactly "}),
+        ({"engine": "aurora-postgresql"}, {}),
+        ({"engine": None, "dbInstanceIdentifier": {"nested": [1]}, "more": True}, {}),
+    ],
+)
+def test_values_of_a_secret_are_read_as_the_form_reads_them(told: Told, changes: dict, found: dict) -> None:  # type: ignore[type-arg]
+    told.give(secret_text(**changes))
+    resolved = credentials.resolve_target(target_without_fields())
+    assert {name: getattr(resolved, name) for name in found} == found
+    own = replace(target_without_fields(), port=5433, host="own.internal")
+    assert (credentials.resolve_target(own).port, credentials.resolve_target(own).host) == (5433, "own.internal")
+
+
+@pytest.mark.parametrize(
+    ("region", "name", "words"),
+    [
+        ("Frankfurt", NAME, "not the code of an AWS region"),
+        ("us east 1", NAME, "not the code of an AWS region"),
+        ("us-east-1\u200b.evil.net", NAME, "not the code of an AWS region"),
+        ("us-east-1", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-AbCdEf", "of the region eu-west-1"),
+        ("us-east-1", "arn:aws:s3:::bucket", "not the ARN of a secret"),
+        ("us-east-1", "my secret", "not the name of a secret"),
+    ],
+)
+def test_a_place_that_cannot_be_is_refused_and_nobody_is_asked(told: Told, region: str, name: str, words: str) -> None:
+    secret = AwsSecret(region, name, "test-key", "test-secret-key")
+    with pytest.raises(TargetRefused, match=words) as refusal:
+        credentials.resolve_target(replace(target_without_fields(), aws_secret=secret))
+    assert refusal.value.todo
+    assert told.count == 0
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "us-gov-west-1", "cn-north-1", "us-isob-east-1", "eusc-de-east-1"])
+def test_regions_of_every_partition_are_asked(told: Told, region: str) -> None:
+    told.give(secret_text())
+    arn = f"arn:aws:secretsmanager:{region}:123456789012:secret:team/db-AbCdEf"
+    for name in (NAME, arn):
+        secret = AwsSecret(region, name, "test-key", "test-secret-key")
+        assert credentials.resolve_target(replace(target_without_fields(), aws_secret=secret)).username == "a"
 
 
 def test_a_secret_is_kept_for_minutes(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,7 +111,15 @@ def test_an_authorization_is_created_as_it_was_entered(client_for, dave):
         ("tables", {"all_tables": None, "tables": "a,\nb"}, "ends with a comma"),
         ("tables", {"all_tables": None, "tables": '["a", 1]'}, "holds only texts"),
         ("tables", {"all_tables": None, "tables": '["a"'}, "begins like a JSON list"),
-        ("tables", {"all_tables": None, "tables": '["a\\u0007"]'}, "control character"),
+        (
+            "tables",
+            {"all_tables": None, "tables": '["a\\u0007b"]'},
+            "U+0007 a control character at character 2, after “a”",
+        ),
+        ("tables", {"all_tables": None, "tables": "app.orders"}, "Write app under schemas, and orders here."),
+        ("tables", {"all_tables": None, "tables": "[" * 5_000}, "nested more than 20 levels deep"),
+        ("schemas", {"schemas": '["' + "[" * 5_000}, "begins like a JSON list"),
+        ("name", {"name": "read\u202eylno"}, "U+202E RIGHT-TO-LEFT OVERRIDE at character 5, after “read”"),
         ("tables", {"all_tables": None, "tables": ",".join(f"t{n}" for n in range(1001))}, "more than 1000 names"),
     ],
 )

@@ -151,7 +151,7 @@ def test_what_is_left_out_is_stored_as_absent(client_for, dave):
         ("host", "db1 internal", "has spaces in it"),
         ("host", "db1.internal,,db2", "empty"),
         ("host", "db1.internal:5432", "has a port in it"),
-        ("host", "/var/run/postgresql", "neither a host name nor an address"),
+        ("host", "/var/run/postgresql", "socket's folder on one machine"),
         ("host", "db1;drop", "neither a host name nor an address"),
         ("database_name", "", "Write the name of the database"),
         ("database_name", "ä" * 40, "longer than 63 bytes"),

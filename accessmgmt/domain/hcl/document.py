@@ -20,7 +20,7 @@ class ResourceSpec:
     name: str
     type: str = "postgres"
     host: str = ""
-    port: int = 5432
+    port: int | None = 5432
     database_name: str = ""
     username: str = ""
     has_password: bool = False

@@ -109,7 +109,7 @@ def _connection(spec: ResourceSpec, label: str, scope: Scope) -> tuple[Element, 
     return _attributes(
         name=spec.name,
         host=spec.host,
-        port=str(spec.port),
+        port=str(spec.port) if spec.port else None,
         username=username,
         password=password,
         database_name=spec.database_name,
