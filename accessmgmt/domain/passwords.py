@@ -63,7 +63,14 @@ def _look(password: str, words: set[str]) -> dict[str, Any]:
 def _without(password: str, words: set[str]) -> str:
     """Return what is left of a password that holds words which others know."""
     longest_first = sorted(words, key=len, reverse=True)
-    return re.sub("|".join(map(re.escape, longest_first)), "", password, flags=re.IGNORECASE)
+    lowered = password.lower()
+    shown = password if len(lowered) == len(password) else lowered
+    rest, place = [], 0
+    while place < len(lowered):
+        found = next((word for word in longest_first if word and lowered.startswith(word, place)), "")
+        rest.append("" if found else shown[place])
+        place += len(found) or 1
+    return "".join(rest)
 
 
 def _bounded(password: str) -> str:
