@@ -31,13 +31,18 @@ def help_end_grants_of(resource_id: str) -> None:
     logger.info("helped to end on %s: %d", resource_id, ended)
 
 
+@shared_task(name="accessmgmt.tasks.keep_ways_open")
+def keep_ways_open() -> None:
+    """Hold a connection open, in this process that ends grants, to every server with live ones."""
+    ways.keep_ways_open()
+
+
 @shared_task(name="accessmgmt.tasks.sweep")
 def sweep() -> None:
     """Find due and stuck rows and wake workers for them."""
     woken = provision.sweep()
     if woken:
         logger.info("sweep woke %d", woken)
-    ways.keep_ways_open()
 
 
 @shared_task(name="accessmgmt.tasks.seal_audit")

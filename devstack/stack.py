@@ -44,7 +44,7 @@ from devstack.supervisor import Supervisor
 
 VERSION = 18
 SERVERS = ("postgres-portal", "postgres-primary", "postgres-standby", "redis", "aws")
-WORKERS = ("worker-ending", "worker-applying", "worker-upkeep")
+WORKERS = ("worker-ending", "worker-applying", "worker-drift", "worker-upkeep")
 APPLICATION = ("web", *WORKERS, "beat")
 
 
@@ -355,10 +355,11 @@ class Stack:
         beat = ["celery", "-A", "portal", "beat", "--loglevel=INFO", f"--schedule={self.state_dir / 'beat-schedule'}"]
         return {
             "web": gunicorn,
-            "worker-ending": [*worker, "-Q", "ending,sweep", "-n", "ending@%h", "-c", "2", "--prefetch-multiplier=1"],
-            "worker-applying": [*worker, "-Q", "applying", "-n", "applying@%h", "-c", "4"],
-            # Threads: it waits for targets most of the time, and one process is enough for that.
-            "worker-upkeep": [*worker, "-Q", "default,drift", "-n", "upkeep@%h", "--pool=threads", "-c", "4"],
+            # Threads: each waits for a target most of the time, and there are more of them than servers hang at once.
+            "worker-ending": [*worker, "-Q", "ending", "-n", "ending@%h", "--pool=threads", "-c", "32"],
+            "worker-applying": [*worker, "-Q", "applying", "-n", "applying@%h", "--pool=threads", "-c", "24"],
+            "worker-drift": [*worker, "-Q", "drift", "-n", "drift@%h", "--pool=threads", "-c", "8"],
+            "worker-upkeep": [*worker, "-Q", "sweep,default", "-n", "upkeep@%h", "--pool=threads", "-c", "4"],
             "beat": [*beat, f"--pidfile={self.state_dir / 'beat.pid'}"],
         }
 

@@ -33,12 +33,13 @@ application.config_from_object(
         "worker_hijack_root_logger": False,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "task_default_queue": "default",
-        # Each task has a route, and each queue a worker (docs/operations.md): looking at targets waits for nobody here,
-        # and nobody waits for it.
+        # Each task has a route (docs/operations.md). Each queue that speaks to targets has a worker, with more threads
+        # than servers may hang at a time; what speaks to none, "sweep" and "default", waits for none of them.
         "task_queues": [Queue(name) for name in ("ending", "sweep", "applying", "default", "drift")],
         "task_routes": {
             "accessmgmt.tasks.end_grants_of": {"queue": "ending"},
             "accessmgmt.tasks.help_end_grants_of": {"queue": "ending"},
+            "accessmgmt.tasks.keep_ways_open": {"queue": "ending"},
             "accessmgmt.tasks.sweep": {"queue": "sweep"},
             "accessmgmt.tasks.apply_grant": {"queue": "applying"},
             "accessmgmt.tasks.seal_audit": {"queue": "default"},
@@ -49,6 +50,11 @@ application.config_from_object(
         },
         "beat_schedule": {
             "sweep": {"task": "accessmgmt.tasks.sweep", "schedule": 1.0, "options": {"expires": 5}},
+            "keep-ways-open": {
+                "task": "accessmgmt.tasks.keep_ways_open",
+                "schedule": 5.0,
+                "options": {"expires": 10},
+            },
             "resync": {"task": "accessmgmt.tasks.resync", "schedule": 30.0, "options": {"expires": 30}},
             "seal-audit": {"task": "accessmgmt.tasks.seal_audit", "schedule": 5.0, "options": {"expires": 10}},
             "lapse-requests": {"task": "accessmgmt.tasks.lapse_requests", "schedule": 60.0, "options": {"expires": 60}},

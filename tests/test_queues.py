@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from celery import current_app
+from django.conf import settings
 
 from accessmgmt import tasks
 from accessmgmt.outbox import Task
@@ -62,8 +63,39 @@ def served_once(workers: Iterable[frozenset[str]]) -> bool:
     return Counter(name for queues in workers for name in queues) == Counter(QUEUES)
 
 
-@pytest.mark.parametrize("task", [Task.CHECK_DRIFT, Task.RESYNC_RESOURCE])
-def test_a_slow_look_at_a_target_delays_neither_giving_nor_taking_access(task: Task) -> None:
-    (worker,) = [queues for queues in documented_workers() if ROUTES[str(task)] in queues]
-    urgent = {Task.APPLY_GRANT, Task.END_GRANTS_OF, Task.HELP_END_GRANTS_OF}
-    assert worker.isdisjoint({"sweep", *(ROUTES[str(name)] for name in urgent)})
+TARGETS = {task: ROUTES[str(task)] for task in Task}
+
+
+def test_every_task_of_the_outbox_speaks_to_targets() -> None:
+    """So what follows is about all of them: a task that speaks to a target is woken with a key through the outbox."""
+    assert set(ROUTES.values()) - set(TARGETS.values()) == {"sweep", "default"}
+
+
+@pytest.mark.parametrize("queue", sorted({"sweep", "default"}))
+def test_what_speaks_to_no_target_never_waits_for_one(queue: str) -> None:
+    """Grants end on time, and the trail is sealed, whatever any server does."""
+    (worker,) = [queues for queues in documented_workers() if queue in queues]
+    assert worker.isdisjoint(TARGETS.values())
+
+
+@pytest.mark.parametrize("queue", sorted(set(TARGETS.values())))
+def test_taking_giving_and_looking_at_targets_do_not_wait_for_each_other(queue: str) -> None:
+    assert frozenset({queue}) in documented_workers()
+
+
+def test_more_servers_may_hang_than_are_tried_at_the_same_time(tmp_path: Path) -> None:
+    """Of the threads that end grants some are left when as many silent servers are tried as may be."""
+    stack = Stack(tmp_path, fixed_ports=False)
+    stack.web_port = 1
+    composed = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"].values()
+    commands = [*stack._commands().values(), *(service.get("command", []) for service in composed)]
+    ending = [command for command in commands if "worker" in command and "ending" in queues_of(command)]
+    assert len(ending) == 2
+    for command in ending:
+        assert "--pool=threads" in command
+        assert int(command[command.index("-c") + 1]) >= 1.5 * settings.PORTAL_SILENT_RESOURCES_AT_ONCE
+
+
+def test_ways_are_kept_open_where_grants_are_ended() -> None:
+    """A connection that another process holds is of no use to an ending that a full server does not let in."""
+    assert ROUTES["accessmgmt.tasks.keep_ways_open"] == ROUTES[str(Task.END_GRANTS_OF)]

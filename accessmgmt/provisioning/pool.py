@@ -80,6 +80,43 @@ class Pooled:
         return False
 
 
+class Line:
+    """So many may be at work at a time; others stand in line as long as it moves.
+
+    Whoever hangs on a server keeps nobody else here for long: what comes when nothing has moved for STANDSTILL_SECONDS
+    is sent away at once.
+    """
+
+    def __init__(self, places: int, *, what: str, todo: str) -> None:
+        self._words = (what, todo)
+        self._places = threading.BoundedSemaphore(places)
+        self._moved_at = time.monotonic()
+
+    def enter(self, timeout_seconds: float) -> None:
+        """Take a place. Raises TargetUnavailable when the line does not move, or takes too long."""
+        until = time.monotonic() + timeout_seconds
+        is_in = self.enter_now()
+        while not is_in and (left := min(until, self._moved_at + STANDSTILL_SECONDS) - time.monotonic()) > 0:
+            is_in = self._places.acquire(timeout=left)
+        if not is_in:
+            what, todo = self._words
+            raise TargetUnavailable(what, todo=todo)
+        self._moved_at = time.monotonic()
+
+    def enter_now(self) -> bool:
+        """Take a place if there is one; say whether there was."""
+        is_in = self._places.acquire(blocking=False)
+        if is_in:
+            self._moved_at = time.monotonic()
+        return is_in
+
+    def leave(self, *, has_moved: bool) -> None:
+        """Give the place back; `has_moved` says that the work there came to a good end."""
+        if has_moved:
+            self._moved_at = time.monotonic()
+        self._places.release()
+
+
 class Pool:
     """At most `largest` connections, of which `smallest` are kept when idle.
 
@@ -90,20 +127,25 @@ class Pool:
     def __init__(self, connect: Callable[[float], psycopg.Connection], *, smallest: int, largest: int) -> None:
         self._connect = connect
         self._smallest = smallest
-        self._slots = threading.BoundedSemaphore(largest)
+        self._slots = Line(
+            largest,
+            what="All of the portal's connections to this target are busy.",
+            todo="It is tried again. If this stays so, look for slow statements on the server.",
+        )
+        self._first = Line(
+            1,
+            what="This target has let nobody in lately, and others are asking it now.",
+            todo="It is tried again by itself.",
+        )
+        self._lets_in = False
         self._lock = threading.Lock()
-        self._freed_at = float("-inf")
         self._idle: list[Pooled] = []
         self._is_closed = False
         self._kept_until = float("-inf")
 
     def take(self, timeout_seconds: float) -> tuple[Pooled, bool]:
         """Return a connection and whether it is new. Raises TargetUnavailable when all are busy for too long."""
-        if not self._wait_for_slot(timeout_seconds):
-            raise TargetUnavailable(
-                "All of the portal's connections to this target are busy.",
-                todo="It is tried again. If this stays so, look for slow statements on the server.",
-            )
+        self._slots.enter(timeout_seconds)
         return self._take(timeout_seconds)
 
     def _take(self, timeout_seconds: float) -> tuple[Pooled, bool]:
@@ -114,9 +156,9 @@ class Pool:
                 if (pooled.is_fresh(None) or (self.is_kept and pooled.is_alive())) and pooled.answers():
                     return pooled, False
                 _close(pooled)
-            return self._make(timeout_seconds - (time.monotonic() - started)), True
+            return self._make(started + timeout_seconds), True
         except BaseException:
-            self._free_slot()
+            self._slots.leave(has_moved=False)
             raise
 
     @property
@@ -130,25 +172,45 @@ class Pool:
         Raises TargetUnavailable or TargetRefused when there is none, and none can be made.
         """
         self._kept_until = time.monotonic() + for_seconds
-        if not self._slots.acquire(blocking=False):
+        if not self._slots.enter_now():
             return  # all are in use, and one of them stays
         pooled, is_new = self._take(timeout_seconds)
         if is_new or time.monotonic() < pooled.dies_at:
             self.give_back(pooled)
             return
         try:
-            fresh = self._make(timeout_seconds)
+            fresh = self._make(time.monotonic() + timeout_seconds)
         except TargetError:
             self.give_back(pooled)
         else:
             _close(pooled)
             self.give_back(fresh)
 
-    def _make(self, timeout_seconds: float) -> Pooled:
-        conn = self._connect(timeout_seconds)
+    def _make(self, until: float) -> Pooled:
+        conn = self._connected(until)
         now = time.monotonic()
         lifetime = LIFETIME_SECONDS * random.uniform(0.8, 1)  # noqa: S311
         return Pooled(conn, dies_at=now + lifetime, used_at=now)
+
+    def _connected(self, until: float) -> psycopg.Connection:
+        """Connect. As long as nobody was let in since the last failure, one at a time finds out whether somebody is."""
+        if not self._lets_in:
+            self._first.enter(until - time.monotonic())
+            try:
+                if not self._lets_in:
+                    return self._try(until)
+            finally:
+                self._first.leave(has_moved=self._lets_in)
+        return self._try(until)
+
+    def _try(self, until: float) -> psycopg.Connection:
+        try:
+            conn = self._connect(until - time.monotonic())
+        except BaseException:
+            self._lets_in = False
+            raise
+        self._lets_in = True
+        return conn
 
     def give_back(self, pooled: Pooled) -> None:
         """Take a connection back, or close it when it is not clean. Nothing is asked: nobody watches the clock here."""
@@ -161,7 +223,7 @@ class Pool:
                 pooled = None  # type: ignore[assignment]
         if pooled is not None:
             _close(pooled)
-        self._free_slot()
+        self._slots.leave(has_moved=True)
 
     def shrink(self) -> None:
         """Close connections that have been idle for long, except the smallest number."""
@@ -195,20 +257,6 @@ class Pool:
             self._is_closed = True
         self._kept_until = float("-inf")
         self.drop_idle()
-
-    def _wait_for_slot(self, timeout_seconds: float) -> bool:
-        """Stand in line as long as it moves: whoever hangs on the server keeps nobody else here for long."""
-        began = time.monotonic()
-        while True:
-            until = min(began + timeout_seconds, max(self._freed_at, began) + STANDSTILL_SECONDS)
-            if self._slots.acquire(timeout=max(until - time.monotonic(), 0)):
-                return True
-            if time.monotonic() >= min(began + timeout_seconds, max(self._freed_at, began) + STANDSTILL_SECONDS):
-                return False
-
-    def _free_slot(self) -> None:
-        self._freed_at = time.monotonic()
-        self._slots.release()
 
     def _pop(self) -> Pooled | None:
         with self._lock:

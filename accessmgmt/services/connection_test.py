@@ -9,14 +9,16 @@ from accessmgmt.models import Authorization, Resource, User
 from accessmgmt.models.installation import this_installation
 from accessmgmt.provisioning import check
 from accessmgmt.selectors.configuration import live_grants_at
-from accessmgmt.services import audit, silence
+from accessmgmt.services import audit, looks, silence
 from accessmgmt.services.configuration import changed_address
 
 
+@looks.few_at_once()
 def test_connection(*, actor: User, resource: Resource) -> list[Rung]:
     """Return the rungs of the ladder, top to bottom. A stored resource's test is audited. Changes nothing there.
 
-    Raises ForbiddenError for anybody but admins: the test opens connections from the portal's network.
+    Raises ForbiddenError for anybody but admins: the test opens connections from the portal's network. Raises BusyError
+    when others are at it.
     """
     _require_admin(actor)
     rungs = list(check.test_connection(resource.as_target(), _permission_sets(resource), this_installation()))
@@ -35,13 +37,14 @@ def _permission_sets(resource: Resource) -> list[PermissionSet]:
     return list({authorization.permission_set: None for authorization in authorizations})
 
 
+@looks.few_at_once()
 def check_same_server(*, actor: User, resource: Resource) -> None:
     """Make sure that the changed address of a resource leads to the server that its live grants are on.
 
     The system identifier of the cluster is compared, which a server keeps for life, whatever its address; a standby has
     its primary's. Nothing is asked when no address changed, and nothing is stored. `resource` is not saved yet.
 
-    Raises InvalidError at `is_same_server` when it is another server, or when that cannot be told.
+    Raises InvalidError at `is_same_server` when it is another server, or when that cannot be told, and BusyError.
     """
     _require_admin(actor)
     before = Resource.objects.select_related("primary").get(pk=resource.pk)

@@ -31,7 +31,7 @@ from accessmgmt.selectors.drift import (
     resources_to_check,
     resources_to_resync,
 )
-from accessmgmt.services import audit, late_endings
+from accessmgmt.services import audit, late_endings, looks
 from accessmgmt.services.drift_changes import record_changes
 from accessmgmt.services.grants import begin_end
 
@@ -158,6 +158,7 @@ def _retire_unused(resource: Resource) -> list[DriftFinding]:
     ]
 
 
+@looks.few_at_once()
 def check_now(*, actor: User, resource: Resource) -> DriftCheck:
     """Check a resource because somebody asks; what cannot be reached is stored as the check's error.
 
@@ -173,6 +174,7 @@ def check_now(*, actor: User, resource: Resource) -> DriftCheck:
     return DriftCheck.objects.get(resource=resource)
 
 
+@looks.few_at_once()
 def repair_now(*, actor: User, resource: Resource, keys: Collection[str]) -> RepairReport:
     """Mend the differences that somebody confirmed, by their keys, and check again.
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Case, F, JSONField, Value, When
 from django.db.models.functions import Greatest, Now
 from django.utils import timezone
@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 WAKE_AGAIN_SECONDS = 5
 FIRST_BATCH, BATCH = 50, 250
 LONGEST_SECONDS = 50.0
+SILENT_LOCK = 0x511E47
 Outcome = EndReceipt | TargetError
 
 
@@ -106,11 +107,21 @@ def _has_to_wait(resource_id: int, endings: GrantQuerySet, at_work: int) -> bool
     last_error = silent.values_list("last_error", flat=True).first()
     if last_error is None:
         return False
-    if at_work or timezone.now() < datetime.fromisoformat(last_error["retry_at"]):
+    if at_work or _is_left_alone(last_error):
         return True
+    with connection.cursor() as cursor:  # until this claim is committed: who counts at the same time counts it, too
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SILENT_LOCK])
     tried = Grant.objects.filter(state=GrantState.ENDING, lease_until__gt=Now(), last_error__is_server_wide=True)
     others = tried.exclude(resource_id=resource_id).values("resource_id").distinct().count()
     return others >= int(settings.PORTAL_SILENT_RESOURCES_AT_ONCE)
+
+
+def _is_left_alone(last_error: Mapping[str, Any]) -> bool:
+    """Say whether the resource's back-off lasts still. An error from before the end was asked for names no time."""
+    try:
+        return timezone.now() < datetime.fromisoformat(last_error["retry_at"])
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 def end_claimed(grants: Sequence[Grant]) -> list[Outcome]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -55,29 +57,73 @@ def renew_lease(grant_id: uuid.UUID, token: uuid.UUID | None) -> None:
 
 @contextmanager
 def kept(grants: Sequence[Grant]) -> Iterator[None]:
-    """Keep the leases of grants during work that may outlast them, from a thread of its own.
+    """Keep the leases of grants, which one claim took, during work that may outlast them.
 
     A killed worker keeps nothing, so its rows are free again after one lease; a hung one is cut by the engine's budget.
     """
-    pks, token = [grant.pk for grant in grants], grants[0].lease_token
-    is_over = threading.Event()
-
-    def keep() -> None:
-        while not is_over.wait(settings.PORTAL_LEASE_SECONDS / 4):
-            try:
-                Grant.objects.filter(pk__in=pks, lease_token=token).update(lease_until=lease_end())
-            except DatabaseError:
-                logger.exception("the leases of %d grants could not be kept now", len(pks))
-                connection.close()
-        connection.close()
-
-    keeper = threading.Thread(target=keep, name="lease-keeper", daemon=True)
-    keeper.start()
+    token = grants[0].lease_token
+    keeper = _keeper_of_this_process()
+    keeper.keep(token, [grant.pk for grant in grants])
     try:
         yield
     finally:
-        is_over.set()
-        keeper.join()
+        keeper.leave(token)
+
+
+class _Keeper:
+    """The one thread of a process that keeps the leases of all its work, over one connection to the database."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self._held: dict[uuid.UUID | None, list[uuid.UUID]] = {}
+        self._changed = threading.Condition()
+        threading.Thread(target=self._run, name="lease-keeper", daemon=True).start()
+
+    def keep(self, token: uuid.UUID | None, pks: list[uuid.UUID]) -> None:
+        with self._changed:
+            self._held[token] = pks
+            if len(self._held) == 1:
+                self._changed.notify()
+
+    def leave(self, token: uuid.UUID | None) -> None:
+        with self._changed:
+            self._held.pop(token, None)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._held)
+            time.sleep(settings.PORTAL_LEASE_SECONDS / 4)
+            with self._changed:
+                held = dict(self._held)
+            if held:
+                self._renew(held)
+
+    def _renew(self, held: dict[uuid.UUID | None, list[uuid.UUID]]) -> None:
+        """Keep all of them. A row that somebody has locked is being recorded: nobody waits for it here."""
+        pks = [pk for some in held.values() for pk in some]
+        try:
+            with transaction.atomic():
+                mine = Grant.objects.filter(pk__in=pks, lease_token__in=held).select_for_update(skip_locked=True)
+                free = list(mine.values_list("pk", flat=True))
+                Grant.objects.filter(pk__in=free).update(lease_until=lease_end())
+        except DatabaseError:
+            logger.exception("the leases of %d grants could not be kept now", len(pks))
+        finally:
+            connection.close()
+
+
+_keeper: _Keeper | None = None
+_keeper_lock = threading.Lock()
+
+
+def _keeper_of_this_process() -> _Keeper:
+    """Return the keeper; a child after fork has none of its parent's threads and makes its own."""
+    global _keeper
+    with _keeper_lock:
+        if _keeper is None or _keeper.pid != os.getpid():
+            _keeper = _Keeper()
+        return _keeper
 
 
 def unexpected(error: Exception) -> TargetError:

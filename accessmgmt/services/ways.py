@@ -16,7 +16,7 @@ _looked_at = [float("-inf")]
 def keep_ways_open() -> int:
     """Hold a connection of this process open to each resource with live grants; return to how many, 0 when it is early.
 
-    For processes that end grants: called with each sweep, which comes to all of them now and then.
+    For processes that end grants: woken in their own queue, so that it comes to all of them now and then.
     """
     now = time.monotonic()
     if now - _looked_at[0] < LOOK_EVERY_SECONDS:

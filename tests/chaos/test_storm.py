@@ -39,7 +39,7 @@ def test_nothing_outlives_its_time_in_a_storm(storm: Storm) -> None:
 
 
 def test_the_checker_sees_what_is_planted(storm: Storm) -> None:
-    for name in ("beat", "worker-ending", "worker-applying"):
+    for name in ("beat", "worker-ending", "worker-applying", "worker-upkeep"):
         storm.stack.kill(name)
     with storm.stack.portal_server.connect("portal") as conn:
         over = "SELECT role_name, id FROM accessmgmt_grant WHERE state = 'ended' ORDER BY role_name LIMIT 2"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -43,6 +45,54 @@ def test_a_process_of_the_portal_keeps_few_connections(
             pass
     with admin_connection(target) as conn:
         assert conn.info.backend_pid in pids
+
+
+def test_one_asks_a_server_that_lets_nobody_in_and_the_others_do_not_wait() -> None:
+    """A hundred wait for a grant there, and each would hold a thread: after two seconds nobody stays in line."""
+    is_asked, may_answer = threading.Event(), threading.Event()
+    asked: list[float] = []
+
+    def connect_slowly(seconds: float) -> psycopg.Connection:
+        asked.append(seconds)
+        is_asked.set()
+        may_answer.wait(60)
+        raise TargetUnavailable("no answer")
+
+    made = pool.Pool(connect_slowly, smallest=0, largest=4)
+
+    def take() -> str:
+        try:
+            made.take(60)
+        except TargetUnavailable as error:
+            return error.what
+        return "let in"
+
+    with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(12) as others:
+        pioneer = first.submit(take)
+        assert is_asked.wait(60)
+        came = [others.submit(take) for _ in range(100)]
+        assert {one.result(60) for one in came} <= {
+            "This target has let nobody in lately, and others are asking it now.",
+            "All of the portal's connections to this target are busy.",
+        }
+        assert not pioneer.done(), "it had no patience"
+        may_answer.set()
+        assert pioneer.result(60) == "no answer"
+    assert len(asked) == 1
+
+
+def test_a_server_that_lets_one_in_lets_the_others_in_at_once(shop: Shop) -> None:
+    target = replace(shop.target, name="all at once")
+    gate = threading.Barrier(4)
+
+    def use() -> int:
+        with admin_connection(target) as conn:
+            gate.wait(60)
+            return conn.info.backend_pid
+
+    with ThreadPoolExecutor(4) as threads:
+        pids = [used.result(60) for used in [threads.submit(use) for _ in range(4)]]
+    assert len(set(pids)) == 4
 
 
 def test_only_min_connections_stay_open_when_nothing_is_to_be_done(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

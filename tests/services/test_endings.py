@@ -14,6 +14,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.models import AuditEvent, Endpoint, Grant
@@ -209,7 +210,10 @@ def test_a_resource_that_never_answers_delays_no_other(endpoint: Endpoint, silen
     assert hung < settings.PORTAL_LEASE_SECONDS
 
 
-def test_a_silent_resource_waits_longer_each_time_and_one_worker_tries_it(endpoint: Endpoint) -> None:
+def test_a_silent_resource_waits_longer_each_time_and_one_worker_tries_it(
+    endpoint: Endpoint, settings: Settings
+) -> None:
+    settings.PORTAL_SILENT_RESOURCES_AT_ONCE = 1
     grants = due(endpoint, 3)
     retry_at = timezone.now() + timedelta(seconds=30)
     silence = {"what": "no answer", "is_server_wide": True, "retry_at": retry_at.isoformat()}
@@ -224,6 +228,43 @@ def test_a_silent_resource_waits_longer_each_time_and_one_worker_tries_it(endpoi
     assert claim(other) == [], "one silent resource at a time"
     Grant.objects.filter(endpoint=endpoint).update(lease_until=None, lease_token=None)
     assert len(claim(other)) == 1
+
+
+@pytest.mark.parametrize("retry_at", [{}, {"retry_at": None}, {"retry_at": "soon"}], ids=["none", "null", "no time"])
+def test_an_error_from_before_the_end_was_asked_for_holds_up_no_ending(
+    endpoint: Endpoint, retry_at: dict[str, object]
+) -> None:
+    """Cleaning after a refusal fails, the person releases: the row keeps an error that names no time to try again."""
+    first, other = due(endpoint, 2)
+    error = {"what": "no answer", "is_server_wide": True, **retry_at}
+    Grant.objects.filter(pk=first.pk).update(last_error=error, attempts=2)
+    assert endings.end_grants_of(endpoint.resource_id) == 2
+    assert (state_of(first), state_of(other)) == (GrantState.ENDED, GrantState.ENDED)
+
+
+def test_silent_resources_that_are_claimed_at_the_same_time_are_counted(settings: Settings) -> None:
+    """Five are silent and two may be tried: five workers that ask at the same moment get two of them."""
+    settings.PORTAL_SILENT_RESOURCES_AT_ONCE = 2
+    endpoints = [factories.make_endpoint() for _ in range(5)]
+    silence = {"what": "no answer", "is_server_wide": True}
+    for endpoint in endpoints:
+        Grant.objects.filter(pk=due(endpoint, 1)[0].pk).update(last_error=silence)
+    begin = threading.Barrier(len(endpoints))
+    claimed: list[int] = []
+
+    def work(endpoint: Endpoint) -> None:
+        try:
+            begin.wait(30)
+            claimed.append(len(claim(endpoint)))
+        finally:
+            connection.close()
+
+    workers = [threading.Thread(target=work, args=(endpoint,)) for endpoint in endpoints]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert sorted(claimed) == [0, 0, 0, 1, 1]
 
 
 def test_a_dead_server_puts_off_the_whole_resource(facts: dict[str, Any]) -> None:

@@ -20,6 +20,6 @@ def test_only_resources_with_live_grants_are_held_open(monkeypatch: pytest.Monke
     factories.make_grant("failed")
     factories.make_resource()
     assert ways.keep_ways_open() == 4
-    assert ways.keep_ways_open() == 0, "not with every sweep"
+    assert ways.keep_ways_open() == 0, "not with every message"
     assert [target.resource_id for target in told[0]] == sorted(resource.pk for resource in live)
     assert len(told) == 1
