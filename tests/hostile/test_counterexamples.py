@@ -42,6 +42,7 @@ CODE: dict[str, tuple[tuple[int, ...], tuple[Step, ...]]] = {
     "a trigger on a partitioned table": (BOTH, (alice("trigger on partitioned table"),)),
     "a trigger on a view": (ANY, (alice("trigger on view"),)),
     "a deferred trigger": (BOTH, (alice("constraint trigger"),)),
+    "a trigger whose condition is the person's code": (BOTH, (alice("trigger with a when clause"),)),
     "a foreign key to an app table": (BOTH, (alice("foreign key"),)),
     "a cascade into the person's trigger": (BOTH, (alice("foreign key that cascades into code"),)),
     "a foreign key to a unique column": (ANY, (alice("foreign key to a partitioned table or unique column"),)),
@@ -49,6 +50,8 @@ CODE: dict[str, tuple[tuple[int, ...], tuple[Step, ...]]] = {
     "code in an index's condition": (ANY, (alice("partial index"),)),
     "code in statistics": (BOTH, (alice("extended statistics with an expression"),)),
     "code in a materialized view's index": (ANY, (alice("materialized view with code"),)),
+    "a definer's function of the capability role": (BEFORE_16, (STEP_IN, alice("create security definer function"))),
+    "a definer's procedure of the capability role": (BEFORE_16, (STEP_IN, alice("create security definer procedure"))),
 }
 RIGHTS: dict[str, tuple[tuple[int, ...], tuple[Step, ...]]] = {
     "everybody's right to run an aggregate": (ANY, (alice("aggregate"),)),
@@ -74,6 +77,20 @@ RIGHTS: dict[str, tuple[tuple[int, ...], tuple[Step, ...]]] = {
         ANY,
         (dba("give a tablespace with grant option", "cap"), alice("pass on a tablespace")),
     ),
+    "what the last member of a set passed on of a wrapper": (
+        BOTH,
+        (dba("give a foreign data wrapper with grant option", "cap"), alice("pass on a foreign data wrapper")),
+    ),
+    "what was passed on while somebody holds the capability role": (
+        ANY,
+        (
+            dba("give a tablespace with grant option", "cap"),
+            alice("pass on a tablespace"),
+            dba("hold the capability role"),
+        ),
+    ),
+    "what the capability role came to own": (BEFORE_16, (STEP_IN, alice("copy a table"))),
+    "what was given to the capability role": (BEFORE_16, (STEP_IN, alice("give an object to the capability role"))),
     "membership in the capability role that was passed on": (
         BOTH,
         (Step("give the capability role with admin option", DBA), alice("pass on the capability role")),
