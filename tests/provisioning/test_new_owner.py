@@ -206,13 +206,12 @@ def test_nothing_of_it_runs_by_itself(new_shop: Callable[..., Shop], version: in
         + "CREATE TABLE play.seen (who text);"
         + WAYS[way],
     )
-    with shop.as_dba() as dba:
-        dba.execute("TRUNCATE play.seen")
     end_grant(shop.target, order)
     with shop.as_dba() as dba:
         dba.execute("ANALYZE")
         dba.execute("VACUUM ANALYZE play.mine")
-        assert dba.execute("SELECT * FROM play.seen").fetchall() == []
+        ran_as = {who for (who,) in dba.execute("SELECT DISTINCT who FROM play.seen").fetchall()}
+        assert ran_as <= {order.role_name}, "its own, before the end: autovacuum may come at any time"
         indexes = dba.execute("SELECT indexname FROM pg_indexes WHERE schemaname = 'play' AND tablename = 'mine'")
         assert ("plain",) in indexes.fetchall(), "what calls none of it stays"
         assert dba.execute("SELECT count(*) FROM play.mine").fetchone() == (100,)
