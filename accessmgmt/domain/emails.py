@@ -31,8 +31,8 @@ QUOTED_LOCAL = re.compile(r'"([^"\\@\s]+)"@')
 def read_address(text: str) -> str:
     """Return the one address of a text in the spelling in which it is stored.
 
-    Takes what stands around an address where people copy it from: `<a@b.com>`, `mailto:a@b.com?subject=…`, quotes, a
-    dot at the end, characters that nobody can see. Raises InvalidError with the reason.
+    Takes what stands around an address where people copy it from: `Jane <a@b.com>`, `mailto:a@b.com?subject=…`, quotes,
+    a dot at the end, characters that nobody can see. Raises InvalidError with the reason.
     """
     bare = _bare(text)
     try:
@@ -69,6 +69,9 @@ def search_spelling(text: str) -> str:
 def _bare(text: str) -> str:
     """Take off what stands around an address, never what may belong to it."""
     bare = strip_unseen(text)
+    name, opening, address = bare.rpartition("<")
+    if opening and "@" not in name:
+        bare = address
     for _ in range(MOST_LAYERS if len(bare) <= MOST_CHARACTERS else 0):
         before = bare
         begun = bare if QUOTED_LOCAL.match(bare) else bare.lstrip(AROUND)

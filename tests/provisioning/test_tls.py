@@ -168,3 +168,20 @@ def connects(target: Target) -> None:
     with admin_connection(target) as conn:
         assert conn.execute("SELECT 1").fetchone() == (1,)
     assert RungState.FAILED not in {rung.state for rung in check.test_connection(target)}
+
+
+def test_certificates_connect_in_every_spelling_that_was_ever_stored(mutual: Mutual) -> None:
+    """Forms store one form; what came in another way, or before, is given to libpq in that form as well."""
+    whole = mutual.target
+    spelled = replace(
+        whole,
+        tls_root_cert=(OTHER.pem + whole.tls_root_cert).replace("-----\n-----", "----------"),
+        tls_cert_file=whole.tls_root_cert + whole.tls_cert_file.replace("\n", "\r\n    "),
+        tls_key_file=whole.tls_key_file.replace("\n", " "),
+    )
+    connects(spelled)
+
+
+@pytest.mark.parametrize("field", ["tls_root_cert", "tls_cert_file", "tls_key_file"])
+def test_what_cannot_be_read_is_refused_before_a_word_is_said(mutual: Mutual, field: str) -> None:
+    refused(replace(mutual.target, **{field: "-----BEGIN CERTIFICATE-----\nAAAA"}), "Encryption", "cannot be read")
