@@ -154,18 +154,17 @@ def read_cluster(worker: str, database: str) -> Advice:
     return Advice((statement,), Runner.SUPERUSER, database)
 
 
-def reserve_connections(login: str) -> Advice:
-    """Keep connections free for the portal's log-in when everybody else has filled the server up (16 and later).
+def use_reserved_connections(login: str) -> Advice:
+    """Let the portal's log-in use the connections that are kept free (16 and later). It does not inherit by itself."""
+    return Advice((f"GRANT pg_use_reserved_connections TO {quoted(login)} WITH INHERIT TRUE",), Runner.SUPERUSER)
 
-    The log-in does not inherit by itself, and before it is in it is nobody else.
-    """
+
+def reserve_connections() -> Advice:
+    """Keep connections free for roles that may use them, when everybody else has filled the server up."""
     return Advice(
-        (
-            "ALTER SYSTEM SET reserved_connections = 3",
-            f"GRANT pg_use_reserved_connections TO {quoted(login)} WITH INHERIT TRUE",
-        ),
+        ("ALTER SYSTEM SET reserved_connections = 3",),
         Runner.SUPERUSER,
-        after="Both count once the server has been started again.",
+        after="It counts once the server has been started again.",
     )
 
 

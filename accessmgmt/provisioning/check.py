@@ -423,12 +423,14 @@ def _connections(climb: Climb) -> Answer:
     detail = f"{used} of {most} connections are used. {_way_in(climb, free)}"
     if row["login_limit"] is not None and row["login_limit"] < FEWEST_CONNECTIONS:
         mend = advice.allow_connections(row["logged_in_as"], ENOUGH_CONNECTIONS)
-        return Answer(f"{detail} The log-in itself may have only {row['login_limit']}.", str(mend), RungState.WARNED)
+        what = f"{detail} The log-in itself may have only {row['login_limit']}."
+        return Answer(what, mend.as_sql(), RungState.WARNED)
     if used >= most * MUCH_USED:
         return Answer(detail, "Raise max_connections, or let clients share connections.", RungState.WARNED)
     if not free and climb.version >= RESERVED_SINCE:
-        mend = advice.reserve_connections(row["logged_in_as"])
-        return Answer(detail, str(mend), RungState.WARNED)
+        lacking = [advice.use_reserved_connections(row["logged_in_as"])]
+        lacking += [] if row["reserved"] else [advice.reserve_connections()]
+        return Answer(detail, as_script(lacking), RungState.WARNED)
     return Answer(detail)
 
 

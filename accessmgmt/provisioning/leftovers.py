@@ -167,7 +167,7 @@ def empty_role(
     failures: list[TargetError] = []
     for database, owns_there in owns.items():
         try:
-            with _in(session, target, database, budget) as place:
+            with session_in(session, target, database, budget) as place:
                 shared = _shared(place, role) if owns_there and database == here else []
                 _empty_here(place, target, role, beginning, emptied, owns=owns_there)
         except Interrupted:
@@ -184,7 +184,7 @@ def empty_role(
 
 
 @contextmanager
-def _in(session: Session, target: Target, database: str, budget: Budget) -> Iterator[Session]:
+def session_in(session: Session, target: Target, database: str, budget: Budget) -> Iterator[Session]:
     """Lend a session in a database: the one at hand where it is connected there."""
     if database == session.conn.info.dbname:
         yield session
@@ -287,7 +287,7 @@ def _what_is_left(session: Session, target: Target, role: LoginRole, budget: Bud
     here = session.conn.info.dbname
     todo: list[Advice] = []
     for database in dict.fromkeys(row["database"] or here for row in rows):
-        with _in(session, target, database, budget) as place:
+        with session_in(session, target, database, budget) as place:
             entries = place.send([read_entries([role.oid], place.server_version)])[0]
         gifts = {
             (row["grantor"], row["kind"], row["name"], row["grantee"]): None

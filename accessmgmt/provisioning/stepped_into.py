@@ -7,8 +7,7 @@ itself stays, with what it was given: others need it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 
 import psycopg
@@ -16,11 +15,10 @@ import psycopg
 from accessmgmt.domain.errors import TargetError
 from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning.budget import Budget
-from accessmgmt.provisioning.connect import database_session
 from accessmgmt.provisioning.execute import Interrupted, Session
 from accessmgmt.provisioning.failures import is_lost
 from accessmgmt.provisioning.fence import LoginRole
-from accessmgmt.provisioning.leftovers import KEEP
+from accessmgmt.provisioning.leftovers import KEEP, session_in
 from accessmgmt.provisioning.new_owner import REFUSED, ensure_owner, may_not_hand_over, named_owner
 from accessmgmt.provisioning.statements import COMMIT, Statement
 from accessmgmt.provisioning.statements_end import DEPENDENCIES, read_owned, reassign_owned, step_into
@@ -40,7 +38,7 @@ def settle_owned(session: Session, target: Target, role: LoginRole, budget: Budg
     rows = session.ask_one(DEPENDENCIES, {"oids": [role.oid]})
     notes: list[str] = []
     for database in dict.fromkeys(row["database"] or here for row in rows if row["owns"]):
-        with _in(session, target, database, budget) as place:
+        with session_in(session, target, database, budget) as place:
             owned = [f"{row['type']} {row['name']}" for row in place.send([read_owned(role.oid)])[0]]
             if owned:
                 disarm(place, role)
@@ -96,14 +94,3 @@ def _note(database: str, role: LoginRole, owned: Sequence[str], outcome: str) ->
         f"{database}: somebody had left {', '.join(owned[:MOST_LISTED])}{more} in the name of {role.name}, which holds"
         f" the permission set. Nobody runs or reads it as that role any more. {outcome}"
     )
-
-
-@contextmanager
-def _in(session: Session, target: Target, database: str, budget: Budget) -> Iterator[Session]:
-    """Lend a session in a database: the one at hand where it is connected there."""
-    if database == session.conn.info.dbname:
-        yield session
-        return
-    with database_session(target, database, budget) as other:
-        other.installation = session.installation
-        yield other

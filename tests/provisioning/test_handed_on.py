@@ -95,14 +95,13 @@ def test_sessions_of_whom_a_person_let_into_the_login_end_with_it(case: Case) ->
     with case.log_in("alice", "GRANT {alice} TO {friend}"):
         pass
     sessions = {who: case.log_in(who, "SET ROLE {set}", READ) for who in ("friend", "second")}
+    pids = [str(user.info.backend_pid) for user in sessions.values()]
     idle, stranger = case.log_in("friend"), case.log_in("stranger")
     receipt = case.end()
     assert [is_cut(user) for user in (*sessions.values(), idle)] == [True, True, True]
     assert not is_cut(stranger)
     notes = " ".join(receipt.notes)
-    for who, user in sessions.items():
-        assert case.name(who) in notes
-        assert str(user.info.backend_pid) in notes
+    assert all(word in notes for word in (*map(case.name, sessions), *pids))
     assert case.memberships_of("friend") == 0
     assert case.memberships_of("second") == 1
     with case.log_in("friend") as again, pytest.raises(psycopg.errors.InsufficientPrivilege):

@@ -17,6 +17,7 @@ SELECT current_setting('server_version') AS version,
             WHEN EXISTS (SELECT FROM pg_roles r WHERE r.rolname = 'pg_use_reserved_connections'
                          AND pg_has_role(session_user, r.oid, 'USAGE'))
             THEN coalesce(current_setting('reserved_connections', true)::int, 0) ELSE 0 END AS kept_free,
+       coalesce(current_setting('reserved_connections', true)::int, 0) AS reserved,
        (SELECT nullif(b.datconnlimit, -1) FROM pg_database b WHERE b.datname = current_database()) AS database_limit,
        (SELECT nullif(l.rolconnlimit, -1) FROM pg_roles l WHERE l.rolname = session_user) AS login_limit,
        ARRAY(SELECT DISTINCT pg_get_userbyid(c.relowner)::text
