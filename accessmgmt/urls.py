@@ -49,6 +49,7 @@ urlpatterns = [
     path("resources/<int:pk>", resources.detail, name="resource-detail"),
     path("resources/<int:pk>/edit", resources.edit, name="resource-edit"),
     path("resources/<int:pk>/test", resources.test, name="resource-test"),
+    path("resources/<int:pk>/resume", resources.resume, name="resource-resume"),
     path("resources/<int:pk>/drift", drift.detail, name="resource-drift"),
     path("resources/<int:pk>/drift/check", drift.check, name="resource-drift-check"),
     path("resources/<int:pk>/drift/repair", drift.repair, name="resource-drift-repair"),

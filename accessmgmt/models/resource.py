@@ -25,6 +25,8 @@ class Resource(models.Model):
     Fields carry the guide's names. What the guide leaves out is stored as absent (null or ""), never as a default;
     with a secret in AWS the port may be absent too, and is then the secret's.
     `silent_until` is set while the server does not answer: until then nobody asks it to apply a grant.
+    `paused_since` is set while nothing is given there, because of the roles in `strangers`, which bear our signed tag
+    and which nobody here knows; `accepted_strangers` are those that an admin has seen.
     """
 
     type = models.CharField(max_length=20, default="postgres", editable=False)
@@ -65,6 +67,9 @@ class Resource(models.Model):
     is_drift_repaired = models.BooleanField("repair drift automatically", default=False)
     silent_until = models.DateTimeField(null=True, blank=True, editable=False)
     silent_tries = models.PositiveIntegerField(default=0, editable=False)
+    paused_since = models.DateTimeField(null=True, blank=True, editable=False)
+    strangers = models.JSONField(default=list, blank=True, editable=False)
+    accepted_strangers = models.JSONField(default=list, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

@@ -85,13 +85,15 @@ def test_connection(
     target: Target,
     permission_sets: Sequence[PermissionSet] = (),  # noqa: PT028 - it is no test of ours
     installation: Installation | None = None,  # noqa: PT028
+    *,
+    only_looks: bool = False,  # noqa: PT028
 ) -> Iterator[Rung]:
     """Climb from the name of the host to a rehearsal of a grant; yield each rung as it is known.
 
     The first MOST_REHEARSED permission sets are rehearsed; SELECT on some table when there are none. Then a login is
     really made, logged in as, and ended. After a failure the rungs above are skipped, but for the end of what was made.
-    All of them together take BUDGET_SECONDS at most, but for that end. Nothing is left on the server, and no rung holds
-    a secret.
+    All of them together take BUDGET_SECONDS at most, but for that end. With `only_looks` nothing is made at all.
+    Nothing is left on the server, and no rung holds a secret.
     """
     nobody = Installation(f"test-{secrets.token_hex(6)}", secrets.token_hex(16))
     climb = Climb(target, target, permission_sets[:MOST_REHEARSED] or [READ_EVERYTHING], installation or nobody)
@@ -118,6 +120,9 @@ def test_connection(
         for name, step in steps:
             if has_failed and not (step is _end_of_it and climb.rehearsal is not None):
                 yield Rung(name, RungState.SKIPPED, "Not tried, because of the failure above.")
+                continue
+            if only_looks and step in {_rehearsal, _person, _end_of_it}:
+                yield Rung(name, RungState.SKIPPED, "Not tried: the portal only observes, and changes nothing.")
                 continue
             rung = _rung(name, step, climb)
             has_failed = has_failed or rung.state is RungState.FAILED

@@ -51,6 +51,8 @@ def save_resource(*, actor: User, resource: Resource, is_same_server: bool = Fal
     read_described(resource)
     if resource.pk:
         before = Resource.objects.select_for_update().get(pk=resource.pk)
+        for field in ("paused_since", "strangers", "accepted_strangers"):  # of its own life, and not of the form's
+            setattr(resource, field, getattr(before, field))
         if live := live_grants_at(before).count():
             _refuse_move(before, resource, live, is_same_server=is_same_server)
     resource.silent_until, resource.silent_tries = None, 0  # what was changed is worth a try at once

@@ -9,7 +9,7 @@ from accessmgmt.models import Authorization, Resource, User
 from accessmgmt.models.installation import this_installation
 from accessmgmt.provisioning import check
 from accessmgmt.selectors.configuration import live_grants_at
-from accessmgmt.services import audit, looks, silence
+from accessmgmt.services import audit, installation, looks, silence
 from accessmgmt.services.configuration import changed_address
 
 
@@ -21,7 +21,14 @@ def test_connection(*, actor: User, resource: Resource) -> list[Rung]:
     when others are at it.
     """
     _require_admin(actor)
-    rungs = list(check.test_connection(resource.as_target(), _permission_sets(resource), this_installation()))
+    rungs = list(
+        check.test_connection(
+            resource.as_target(),
+            _permission_sets(resource),
+            this_installation(),
+            only_looks=installation.is_observing(),
+        )
+    )
     if resource.pk:
         if RungState.FAILED not in {rung.state for rung in rungs}:
             silence.answered(resource)

@@ -17,7 +17,7 @@ from accessmgmt import outbox
 from accessmgmt.domain.drift import DriftFinding, DriftKind, DriftOrder, DriftReport, RepairReport, Severity
 from accessmgmt.domain.errors import ConflictError, ForbiddenError, TargetError
 from accessmgmt.domain.states import EndReason, GrantState
-from accessmgmt.models import DriftCheck, Grant, Installation, Resource, User
+from accessmgmt.models import DriftCheck, Grant, Resource, User
 from accessmgmt.models.grant import HELD_STATES
 from accessmgmt.models.installation import this_installation
 from accessmgmt.outbox import Task
@@ -31,7 +31,7 @@ from accessmgmt.selectors.drift import (
     resources_to_check,
     resources_to_resync,
 )
-from accessmgmt.services import audit, late_endings, looks
+from accessmgmt.services import audit, installation, late_endings, looks, strangers
 from accessmgmt.services.drift_changes import record_changes
 from accessmgmt.services.grants import begin_end
 
@@ -61,7 +61,7 @@ def wake_due() -> int:
 def resync_resource(resource_id: int) -> str:
     """Give the capability roles of a resource's active grants what was created since; return what came of it."""
     resource = Resource.objects.select_related("primary", "primary__primary").filter(pk=resource_id).first()
-    if resource is None or _is_observing():
+    if resource is None or installation.is_observing() or strangers.is_paused(resource_id):
         return "nothing to do"
     with _alone(resource.pk) as is_alone:
         if not is_alone:
@@ -89,10 +89,12 @@ def check_resource(resource_id: int) -> str:
     with _alone(resource.pk) as is_alone:
         if not is_alone:
             return "another worker is at it"
+        acts = not installation.is_observing()
         try:
-            kept = [] if _is_observing() else _put_idle_sets_in_order(resource)
+            gives = acts and not strangers.is_paused(resource_id)
+            kept = _put_idle_sets_in_order(resource) if gives else []
             check = _check(resource, kept)
-            if not _is_observing():
+            if acts:
                 if chosen := _to_mend(resource, findings_of(check)):
                     _repair(resource, chosen, actor=None)
                     check = _check(resource, kept)
@@ -100,7 +102,7 @@ def check_resource(resource_id: int) -> str:
             outcome = f"{len(check.findings)} differences"
         except TargetError as error:
             outcome = _record_failure(resource, error)
-        if not _is_observing():
+        if acts:
             # Also where the check was refused: a cluster that has parted is looked at on both sides.
             with suppress(TargetError):
                 late_endings.end_what_is_left(resource)
@@ -115,10 +117,11 @@ def _to_mend(resource: Resource, findings: Collection[DriftFinding]) -> list[Dri
     that name, and others would have it when the grant is over.
     """
     over = late_endings.roles_that_are_over(finding.role for finding in findings if finding.kind is DriftKind.ORPHAN)
+    repairs = resource.is_drift_repaired and not strangers.is_paused(resource.pk)
     return [
         finding
         for finding in findings
-        if (resource.is_drift_repaired and finding.is_automatic)
+        if (repairs and finding.is_automatic)
         or finding.kind is DriftKind.SESSION
         or (finding.kind is DriftKind.OWNERSHIP and finding.is_automatic)
         or (finding.role, finding.grant_id) in over
@@ -181,8 +184,10 @@ def repair_now(*, actor: User, resource: Resource, keys: Collection[str]) -> Rep
     Raises ForbiddenError, ConflictError (the portal only observes, or a worker is at it), TargetError.
     """
     _must_be_admin(actor)
-    if _is_observing():
+    if installation.is_observing():
         raise ConflictError("The portal only observes.", why="Its database was restored.", todo="Confirm that first.")
+    if strangers.is_paused(resource.pk):
+        raise strangers.refusal(resource)
     with _alone(resource.pk, patience_seconds=PATIENCE_SECONDS) as is_alone:
         _must_be_alone(resource, is_alone=is_alone)
         stored = findings_of(DriftCheck.objects.filter(resource=resource).first())
@@ -237,6 +242,7 @@ def _store(
             "error": {**_told(trouble), "at": report.checked_at.isoformat()} if trouble else None,
         },
     )
+    strangers.note_strangers(resource, findings)
     fresh = [finding for finding in findings[:MOST_STORED] if finding.key not in before]
     if fresh:
         words = [f"{finding.object}: {finding.what}" for finding in fresh[:20]]
@@ -313,10 +319,6 @@ def _alone(resource_id: int, *, patience_seconds: float = 0.0) -> Iterator[bool]
         if is_alone:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCK, resource_id])
-
-
-def _is_observing() -> bool:
-    return Installation.objects.filter(observing_since__isnull=False).exists()
 
 
 def _must_be_admin(actor: User) -> None:

@@ -22,7 +22,7 @@ from accessmgmt.models import AccessRequest, Endpoint, Grant, User
 from accessmgmt.models.grant import HELD_STATES
 from accessmgmt.outbox import Task
 from accessmgmt.selectors.access import may_activate
-from accessmgmt.services import audit, installation
+from accessmgmt.services import audit, installation, strangers
 
 PASSWORD_BYTES = 24
 SWEEP_AFTER_SECONDS = 2
@@ -71,6 +71,8 @@ def queue_grant(
             why="Its own database was restored or moved.",
             todo="Ask an admin to confirm on the page “Installation”.",
         )
+    if strangers.is_paused(endpoint.resource_id):
+        raise strangers.refusal(endpoint.resource)
     _check_rate(user, endpoint)
     # The lock orders this against a suspension: either it sees this grant and ends it, or this sees the suspension.
     if not User.objects.select_for_update().get(pk=user.pk).is_active:

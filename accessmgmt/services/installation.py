@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import nullcontext
 
 from django.db import DatabaseError, connection, transaction
@@ -10,11 +9,10 @@ from django.utils import timezone
 
 from accessmgmt.domain.errors import ConflictError, ForbiddenError, InvalidError
 from accessmgmt.domain.states import GrantState
-from accessmgmt.models import AuditEvent, DriftCheck, Grant, Installation, User
+from accessmgmt.models import Grant, Installation, User
 from accessmgmt.services import audit
 
 CONFIRMATION = "resume"
-LOOK_FOR_ORPHANS_SECONDS = 15.0
 CONFIRMED = "installation.confirmed"
 IDENTITY = (
     "(SELECT system_identifier::text FROM pg_control_system())",
@@ -22,7 +20,6 @@ IDENTITY = (
     # The timeline: a recovery to an earlier moment begins a new one. So does a failover.
     "substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)",
 )
-_looked_at = [float("-inf")]
 
 
 def database_identity() -> str:
@@ -49,8 +46,8 @@ def is_observing() -> bool:
 def check_identity() -> bool:
     """Compare the database with the one that is remembered; say whether the portal only observes. For the sweep.
 
-    The first start remembers. Another database, or roles of ours on a target that nobody here knows, mean that the
-    state was taken back to an earlier moment.
+    The first start remembers. Another database means that the state may have been taken back to an earlier moment. What
+    stands on a target never makes the whole portal observe: who may make roles on one server could stop endings on all.
     """
     found = database_identity()
     row, _ = Installation.objects.get_or_create(id=1, defaults={"database_identity": found})
@@ -60,29 +57,7 @@ def check_identity() -> bool:
         return _begin_observing(
             "The portal's database is not the one it was: it was restored from a backup, moved, or has failed over."
         )
-    now = time.monotonic()
-    if now - _looked_at[0] >= LOOK_FOR_ORPHANS_SECONDS:
-        _looked_at[0] = now
-        if orphans := sorted(unknown_roles() - _acknowledged()):
-            listed = ", ".join(orphans[:5]) + (" and more" if len(orphans) > 5 else "")
-            return _begin_observing(f"Servers hold roles of this portal that it does not know: {listed}.")
     return False
-
-
-def unknown_roles() -> set[str]:
-    """Return the roles with our tag that the newest drift checks found and that no grant here ever had.
-
-    The role of a grant that is over can come back with a server that was away; the drift check ends it again.
-    """
-    checks = DriftCheck.objects.filter(findings__contains=[{"kind": "orphan"}]).values_list("findings", flat=True)
-    found = {finding["role"] for findings in checks for finding in findings if finding.get("kind") == "orphan"}
-    return found - set(Grant.objects.filter(role_name__in=found).values_list("role_name", flat=True))
-
-
-def _acknowledged() -> set[str]:
-    """Return the unknown roles that an admin has been shown when the portal was last confirmed."""
-    event = AuditEvent.objects.filter(action=CONFIRMED).order_by("-id").first()
-    return set(event.details.get("unknown_roles", [])) if event else set()
 
 
 @transaction.atomic
@@ -132,6 +107,5 @@ def confirm(*, actor: User, word: str) -> None:
         since=since.isoformat() if since else None,
         was=before,
         now=row.database_identity,
-        unknown_roles=sorted(unknown_roles()),
         **what_will_happen(),
     )

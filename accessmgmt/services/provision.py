@@ -21,7 +21,7 @@ from accessmgmt.domain.targets import ApplyReceipt
 from accessmgmt.models import Grant
 from accessmgmt.outbox import Task
 from accessmgmt.provisioning import apply, end
-from accessmgmt.services import audit, installation, leases, silence
+from accessmgmt.services import audit, installation, leases, silence, strangers
 from accessmgmt.services.drift_changes import record_changes
 from accessmgmt.services.endings import WAKE_AGAIN_SECONDS
 
@@ -39,6 +39,8 @@ def apply_grant(grant_id: uuid.UUID | str) -> str:
     grant = leases.claim(grant_id, (GrantState.QUEUED, GrantState.APPLYING))
     if grant is None:
         return "nothing to do"
+    if grant.refused_at is None and grant.resource.paused_since is not None:
+        return _record_apply_failure(grant, strangers.put_off(grant.resource))
     if (reason := silence.still_silent(grant.resource)) is not None:
         return _record_apply_failure(grant, reason)
     if grant.refused_at is not None:

@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from accessmgmt.domain.errors import InvalidError
-from accessmgmt.models import Installation
+from accessmgmt.models import Installation, Resource
 from accessmgmt.services import installation
 from accessmgmt.views.permissions import UserRequest, admin_required
 
@@ -30,6 +30,7 @@ def detail(request: UserRequest) -> HttpResponse:
         "installation": Installation.objects.select_related("confirmed_by").first(),
         "counts": installation.what_will_happen(),
         "word": installation.CONFIRMATION,
+        "paused": Resource.objects.filter(paused_since__isnull=False).only("name", "paused_since"),
         "errors": errors,
     }
     return render(request, "installation/detail.html", context, status=422 if errors else 200)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from copy import copy
 
+from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accessmgmt.domain.certificates import describe_certificates
@@ -18,7 +19,7 @@ from accessmgmt.selectors.configuration import (
     endpoints_with_counts,
     resources_for_list,
 )
-from accessmgmt.services import configuration, connection_test
+from accessmgmt.services import configuration, connection_test, strangers
 from accessmgmt.views.deleting import confirm_and_delete
 from accessmgmt.views.lists import Filter, Listing, columns, render_list, searched
 from accessmgmt.views.permissions import UserRequest, admin_required, auditor_required
@@ -188,6 +189,16 @@ def test(request: UserRequest, pk: int) -> HttpResponse:
     if request.htmx:
         return render(request, "resources/detail.html#ladder", {"rungs": rungs})
     return render(request, "resources/detail.html", {**_detail_context(resource), "rungs": rungs})
+
+
+@admin_required
+@require_POST
+def resume(request: UserRequest, pk: int) -> HttpResponse:
+    """Let a resource give access again, after an admin has looked at the roles that paused it."""
+    resource = _get(pk)
+    strangers.resume(actor=request.user, resource=resource, roles=request.POST.getlist("role"))
+    messages.success(request, f"“{resource}” gives access again.")
+    return redirect("accessmgmt:resource-detail", pk=pk)
 
 
 @admin_required

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 def test_each_set_of_the_endpoints_is_handed_over_once(monkeypatch: pytest.MonkeyPatch, dave: User) -> None:
     handed_over: list[PermissionSet] = []
 
-    def climb(target: Target, permission_sets: list[PermissionSet], _ours: Installation) -> Iterator[Rung]:
+    def climb(target: Target, permission_sets: list[PermissionSet], _ours: Installation, **_: object) -> Iterator[Rung]:
         handed_over.extend(permission_sets)
         yield Rung("Rehearsal", RungState.PASSED, f"for {target.name}")
 

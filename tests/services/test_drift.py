@@ -25,7 +25,7 @@ from accessmgmt.models import AuditEvent, DriftCheck, Endpoint, Grant, Installat
 from accessmgmt.models.installation import this_installation
 from accessmgmt.provisioning.connect import close_pools
 from accessmgmt.selectors.drift import findings_of, newest_changes
-from accessmgmt.services import drift, endings, installation, provision
+from accessmgmt.services import drift, endings, installation, provision, strangers
 from accessmgmt.services.grants import begin_end
 from devstack.postgres import PostgresServer
 from tests import factories
@@ -142,7 +142,7 @@ def test_a_login_that_came_back_after_its_end_is_ended_again(server: PostgresSer
     )
     check = drift.check_now(actor=factories.make_user(role=User.Role.ADMIN), resource=endpoint.resource)
     assert kinds(check) == {DriftKind.ORPHAN}
-    assert installation.unknown_roles() == set()
+    assert not strangers.is_paused(endpoint.resource_id)
     assert drift.check_resource(endpoint.resource.pk) == "0 differences"
     with server.connect() as conn:
         assert conn.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [grant.role_name]).fetchall() == []
@@ -158,7 +158,7 @@ def test_a_forged_tag_stops_nothing(server: PostgresServer, endpoint: Endpoint) 
         as_dba(server, endpoint, f'CREATE ROLE "{stranger}"', f"COMMENT ON ROLE \"{stranger}\" IS '{comment}'")
         assert drift.check_resource(endpoint.resource.pk) == "1 differences"
         assert kinds(DriftCheck.objects.get()) == {DriftKind.FOREIGN}
-        assert installation.unknown_roles() == set()
+        assert not strangers.is_paused(endpoint.resource_id)
         assert not installation.check_identity()
         as_dba(server, endpoint, f'DROP ROLE "{stranger}"')
     begin_end(actor=None, grant_id=grant.pk, reason=EndReason.REVOKED, action="grant.revoked")
