@@ -13,7 +13,7 @@ from accessmgmt.domain.errors import InvalidError
 from accessmgmt.domain.texts import read_json, spell_out, strip_unseen
 
 MOST_CHARACTERS = 500_000
-MOST_NAMED = 20
+MOST_NAMED = 10
 MOST_MARKS = 3
 PUNCTUATION = f"{AROUND}{AFTER}'-*•·\u2013|"
 MARK = re.compile(r"\s*(?:[-*•·\u2013]\s+|\d{1,4}[.)]\s+|(?:to|cc|bcc|from|sender|reply-to)\s*:)", re.IGNORECASE)
@@ -34,9 +34,6 @@ class BadAddress:
     text: str
     why: str
 
-    def __str__(self) -> str:
-        return f"“{spell_out(self.text)}”: {self.why}"
-
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
@@ -47,10 +44,13 @@ class Addresses:
 
     @property
     def reasons(self) -> list[str]:
-        """One sentence for each entry that is no address; after MOST_NAMED of them how many more there are."""
-        named = [str(each) for each in self.bad[:MOST_NAMED]]
-        more = len(self.bad) - len(named)
-        return [*named, f"And {more:,} more that are no addresses."] if more else named
+        """A sentence for each reason, with the first entries that it holds for: a long list stays short to read."""
+        by_reason: dict[str, list[str]] = {}
+        for each in self.bad:
+            by_reason.setdefault(each.why, []).append(f"“{spell_out(each.text)}”")
+        sentences = [f"{_listed(entries)}: {why}" for why, entries in by_reason.items()]
+        more = len(sentences) - MOST_NAMED
+        return [*sentences[:MOST_NAMED], *([f"And {more:,} more reasons."] if more > 0 else [])]
 
     @property
     def rest(self) -> str:
@@ -109,6 +109,11 @@ def read_addresses(text: str) -> Addresses:
     for line in _entries_of_list(text) or _cells_of_table(text) or text.split("\n"):
         _read_line(reading, line)
     return Addresses(tuple(sorted(reading.good)), tuple(reading.bad))
+
+
+def _listed(entries: list[str]) -> str:
+    named, more = entries[:MOST_NAMED], len(entries) - MOST_NAMED
+    return ", ".join(named) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _entries_of_list(text: str) -> list[str] | None:

@@ -41,6 +41,12 @@ def small_file_input() -> forms.FileInput:
     return forms.FileInput(attrs={"class": "form-control-sm"})
 
 
+def certificate_field(label: str, help_text: str) -> RawField:
+    """Return a box for certificates as PEM text."""
+    box = forms.Textarea(attrs={"rows": 4, "spellcheck": "false"})
+    return RawField(required=False, max_length=MOST_PEM_CHARACTERS, label=label, help_text=help_text, widget=box)
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
     """Where a stored secret is sent to, and how well it is protected on the way."""
@@ -84,20 +90,10 @@ class ResourceForm(forms.ModelForm[Resource]):
     password = RawField(required=False, widget=SecretInput)
     aws_region = RawField(required=False, label="AWS region", widget=forms.TextInput)
     aws_secret_name = RawField(required=False, label="AWS secret name", widget=forms.TextInput)
-    tls_root_cert = RawField(
-        required=False,
-        max_length=MOST_PEM_CHARACTERS,
-        label="CA certificate",
-        help_text="Verifies the server. Without one the system's own authorities count.",
-        widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
+    tls_root_cert = certificate_field(
+        "CA certificate", "Verifies the server. Without one the system's own authorities count."
     )
-    tls_cert_file = RawField(
-        required=False,
-        max_length=MOST_PEM_CHARACTERS,
-        label="Client certificate",
-        help_text="Only where the server asks clients for a certificate.",
-        widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
-    )
+    tls_cert_file = certificate_field("Client certificate", "Only where the server asks clients for a certificate.")
     clear_password = forms.BooleanField(required=False, label="Remove the stored password")
     tls_root_cert_upload = forms.FileField(required=False, label="or upload the CA file", widget=small_file_input())
     tls_cert_file_upload = forms.FileField(
