@@ -37,6 +37,7 @@ from accessmgmt.provisioning.statements_privileges import (
     read_givers,
     revoke_exactly,
     step_out,
+    take_back,
 )
 
 REFUSED = "42501"
@@ -138,16 +139,32 @@ def _drop_owned(clearing: Clearing, first: Sequence[Statement]) -> None:
         giver["name"] for giver in _read_givers(clearing, givers) if _is_ours(clearing, giver) and not giver["is_held"]
     ]
     stepped = [] if clearing.is_superuser else [role.name, *ours]
-    clearing.insist(
-        [
-            *([lock_schemas(schemas)] if schemas else []),
-            *(step_into(name, session.server_version) for name in stepped),
-            *first,
-            *_revoke_what_we_gave(clearing),
-            drop_owned(role.name),
-            *(step_out(name) for name in stepped),
-        ]
-    )
+    before = [
+        *([lock_schemas(schemas)] if schemas else []),
+        *(step_into(name, session.server_version) for name in stepped),
+        *first,
+        *_revoke_what_we_gave(clearing),
+    ]
+    after = [step_out(name) for name in stepped]
+    try:
+        clearing.insist([*before, drop_owned(role.name), *after])
+    except psycopg.Error as error:
+        if error.sqlstate != REFUSED:
+            raise
+        session.roll_back()
+        # DROP OWNED fails as a whole over what a stranger gave of a table or sequence, unless the role reads or writes
+        # it. Where it was not that, the rest is refused as well.
+        clearing.insist([*before, *_take_back_what_is_ours(clearing, givers, ours), *after])
+
+
+def _take_back_what_is_ours(clearing: Clearing, givers: Sequence[int], ours: Sequence[str]) -> list[Statement]:
+    """Return what takes back, object by object, what owners gave that we may act for: `ours` we have stepped into."""
+    session, role = clearing.session, clearing.role
+    owners = {giver["oid"] for giver in _read_givers(clearing, givers) if giver["is_held"] or giver["name"] in ours}
+    rows = session.send([read_entries([role.oid], session.server_version)])[0]
+    given = [row for row in rows if row["grantee_oid"] == role.oid and row["owner"] == row["grantor_oid"]]
+    found = dict.fromkeys((row["kind"], row["name"], row["grantee"]) for row in given if row["owner"] in owners)
+    return [take_back(kind, name, grantee) for kind, name, grantee in found]
 
 
 def _revoke_what_we_gave(clearing: Clearing) -> list[Statement]:

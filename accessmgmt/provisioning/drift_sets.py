@@ -110,7 +110,7 @@ def compare_owned(
     differences = []
     for row in rows:
         role, more, is_armed = row["role"], row["owned"] - len(row["listed"]), bool(row["is_armed"])
-        what = f"It owns {', '.join(row['listed'])}{f' and {more} more' if more else ''}: somebody stepped into it"
+        what = f"It owns {', '.join(row['listed'])}{f' and {more} more' if more else ''}: somebody acted as it"
         hand_over = [disarm_owned(row["oid"]), reassign_owned(role, owner)]
         work = hand_over if not is_kept else hand_over[:1] if is_armed else []
         before = [] if is_superuser else [step_into(role, server_version)]
@@ -124,7 +124,7 @@ def compare_owned(
             DriftKind.OWNERSHIP,
             Severity.ALARM,
             role,
-            f"{what} (SET ROLE, which PostgreSQL up to 15 lets its members do), and {whose}.",
+            f"{what}, which its members may (by SET ROLE up to PostgreSQL 15), and {whose}.",
             sql=as_text(work or hand_over),
             role=role,
             is_automatic=bool(work),

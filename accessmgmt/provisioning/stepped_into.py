@@ -37,8 +37,14 @@ def settle_owned(session: Session, target: Target, role: LoginRole, budget: Budg
     here = session.conn.info.dbname
     rows = session.ask_one(DEPENDENCIES, {"oids": [role.oid]})
     notes: list[str] = []
-    for database in dict.fromkeys(row["database"] or here for row in rows if row["owns"]):
+    for database in dict.fromkeys(row["database"] or here for row in rows if row["owns"] or row["has_defaults"]):
         with session_in(session, target, database, budget) as place:
+            if any(row["has_defaults"] for row in rows if row["database"] == database):
+                disarm(place, role)
+                notes.append(
+                    f"{database}: somebody had chosen who gets what is made in the name of {role.name}, which holds the"
+                    " permission set (ALTER DEFAULT PRIVILEGES). That is as usual again."
+                )
             owned = [f"{row['type']} {row['name']}" for row in place.send([read_owned(role.oid)])[0]]
             if owned:
                 disarm(place, role)

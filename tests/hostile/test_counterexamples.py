@@ -89,6 +89,7 @@ RIGHTS: dict[str, tuple[tuple[int, ...], tuple[Step, ...]]] = {
             dba("hold the capability role"),
         ),
     ),
+    "default privileges of the capability role": (BOTH, (alice("default privileges of the capability role"),)),
     "what the capability role came to own": (BEFORE_16, (STEP_IN, alice("copy a table"))),
     "what was given to the capability role": (BEFORE_16, (STEP_IN, alice("give an object to the capability role"))),
     "membership in the capability role that was passed on": (
@@ -105,6 +106,10 @@ RIGHTS: dict[str, tuple[tuple[int, ...], tuple[Step, ...]]] = {
     ),
 }
 UNFINISHED: dict[str, tuple[tuple[int, ...], tuple[Step, ...]]] = {
+    "a stranger's sequence that was shared with the login": (
+        ANY,
+        (alice("create table"), outsider("sequence", "other")),
+    ),
     "a publication that was given to the login": (BOTH, (dba("publication of the login"),)),
     "an event trigger that fails for others": (
         BOTH,

@@ -175,6 +175,36 @@ def test_what_another_grantor_gave_is_taken_back(new_shop: Callable[..., Shop], 
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("gift", ["USAGE ON SEQUENCE play.theirs_id_seq", "DELETE ON play.theirs"])
+def test_what_a_stranger_gave_holds_up_nothing_else(new_shop: Callable[..., Shop], version: int, gift: str) -> None:
+    """DROP OWNED fails as a whole over a table that the role may neither read nor write: then it goes without it."""
+    shop = new_shop(version)
+    open_playground(shop)
+    order = applied(shop)
+    stranger = f"{shop.database}_stranger"
+    with shop.as_dba() as conn:
+        conn.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(stranger)))
+        conn.execute("GRANT CREATE ON SCHEMA play TO PUBLIC")
+        conn.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(stranger)))
+        conn.execute("CREATE TABLE play.theirs (id serial)")
+        conn.execute(sql.SQL("GRANT {} TO {}").format(sql.SQL(gift), sql.Identifier(order.role_name)))  # type: ignore[arg-type]
+    with shop.log_in(order) as user:
+        user.execute("CREATE TABLE play.mine (id int)")
+    with pytest.raises(TargetRefused) as refusal:
+        end_grant(shop.target, order)
+    assert f'FROM "{order.role_name}"' in refusal.value.todo or f"FROM {order.role_name}" in refusal.value.todo
+    with shop.as_dba() as conn:
+        query = "SELECT pg_get_userbyid(relowner)::text FROM pg_class WHERE relname = 'mine'"
+        assert conn.execute(query).fetchone() == ("jit_quarantine",), "what it owned is handed over all the same"
+        assert conn.execute(
+            "SELECT count(*) FROM pg_shdepend WHERE refobjid = %s AND deptype = 'a'", [order.role_oid]
+        ).fetchone() == (1,), "nothing but what the stranger gave is left"
+    run_as_dba(shop, refusal.value.todo)
+    end_grant(shop.target, order)
+    assert shop.roles(order) == 0
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 def test_memberships_of_all_kinds_go_with_the_role(new_shop: Callable[..., Shop], version: int) -> None:
     shop = new_shop(version)
     order = applied(shop)

@@ -63,8 +63,7 @@ class House:
         with self.shop.as_dba() as conn:
             rows = conn.execute(
                 "SELECT pg_describe_object(classid, objid, 0) FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid"
-                " WHERE d.datname = current_database() AND refobjid = %s::regrole AND deptype = 'o'"
-                " AND classid <> 'pg_default_acl'::regclass",
+                " WHERE d.datname = current_database() AND refobjid = %s::regrole AND deptype = 'o'",
                 [self.alice.capability],
             ).fetchall()
         return [name for (name,) in rows]
@@ -194,6 +193,41 @@ def test_the_drift_check_calls_it_armed_and_disarms_it_whoever_takes_over(house:
     assert "others can run or read it" not in finding.what
 
 
+@pytest.mark.parametrize("version", [14, 16, 18])
+def test_what_members_would_share_in_its_name_ends_with_the_grant(new_shop: Callable[..., Shop], version: int) -> None:
+    """A member may set default privileges for the role, without stepping into it."""
+    house = house_on(new_shop(version))
+    with house.shop.log_in(house.alice) as alice:
+        for what in ("GRANT ALL ON TABLES", "IN SCHEMA play GRANT USAGE ON SEQUENCES", "REVOKE ALL ON ROUTINES"):
+            way = "FROM PUBLIC" if what.startswith("REVOKE") else f"TO {house.stranger}"
+            alice.execute(f'ALTER DEFAULT PRIVILEGES FOR ROLE "{house.alice.capability}" {what} {way}')  # type: ignore[call-overload]
+    wanted = DriftOrder(
+        house.alice.installation, (ORDERS,), (), frozenset({house.alice.role_name, house.bob.role_name})
+    )
+    [finding] = [f for f in check_drift(house.target, wanted).findings if f.kind is DriftKind.OWNERSHIP]
+    assert "default privileges for role" in finding.what
+
+    [note] = end_grant(house.target, house.alice).notes
+
+    assert "ALTER DEFAULT PRIVILEGES" in note
+    with house.shop.as_dba() as conn:
+        query = "SELECT count(*) FROM pg_default_acl WHERE defaclrole = %s::regrole"
+        assert conn.execute(query, [house.alice.capability]).fetchone() == (0,)
+    assert not [f for f in check_drift(house.target, wanted).findings if f.kind is DriftKind.OWNERSHIP]
+
+
+def test_the_drift_check_takes_back_what_members_would_share(house: House) -> None:
+    with house.shop.log_in(house.alice) as alice:
+        words = f'ALTER DEFAULT PRIVILEGES FOR ROLE "{house.alice.capability}" GRANT ALL ON TABLES TO {house.stranger}'
+        alice.execute(words)  # type: ignore[call-overload]
+    wanted = DriftOrder(
+        house.alice.installation, (ORDERS,), (), frozenset({house.alice.role_name, house.bob.role_name})
+    )
+    [finding] = [f for f in check_drift(house.target, wanted).findings if f.kind is DriftKind.OWNERSHIP]
+    assert repair(house.target, wanted, [finding]).refused == ()
+    assert not [f for f in check_drift(house.target, wanted).findings if f.kind is DriftKind.OWNERSHIP]
+
+
 EVERYTHING = """
 CREATE TABLE play.t AS SELECT * FROM app.orders;
 GRANT ALL ON play.t TO PUBLIC;
@@ -229,7 +263,7 @@ def test_nothing_that_a_set_can_come_to_own_is_anybodys(house: House) -> None:
     house.as_set(house.alice, EVERYTHING)
     receipt = end_grant(house.target, house.alice)
     assert house.owned() == []
-    assert len(receipt.notes) == 1
+    assert len(receipt.notes) == 2
     denied = psycopg.errors.InsufficientPrivilege
     for query in (
         "SELECT count(*) FROM play.t",

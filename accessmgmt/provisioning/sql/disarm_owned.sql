@@ -82,5 +82,31 @@ BEGIN
     LOOP
         EXECUTE thing.words;
     END LOOP;
+    -- What it would share of all that is still made in its name: as usual again, which removes the entry.
+    FOR thing IN
+        WITH future AS (
+            SELECT f.defaclobjtype AS objtype, f.defaclnamespace = 0 AS is_everywhere, f.defaclacl AS acl,
+                   format('ALTER DEFAULT PRIVILEGES FOR ROLE %s%s', f.defaclrole::regrole,
+                          (SELECT format(' IN SCHEMA %I', n.nspname) FROM pg_namespace n WHERE n.oid = f.defaclnamespace))
+                       AS start,
+                   CASE f.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'ROUTINES'
+                       WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS' WHEN 'L' THEN 'LARGE OBJECTS' END AS kind
+            FROM pg_default_acl f WHERE f.defaclrole = {oid}
+        )
+        SELECT 1 AS place, format('%s REVOKE ALL ON %s FROM %s CASCADE', f.start, f.kind, g.words) AS words
+        FROM future f CROSS JOIN LATERAL (
+            SELECT DISTINCT CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(x.grantee)) END AS words
+            FROM aclexplode(f.acl) x) g
+        UNION ALL
+        SELECT 2, format('%s GRANT ALL ON %s TO %s', f.start, f.kind, {oid}::oid::regrole)
+        FROM future f WHERE f.is_everywhere
+        UNION ALL
+        SELECT 2, format('%s GRANT %s ON %s TO PUBLIC', f.start, CASE f.objtype WHEN 'f' THEN 'EXECUTE' ELSE 'USAGE' END,
+                         f.kind)
+        FROM future f WHERE f.is_everywhere AND f.objtype IN ('f', 'T')
+        ORDER BY 1
+    LOOP
+        EXECUTE thing.words;
+    END LOOP;
 END
 $disarm$

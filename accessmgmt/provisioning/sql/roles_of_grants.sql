@@ -18,12 +18,13 @@ WITH own AS (
                AS listed
     FROM pg_auth_members m WHERE m.grantor IN (SELECT oid FROM mine) AND m.roleid <> m.grantor GROUP BY 1
 ), owning AS MATERIALIZED (
-    -- Capability roles that own something: somebody has stepped into them, and left it there.
+    -- Capability roles that own something: somebody has stepped into them, and left it there. Default privileges too,
+    -- which each member may set for them.
     SELECT r.oid, r.rolname FROM pg_roles r
     WHERE r.rolname = ANY (%(sets)s::name[]) AND EXISTS (
         SELECT FROM pg_shdepend s
         WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = r.oid AND s.deptype = 'o'
-          AND s.classid NOT IN ('pg_default_acl'::regclass, 'pg_user_mapping'::regclass))
+          AND s.classid <> 'pg_user_mapping'::regclass)
 )
 SELECT r.oid::bigint AS oid, r.rolname::text AS name, shobj_description(r.oid, 'pg_authid') AS tag,
        pg_is_in_recovery() AS in_recovery,
