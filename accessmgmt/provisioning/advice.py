@@ -13,7 +13,7 @@ from enum import StrEnum
 from psycopg import sql
 
 from accessmgmt.provisioning.statements import ADMIN_ROLE, Statement
-from accessmgmt.provisioning.statements_drift import as_text, take_attributes
+from accessmgmt.provisioning.statements_drift import take_attributes
 from accessmgmt.provisioning.statements_end import revoke_memberships
 
 OPTIONS_SINCE = 16
@@ -30,6 +30,9 @@ class Runner(StrEnum):
     DBA = "A DBA"
     OWNER = "The owner"
     SUPERUSER = "A superuser"
+    GRANTOR = "Who gave it, or a superuser,"
+    MAKER = "Who made these roles, or a superuser,"
+    SIGNALLER = "A superuser or a member of pg_signal_backend"
     KEEPER = "Who keeps the server"
 
 
@@ -113,6 +116,15 @@ def _to_run(statements: Sequence[Statement]) -> tuple[str, ...]:
 # --- what the portal's own roles need ---
 
 
+def as_the_portal(script: str, acting_as: str, server_version: int) -> Advice:
+    """Run what the portal would run itself as the role that it acts as: from 16 on only that administers what it made.
+
+    `script` are statements with their semicolons.
+    """
+    role, option = quoted(acting_as), _options(server_version, "SET TRUE")
+    return Advice((f"GRANT {role} TO CURRENT_USER{option}", f"SET ROLE {role}", script.rstrip("; \n"), "RESET ROLE"))
+
+
 def step_into(login: str, worker: str, server_version: int) -> Advice:
     """Let the resource's log-in step into the role that does the work."""
     option = _options(server_version, "INHERIT FALSE, SET TRUE")
@@ -145,7 +157,7 @@ def administer(roles: Sequence[str], worker: str) -> Advice:
     """
     option = "WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"
     listed = ", ".join(quoted(role) for role in roles)
-    return Advice((f"GRANT {listed} TO {quoted(worker)} {option}",))
+    return Advice((f"GRANT {listed} TO {quoted(worker)} {option}",), Runner.MAKER)
 
 
 def read_cluster(worker: str, database: str) -> Advice:
@@ -222,7 +234,7 @@ def leave_roles(role: str, memberships: Sequence[tuple[str, str]], server_versio
     if server_version < OPTIONS_SINCE:
         return undo_memberships(role, [name for name, _ in memberships])
     statements = [revoke_memberships(name, [role], grantor) for name, grantor in memberships]
-    return Advice(_to_run(statements), Runner.SUPERUSER)
+    return Advice(_to_run(statements), Runner.GRANTOR)
 
 
 def take_back(owner: str, object_words: str, statements: Sequence[Statement], database: str) -> Advice:
@@ -232,12 +244,8 @@ def take_back(owner: str, object_words: str, statements: Sequence[Statement], da
 
 def revoke_as_grantor(grantor: str, name: str, role: str) -> Advice:
     """Take back what another role granted: only its grantor's REVOKE counts. `name` was quoted by the server."""
-    return Advice((f"SET ROLE {quoted(grantor)}", f"REVOKE ALL ON {name} FROM {quoted(role)}", "RESET ROLE"))
-
-
-def mend(statements: Sequence[Statement]) -> str:
-    """Return the statements of a repair, for a DBA who would rather run them by hand."""
-    return as_text(statements)
+    statements = (f"SET ROLE {quoted(grantor)}", f"REVOKE ALL ON {name} FROM {quoted(role)}", "RESET ROLE")
+    return Advice(statements, Runner.GRANTOR)
 
 
 def make_room(role: str) -> Advice:
@@ -262,17 +270,16 @@ def rename_back(found: str, login: str) -> Advice:
 # --- what logins leave behind ---
 
 
-def hand_over_to(
-    owner: str, worker: str, server_version: int, schemas: Sequence[str] = (), database: str = ""
-) -> Advice:
-    """Let the role that does the work hand objects over to `owner`. `schemas` (quoted) are where they lie.
-
-    `worker` is "" when it may do so already.
-    """
-    into = [f"GRANT CREATE ON SCHEMA {name} TO {quoted(owner)}" for name in schemas]
+def hand_over_to(owner: str, worker: str, server_version: int) -> Advice:
+    """Let the role that does the work hand objects over to `owner`."""
     option = _options(server_version, "INHERIT TRUE, SET TRUE")
-    joins = [f"GRANT {quoted(owner)} TO {quoted(worker)}{option}"] if worker else []
-    return Advice((*into, *joins), database=database if into else "")
+    return Advice((f"GRANT {quoted(owner)} TO {quoted(worker)}{option}",))
+
+
+def let_own_in(owner: str, schema: str, database: str) -> Advice:
+    """Let a role own what is handed over to it in a schema, whose name was quoted by the server."""
+    statement = f"GRANT CREATE ON SCHEMA {schema} TO {quoted(owner)}"
+    return Advice((statement,), Runner.OWNER, database, owner_of=f"the schema {schema}")
 
 
 def let_create_in(role: str, database: str) -> Advice:
@@ -329,7 +336,7 @@ def drop_hook(statement: str, relation: str, database: str) -> Advice:
 
 def end_backends(pids: Sequence[int]) -> Advice:
     """End sessions that hold an ending up."""
-    return Advice(tuple(f"SELECT pg_terminate_backend({pid})" for pid in pids), Runner.SUPERUSER)
+    return Advice(tuple(f"SELECT pg_terminate_backend({pid})" for pid in pids), Runner.SIGNALLER)
 
 
 def take_back_by_hand(gifts: Sequence[tuple[str, str, str, str]], database: str) -> Advice:
@@ -342,7 +349,7 @@ def take_back_by_hand(gifts: Sequence[tuple[str, str, str, str]], database: str)
 
 def clear_by_hand(role: str, owner: str, databases: Sequence[str]) -> Advice:
     """Hand over and take away what still depends on a role, in each of these databases ("" for shared objects)."""
-    places = ", ".join(name or "any database, for shared objects" for name in databases)
+    places = " and to ".join(dict.fromkeys(name or "any database" for name in databases))
     return Advice(
         (f"REASSIGN OWNED BY {quoted(role)} TO {quoted(owner)}", f"DROP OWNED BY {quoted(role)}"),
         Runner.SUPERUSER,
@@ -354,22 +361,16 @@ def clear_by_hand(role: str, owner: str, databases: Sequence[str]) -> Advice:
 # --- what everybody may do ---
 
 
-def close_schemas(schemas: Sequence[str], database: str) -> Advice:
-    """Let nobody create objects in schemas (quoted by the server) just by being there."""
-    listed = ", ".join(schemas)
-    return Advice(
-        (f"REVOKE CREATE ON SCHEMA {listed} FROM PUBLIC",), Runner.OWNER, database, owner_of=f"the schema {listed}"
-    )
+def close_schema(schema: str, database: str) -> Advice:
+    """Let nobody create objects in a schema (quoted by the server) just by being there."""
+    statement = f"REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC"
+    return Advice((statement,), Runner.OWNER, database, owner_of=f"the schema {schema}")
 
 
-def close_routines(routines: Sequence[str], database: str) -> Advice:
-    """Let not everybody run routines with their owner's rights. Their names were quoted by the server."""
-    return Advice(
-        tuple(f"REVOKE EXECUTE ON ROUTINE {name} FROM PUBLIC" for name in routines),
-        Runner.OWNER,
-        database,
-        owner_of="the routine",
-    )
+def close_routine(routine: str, database: str) -> Advice:
+    """Let not everybody run a routine with its owner's rights. Its name was quoted by the server."""
+    statement = f"REVOKE EXECUTE ON ROUTINE {routine} FROM PUBLIC"
+    return Advice((statement,), Runner.OWNER, database, owner_of=f"the routine {routine}")
 
 
 SET_UP = (

@@ -158,7 +158,7 @@ def _mend_role(session: Session, order: GrantOrder, scope: Scope, found: Found, 
     """Take the role out of others and its attributes away, as far as that is ours to do; look again if it may be."""
     role, facts = scope.capability, found.facts
     before = {name: take_attributes(role, [name]) for name in facts.capability_attributes}
-    for name in facts.capability_memberships:
+    for name, _ in facts.capability_memberships:
         before[f"the membership in {name}"] = revoke_memberships(name, [role], None)
     if not before:
         return found
@@ -170,7 +170,7 @@ def _mend_role(session: Session, order: GrantOrder, scope: Scope, found: Found, 
                 raise
             session.roll_back()
     found = inspect_target(session, order, scope)
-    kept = {f"the membership in {name}" for name in found.facts.capability_memberships}
+    kept = {f"the membership in {name}" for name, _ in found.facts.capability_memberships}
     kept |= set(found.facts.capability_attributes)
     noted += [DriftChange(role, "", f"took {what}", is_taken=True) for what in before if what not in kept]
     return found
@@ -189,11 +189,12 @@ def _has_become_more(session: Session, scope: Scope, found: Found) -> TargetRefu
     return None
 
 
-def _is_a_member(session: Session, scope: Scope, memberships: Sequence[str]) -> TargetRefused:
+def _is_a_member(session: Session, scope: Scope, memberships: Sequence[tuple[str, str]]) -> TargetRefused:
+    listed = ", ".join(name for name, _ in memberships)
     return TargetRefused(
-        f"The role {scope.capability} on “{session.target_name}” is a member of {', '.join(memberships)}.",
+        f"The role {scope.capability} on “{session.target_name}” is a member of {listed}.",
         why="Everybody with this permission set would have what that role has, which nobody approved.",
-        todo=str(advice.undo_memberships(scope.capability, memberships)),
+        todo=str(advice.leave_roles(scope.capability, memberships, session.server_version)),
     )
 
 

@@ -320,7 +320,7 @@ def _schemas(climb: Climb) -> Answer:
     listed = ", ".join(found)
     return Answer(
         f"Everybody may create objects in {listed}, every login too: what it makes there is left behind.",
-        advice.close_schemas(found, climb.row["database"]).as_sql(),
+        as_script(advice.close_schema(schema, climb.row["database"]) for schema in found),
         RungState.WARNED,
     )
 
@@ -357,7 +357,7 @@ def _open_to_everybody(climb: Climb) -> Answer:
     if definers := climb.row["open_definers"]:
         more = f" and {len(definers) - MOST_NAMED} more" if len(definers) > MOST_NAMED else ""
         found.append(f"Everybody may run {', '.join(definers[:MOST_NAMED])}{more} with its owner's rights.")
-        fixes.append(advice.close_routines(definers[:MOST_NAMED], climb.row["database"]).as_sql())
+        fixes.append(as_script(advice.close_routine(name, climb.row["database"]) for name in definers[:MOST_NAMED]))
     if lists := climb.row["long_lists"]:
         found.append(f"The access lists of {', '.join(lists[:MOST_NAMED])} are half full.")
         fixes.append("Take grants to roles that are gone, or to single people, from these tables.")

@@ -35,12 +35,13 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Me:
-    """The role as which the portal acts on a server, with those of its attributes that let it take them from others."""
+    """As which role the portal acts in a database, with those of its attributes that let it take them from others."""
 
     name: str
     is_superuser: bool
     attributes: frozenset[str]
     server_version: int
+    database: str
 
     def may_take(self, attributes: Sequence[str]) -> tuple[str, ...]:
         """Return which of a role's attributes we may take away."""
@@ -62,4 +63,4 @@ class Me:
 
 def read_me(row: Row, server_version: int) -> Me:
     """Read the answer of READ_ACTING_AS."""
-    return Me(row["name"], row["is_superuser"], frozenset(row["attributes"]), server_version)
+    return Me(row["name"], row["is_superuser"], frozenset(row["attributes"]), server_version, row["database"])

@@ -17,6 +17,7 @@ from accessmgmt.domain.errors import TargetError
 from accessmgmt.domain.names import Installation
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import GrantOrder, Target
+from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.connect import database_session
 from accessmgmt.provisioning.difference import Difference, Me, read_me
 from accessmgmt.provisioning.drift_gifts import RELATIONS, compare_direct, compare_grantors, gifts_to
@@ -124,7 +125,16 @@ def look(session: Session, target: Target, wanted: DriftOrder) -> Look:
         server_version=version,
     )
     count = sum(each.scope.relation_count for each, scope in zip(found, scopes, strict=True) if scope.gives)
-    return Look(tuple(differences), count)
+    return Look(tuple(_by_hand(difference, me) for difference in differences), count)
+
+
+def _by_hand(difference: Difference, me: Me) -> Difference:
+    """Show what the portal may mend itself so that a DBA can run it: as the role that the portal acts as."""
+    finding = difference.finding
+    if me.is_superuser or finding.is_for_dba or not finding.sql or finding.sql.startswith("--"):
+        return difference
+    script = advice.as_the_portal(finding.sql, me.name, me.server_version).as_sql()
+    return replace(difference, finding=replace(finding, sql=script))
 
 
 def idle_here(

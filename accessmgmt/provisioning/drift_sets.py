@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from accessmgmt.domain.drift import DriftFinding, DriftKind, Severity
 from accessmgmt.domain.names import Installation
+from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.changes import object_words, taken_words
 from accessmgmt.provisioning.difference import Difference, Me
 from accessmgmt.provisioning.execute import Row
@@ -59,12 +60,14 @@ def _difference(drift: Drift, scope: Scope, own_roles: Collection[str], me: Me) 
     # Only a superuser can name what is in another session's temporary schema.
     is_out_of_sight = drift.name.startswith(TEMPORARY) and not me.is_superuser
     may_step_in = drift.is_theirs and not drift.can_grant and drift.owner in own_roles and not is_out_of_sight
+    is_for_dba = bool(statements) and not (drift.can_grant or may_step_in)
+    by_owner = advice.take_back(drift.owner, object_words(drift), statements, me.database)
     finding = DriftFinding(
         DriftKind.PRIVILEGE,
         Severity.ALARM if drift.surplus else Severity.WARNING,
         object_words(drift) if drift.kind in {"default", "other"} else drift.name,
         _what(drift, scope),
-        sql=as_text(statements),
+        sql=by_owner.as_sql() if is_for_dba else as_text(statements),
         role=scope.capability,
         is_automatic=drift.can_grant or may_step_in,
         is_for_dba=not (drift.can_grant or may_step_in),

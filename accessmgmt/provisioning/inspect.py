@@ -39,7 +39,7 @@ class Facts:
     login_memberships: tuple[int, ...]
     capability_oid: int | None
     capability_tag: str | None
-    capability_memberships: tuple[str, ...] = ()
+    capability_memberships: tuple[tuple[str, str], ...] = ()
     capability_attributes: tuple[str, ...] = ()
     capability_mentions: int = 0
     capability_is_armed: bool = False
@@ -228,7 +228,7 @@ def _facts(row: Row, read_at: float, cluster: str) -> Facts:
         login_memberships=tuple(row["login_memberships"]),
         capability_oid=row["capability_oid"],
         capability_tag=row["capability_tag"],
-        capability_memberships=tuple(row["capability_memberships"]),
+        capability_memberships=tuple(_pair(text) for text in row["capability_memberships"]),
         capability_attributes=tuple(row["capability_attributes"]),
         capability_mentions=row["capability_mentions"],
         capability_is_armed=bool(row["capability_is_armed"]),
@@ -248,3 +248,8 @@ def _drift(row: Row) -> Drift:
         is_named=bool(row["is_named"]),
         is_theirs=bool(row["is_theirs"]),
     )
+
+
+def _pair(text: str) -> tuple[str, str]:
+    granted, _, grantor = text.partition("\n")
+    return granted, grantor

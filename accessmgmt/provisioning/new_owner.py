@@ -175,16 +175,9 @@ def _mend(session: Session, owner: str, lacking: Sequence[Row]) -> list[advice.A
     for row in lacking:
         names.setdefault(row["kind"], []).append(row["name"])
     mend = []
-    if names.keys() & {"membership", "schema"}:
-        mend.append(
-            advice.hand_over_to(
-                owner,
-                worker if "membership" in names else "",
-                session.server_version,
-                schemas=names.get("schema", ()),
-                database=database,
-            )
-        )
+    mend += [advice.let_own_in(owner, schema, database) for schema in names.get("schema", ())]
+    if "membership" in names:
+        mend.append(advice.hand_over_to(owner, worker, session.server_version))
     if "create_here" in names:
         mend.append(advice.let_create_in(worker, database))
     if "create_there" in names:

@@ -14,7 +14,8 @@ from accessmgmt.provisioning.statements import ADMIN_ROLE, Statement, load, trus
 READ_ACTING_AS = Statement(
     "read as whom we act",
     sql.SQL(
-        "SELECT r.rolname::text AS name, r.rolsuper AS is_superuser, array_remove(ARRAY["
+        "SELECT r.rolname::text AS name, current_database()::text AS database, r.rolsuper AS is_superuser,"
+        " array_remove(ARRAY["
         "CASE WHEN r.rolcreatedb THEN 'CREATEDB' END, CASE WHEN r.rolreplication THEN 'REPLICATION' END,"
         " CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END], NULL) AS attributes FROM pg_roles r"
         " WHERE r.rolname = current_user"

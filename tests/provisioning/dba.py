@@ -18,9 +18,11 @@ from psycopg import sql
 from tests.provisioning.conftest import Shop
 
 HEADING = re.compile(
-    r"(?P<who>A DBA|A superuser|The owner of (?P<owned>[^:]*?)|Who keeps the server)"
+    r"(?P<who>A DBA|A superuser or a member of pg_signal_backend|A superuser|Who gave it, or a superuser,"
+    r"|Who made these roles, or a superuser,|The owner of (?P<owned>[^:]*?)|Who keeps the server)"
     r"(?: runs(?:, connected to (?P<database>[^:]*))?| writes this above [^:]*):[ \n]"
 )
+GRANTOR = re.compile(r'(?:GRANTED BY|SET ROLE) "((?:[^"]|"")+)"')
 PASSWORD = "dba-pa55word"
 MADE_BY_AN_ADMINISTRATOR = """
     SELECT rolname::text FROM pg_roles
@@ -69,7 +71,8 @@ def tasks_in(text: str) -> list[Task]:
 
 def sql_in(text: str) -> str:
     """Return the statements that a message shows, in order; fails when it shows none."""
-    return " ".join(task.text for task in tasks_in(text) if task.who != "Who keeps the server")
+    texts = [task.text for task in tasks_in(text) if task.who != "Who keeps the server"]
+    return " ".join(f"{statement};" for part in texts for statement in statements_of(part))
 
 
 def statements_of(text: str) -> list[str]:
@@ -92,32 +95,40 @@ def do_as_told(shop: Shop, text: str, *, password: str = "") -> None:
             server.hba = [task.text.strip(), *(server.hba or server._default_hba())]
             server.reload()
             continue
-        database = shop.database if task.database in {"", shop.database} else _database(task.database)
-        with _person(shop, task, database) as conn:
-            for statement in statements_of(task.text):
-                conn.execute(statement.replace("<password>", password))  # type: ignore[call-overload]
-
-
-def _database(name: str) -> str:
-    return "postgres" if name.startswith(("another", "any")) else name
+        for place in task.database.split(" and to ") if task.database else [shop.database]:
+            database = "postgres" if place.startswith(("another", "any")) else place
+            with _person(shop, task, database) as conn:
+                for statement in statements_of(task.text):
+                    conn.execute(statement.replace("<password>", password))  # type: ignore[call-overload]
 
 
 @contextmanager
 def _person(shop: Shop, task: Task, database: str) -> Iterator[psycopg.Connection]:
-    if task.who == "A DBA":
-        with managed_dba(shop, task.text, database) as conn:
+    if task.who in {"A DBA", "A superuser or a member of pg_signal_backend"}:
+        with managed_dba(shop, task.text, database, may_signal=task.who != "A DBA") as conn:
             yield conn
         return
     with shop.as_dba(database) as conn:
-        if task.owned:
-            kind, _, name = task.owned.removeprefix("the ").rpartition(" ")
-            [(owner,)] = conn.execute(OWNERS[kind], [name.partition(", ")[0]]).fetchall()  # type: ignore[call-overload]
-            conn.execute(sql.SQL("SET SESSION AUTHORIZATION {}").format(sql.Identifier(owner)))
+        name = _owner(conn, task.owned) if task.owned else ""
+        if task.who == "Who gave it, or a superuser,":
+            found = GRANTOR.search(task.text)
+            name = found[1].replace('""', '"') if found else ""
+        if name:
+            conn.execute(sql.SQL("SET SESSION AUTHORIZATION {}").format(sql.Identifier(name)))
         yield conn
 
 
+def _owner(conn: psycopg.Connection, owned: str) -> str:
+    """Return who owns a thing, which the message may say in brackets."""
+    if owned.endswith(")") and " (" in owned:
+        return owned[owned.rindex(" (") + 2 : -1]
+    kind, _, name = owned.removeprefix("the ").partition(" ")
+    [(owner,)] = conn.execute(OWNERS[kind], [name]).fetchall()  # type: ignore[call-overload]
+    return str(owner)
+
+
 @contextmanager
-def managed_dba(shop: Shop, text: str, database: str = "") -> Iterator[psycopg.Connection]:
+def managed_dba(shop: Shop, text: str, database: str = "", *, may_signal: bool = False) -> Iterator[psycopg.Connection]:
     """Connect as the administrator of a managed service, made for this.
 
     It stays behind, because what it grants counts as long as it is there.
@@ -132,6 +143,8 @@ def managed_dba(shop: Shop, text: str, database: str = "") -> Iterator[psycopg.C
             rows = conn.execute(MADE_BY_AN_ADMINISTRATOR, {"text": text, "login": shop.target.username}).fetchall()
             roles = sql.SQL(", ").join(sql.Identifier(name) for (name,) in rows)
             conn.execute(sql.SQL("GRANT {} TO {} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE").format(roles, role))
+        if may_signal:
+            conn.execute(sql.SQL("GRANT pg_signal_backend TO {}").format(role))
     with shop.server.connect(database or shop.database, name, PASSWORD) as conn:
         yield conn
     with shop.as_dba() as conn:

@@ -91,7 +91,7 @@ def test_roles_that_an_upgrade_brought_along(new_shop: Callable[..., Shop], vers
     assert (rung.state, rung.detail) == (RungState.FAILED, NO_ADMIN)
     with pytest.raises(TargetRefused) as refusal:
         end_grant(shop.target, ending)
-    assert refusal.value.todo == f"A DBA runs: {rung.fix}"
+    assert sql_in(refusal.value.todo) == sql_in(rung.fix)
     with shop.as_dba() as dba:
         dba.execute(rung.fix)  # type: ignore[arg-type]
     assert climb(shop.target)["Rights"].state is RungState.PASSED

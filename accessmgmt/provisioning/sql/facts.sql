@@ -19,8 +19,8 @@ SELECT clock_timestamp() AS server_now,
                           CASE WHEN capability.rolreplication THEN 'REPLICATION' END,
                           CASE WHEN capability.rolbypassrls THEN 'BYPASSRLS' END], NULL) AS capability_attributes,
        shobj_description(capability.oid, 'pg_authid') AS capability_tag,
-       ARRAY(SELECT pg_get_userbyid(m.roleid)::text FROM pg_auth_members m WHERE m.member = capability.oid)
-           AS capability_memberships,
+       ARRAY(SELECT pg_get_userbyid(m.roleid)::text || chr(10) || pg_get_userbyid(m.grantor)::text
+             FROM pg_auth_members m WHERE m.member = capability.oid) AS capability_memberships,
        -- Everything that the role holds, owns or is named in, in any database: the index alone answers.
        (SELECT count(*) FROM pg_shdepend d
         WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = capability.oid) AS capability_mentions,
