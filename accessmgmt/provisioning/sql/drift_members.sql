@@ -9,8 +9,8 @@ WITH tagged AS MATERIALIZED (
 SELECT pg_get_userbyid(m.roleid)::text AS granted, shobj_description(m.roleid, 'pg_authid') AS tag,
        pg_get_userbyid(m.member)::text AS member, pg_get_userbyid(m.grantor)::text AS grantor
 FROM pg_auth_members m
-JOIN tagged t ON t.oid = m.roleid
-WHERE NOT EXISTS (SELECT FROM tagged o WHERE o.oid = m.member)
+-- IS TRUE keeps these as lookups in a hash: the planner expects one tagged role, and would compare every pair.
+WHERE (m.roleid IN (SELECT t.oid FROM tagged t)) IS TRUE AND (m.member IN (SELECT t.oid FROM tagged t)) IS FALSE
   AND pg_get_userbyid(m.member) NOT IN (current_user, session_user, {admin_role})
   AND NOT (m.admin_option AND to_jsonb(m) -> 'inherit_option' = 'false' AND to_jsonb(m) -> 'set_option' = 'false')
 ORDER BY 1, 3

@@ -12,7 +12,7 @@ WITH tagged AS MATERIALIZED (
     WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid IN (SELECT t.oid FROM tagged t)
       AND (s.dbid <> (SELECT h.oid FROM home h)
            OR s.classid IN ('pg_policy'::regclass, 'pg_default_acl'::regclass))
-), found (oid, kind, name, detail, number, is_held) AS (
+), found (oid, kind, name, detail, number, is_held) AS MATERIALIZED (
     -- `is_held`: each role may set that for itself.
     SELECT s.setrole, 'setting', split_part(c.text, '=', 1), coalesce(b.datname::text, ''), 0,
            coalesce((SELECT g.context = 'user' FROM pg_settings g WHERE g.name = split_part(c.text, '=', 1)), false)

@@ -6,10 +6,11 @@
 -- among them. Grantees are the portal's logins and capability roles, and who takes over what those leave. A tag alone
 -- makes no grantee: every role with CREATEROLE may write one, and the owner of the tables must not become one by it.
 grantee AS MATERIALIZED (
-    SELECT r.oid
+    -- The name by a function: where many roles were made just now, a join would look at all of them for each.
+    SELECT d.objoid AS oid
     FROM pg_shdescription d
-    JOIN pg_roles r ON r.oid = d.objoid
-    WHERE d.classoid = 'pg_authid'::regclass AND starts_with(d.description, 'access-portal:') AND r.rolname ~ '^jitb?_'
+    WHERE d.classoid = 'pg_authid'::regclass AND starts_with(d.description, 'access-portal:')
+      AND pg_get_userbyid(d.objoid) ~ '^jitb?_'
     UNION ALL
     SELECT r.oid FROM pg_roles r WHERE r.rolname = 'jit_quarantine'
     UNION ALL
