@@ -334,6 +334,11 @@ def drop_hook(statement: str, relation: str, database: str) -> Advice:
     return Advice((statement,), Runner.OWNER, database, owner_of=f"the table {relation}")
 
 
+def drop_operator(name: str, database: str) -> Advice:
+    """Get an operator out of the application's way, with what uses it. `name` was quoted by the server."""
+    return Advice((f"DROP OPERATOR {name} CASCADE",), Runner.SUPERUSER, database)
+
+
 def end_backends(pids: Sequence[int]) -> Advice:
     """End sessions that hold an ending up."""
     return Advice(tuple(f"SELECT pg_terminate_backend({pid})" for pid in pids), Runner.SIGNALLER)

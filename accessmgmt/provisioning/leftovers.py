@@ -25,6 +25,12 @@ from accessmgmt.provisioning.failures import is_lost
 from accessmgmt.provisioning.fence import LoginRole
 from accessmgmt.provisioning.held_up import LOCKED, Blocker, HeldUp, insist
 from accessmgmt.provisioning.new_owner import ensure_owner, may_not_hand_over, named_owner
+from accessmgmt.provisioning.out_of_the_way import (
+    find_in_the_way,
+    find_made_databases,
+    tell_closed,
+    tell_moved,
+)
 from accessmgmt.provisioning.statements import COMMIT, Statement
 from accessmgmt.provisioning.statements_end import (
     DEPENDENCIES,
@@ -35,7 +41,7 @@ from accessmgmt.provisioning.statements_end import (
     reassign_owned,
 )
 from accessmgmt.provisioning.statements_locks import BEGIN_BRIEFLY
-from accessmgmt.provisioning.statements_privileges import disarm_owned, read_entries
+from accessmgmt.provisioning.statements_privileges import disarm_owned, move_away, read_entries
 
 KEEP = "keep"
 DROP_ATTEMPTS = 3
@@ -214,8 +220,10 @@ def _empty_here(
     first = (
         [guard_owns_nothing(role.oid)]
         if owner is None
-        else [disarm_owned(role.oid), reassign_owned(role.name, owner.name)]
+        else [disarm_owned(role.oid), move_away(role.oid), reassign_owned(role.name, owner.name)]
     )
+    in_the_way = find_in_the_way(session, role) if owner else []
+    made = find_made_databases(session, role) if owner else []
     try:
         cleared = clear_role(session, target, role, beginning, first)
     except psycopg.Error as error:
@@ -225,6 +233,7 @@ def _empty_here(
         raise may_not_hand_over(session, role, owner.name if owner else named_owner(target), error) from None
     place = session.conn.info.dbname
     emptied.notes += owner.notes if owner else ()
+    emptied.notes += tell_moved(session, in_the_way) + tell_closed(made)
     emptied.notes += [f"{place}: {item.in_words()}, which {item.grantor} had passed on." for item in cleared.passed_on]
     emptied.notes += map(_cut_in_words, cleared.cut)
 

@@ -44,6 +44,37 @@ def disarm_owned(oid: int) -> Statement:
     return Statement("disarm what it owns", load("disarm_owned").format(oid=sql.Literal(oid), entries=owned))
 
 
+def read_in_the_way(oid: int) -> Statement:
+    """List routines and operators of the role that shadow others' in their schemas: see sql/in_the_way.sql."""
+    return Statement("look what is in the way", load("in_the_way").format(oid=sql.Literal(oid)))
+
+
+def move_away(oid: int) -> Statement:
+    """Give routines that are in the way another name, and drop operators that are, if nothing uses them."""
+    found = load("in_the_way").format(oid=sql.Literal(oid))
+    return Statement("get what it left out of the way", load("move_away").format(found=found))
+
+
+def read_operators(oids: Sequence[int]) -> Statement:
+    """Read which of these operators are there."""
+    return Statement(
+        "look which operators are left",
+        sql.SQL("SELECT o.oid::bigint AS oid FROM pg_operator o WHERE o.oid = ANY ({}::oid[])").format(
+            sql.Literal(list(oids))
+        ),
+    )
+
+
+def read_made_databases(oid: int) -> Statement:
+    """List the databases that a role owns, and that came after it."""
+    return Statement(
+        "look which databases it made",
+        sql.SQL(
+            "SELECT d.datname::text AS name FROM pg_database d WHERE d.datdba = {0} AND d.oid > {0} ORDER BY 1"
+        ).format(sql.Literal(oid)),
+    )
+
+
 def act_as(role: str) -> Statement:
     """Act as another role until the transaction is over, or until the next one of these."""
     return Statement("act as another role", sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))

@@ -20,10 +20,11 @@ from accessmgmt.provisioning.failures import is_lost
 from accessmgmt.provisioning.fence import LoginRole
 from accessmgmt.provisioning.leftovers import KEEP, session_in
 from accessmgmt.provisioning.new_owner import REFUSED, ensure_owner, may_not_hand_over, named_owner
+from accessmgmt.provisioning.out_of_the_way import find_in_the_way, tell_moved
 from accessmgmt.provisioning.statements import COMMIT, Statement
 from accessmgmt.provisioning.statements_end import DEPENDENCIES, read_owned, reassign_owned, step_into
 from accessmgmt.provisioning.statements_locks import BEGIN_BRIEFLY
-from accessmgmt.provisioning.statements_privileges import disarm_owned, step_out
+from accessmgmt.provisioning.statements_privileges import disarm_owned, move_away, step_out
 
 MOST_LISTED = 5
 
@@ -69,7 +70,9 @@ def _hand_over(session: Session, target: Target, role: LoginRole) -> str:
         return "The resource leaves it to an admin."
     try:
         owner = ensure_owner(session, target)
-        session.repeat(partial(session.send, _as_it(session, role, [reassign_owned(role.name, owner.name)])))
+        in_the_way = find_in_the_way(session, role)
+        work = [move_away(role.oid), reassign_owned(role.name, owner.name)]
+        session.repeat(partial(session.send, _as_it(session, role, work)))
     except Interrupted:
         raise
     except TargetError as error:
@@ -84,7 +87,7 @@ def _hand_over(session: Session, target: Target, role: LoginRole) -> str:
             else session.explained(error)
         )
         return f"It could not be handed over: {refusal}"
-    return " ".join([f"It went to {owner.name}.", *owner.notes])
+    return " ".join([f"It went to {owner.name}.", *owner.notes, *tell_moved(session, in_the_way)])
 
 
 def _as_it(session: Session, role: LoginRole, work: Sequence[Statement]) -> list[Statement]:

@@ -169,12 +169,12 @@ class _Judge:
             return fact.who in self.live | {QUARANTINE} | self.capabilities or self._is_permanent_ones(fact) or None
         if fact.by in self.capabilities:
             return False
+        if fact.who in PORTAL and fact.thing.split()[0] in {"schema", "database"}:
+            return True
         if fact.by == QUARANTINE:
             is_usual = fact.thing.split()[0] in {"type", "domain"} and (fact.who, fact.what) == ("PUBLIC", "USAGE")
             return is_usual or None
         if fact.who in self.capabilities and self.known.sets[fact.who].allows(fact):
-            return True
-        if fact.who in PORTAL and fact.thing.split()[0] in {"schema", "database"}:
             return True
         if fact.by in self.live:
             return not self._is_old(fact) or None

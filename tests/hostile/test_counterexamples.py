@@ -50,6 +50,16 @@ CODE: dict[str, tuple[tuple[int, ...], tuple[Step, ...]]] = {
     "code in an index's condition": (ANY, (alice("partial index"),)),
     "code in statistics": (BOTH, (alice("extended statistics with an expression"),)),
     "code in a materialized view's index": (ANY, (alice("materialized view with code"),)),
+    "a function that shadows the server's": (BOTH, (OPEN_SCHEMA, alice("shadow a system function", schema="app"))),
+    "a function that shadows the server's for everybody": (
+        BEFORE_16,
+        (alice("shadow a system function", schema="public"),),
+    ),
+    "a function that makes the application's ambiguous": (
+        ANY,
+        (OPEN_SCHEMA, alice("shadow an app function", schema="app")),
+    ),
+    "an operator that shadows the server's": (BOTH, (OPEN_SCHEMA, alice("operator", schema="app"))),
     "a definer's function of the capability role": (BEFORE_16, (STEP_IN, alice("create security definer function"))),
     "a definer's procedure of the capability role": (BEFORE_16, (STEP_IN, alice("create security definer procedure"))),
 }
@@ -68,6 +78,10 @@ RIGHTS: dict[str, tuple[tuple[int, ...], tuple[Step, ...]]] = {
     "an outsider's right on a database": (
         ANY,
         (Step("let the login make databases", DBA), alice("create database"), alice("share own database")),
+    ),
+    "everybody's right on a database that the login made": (
+        ANY,
+        (dba("let the login make databases"), alice("create database")),
     ),
     "what the last member of a set passed on": (
         BOTH,

@@ -16,7 +16,8 @@ WITH mention AS MATERIALIZED (
                         SELECT a.attacl FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL) l
     UNION ALL
     SELECT m.classid, m.objid, 'ROUTINE',
-           format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)), false, p.proowner, p.proacl
+           format('%I.%I(%s)', n.nspname, p.proname, CASE p.prokind WHEN 'a' THEN oidvectortypes(p.proargtypes)
+                  ELSE pg_get_function_identity_arguments(p.oid) END), false, p.proowner, p.proacl
     FROM mention m
     JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
     JOIN pg_namespace n ON n.oid = p.pronamespace

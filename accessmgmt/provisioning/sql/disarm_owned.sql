@@ -48,7 +48,8 @@ BEGIN
     END LOOP;
     -- Nobody runs its routines any more, not even their new owner, who may allow it again.
     FOR thing IN
-        SELECT format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)) AS name,
+        SELECT format('%I.%I(%s)', n.nspname, p.proname, CASE p.prokind WHEN 'a' THEN oidvectortypes(p.proargtypes)
+                      ELSE pg_get_function_identity_arguments(p.oid) END) AS name,
                p.prosecdef AS is_definer
         FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
         WHERE p.proowner = {oid} AND n.nspname !~ '^pg_temp_'
@@ -77,8 +78,20 @@ BEGIN
         SELECT format('REVOKE ALL ON SCHEMA %I FROM PUBLIC', n.nspname)
         FROM pg_namespace n WHERE n.nspowner = {oid} AND n.nspacl IS NULL
         UNION
+        SELECT format('REVOKE ALL ON DATABASE %I FROM PUBLIC', d.datname)
+        FROM pg_database d WHERE d.datdba = {oid} AND d.oid > {oid} AND d.datacl IS NULL
+        UNION
         SELECT format('REVOKE ALL ON LARGE OBJECT %s FROM PUBLIC', l.oid)
         FROM pg_largeobject_metadata l WHERE l.lomowner = {oid} AND l.lomacl IS NULL
+    LOOP
+        EXECUTE thing.words;
+    END LOOP;
+    -- The portal has to see to what lies in a database that the role made.
+    FOR thing IN
+        SELECT format('GRANT CONNECT ON DATABASE %I TO %I', d.datname, r.rolname) AS words
+        FROM pg_database d, pg_roles r
+        WHERE d.datdba = {oid} AND d.oid > {oid} AND r.rolname IN (current_user, session_user)
+          AND NOT r.rolsuper AND r.oid <> {oid}
     LOOP
         EXECUTE thing.words;
     END LOOP;
