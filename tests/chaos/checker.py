@@ -15,7 +15,7 @@ GRACE_SECONDS = 5
 SHORT_SECONDS = 60
 OVER = ("ended", "failed")
 UNFINISHED = ("queued", "applying", "ending")
-GRANT_TAG = re.compile(r"access-portal:[^:]+:grant:([0-9a-f-]{36})")
+GRANT_TAG = re.compile(r"access-portal:[^:]+:grant:([0-9a-f-]{36})(?::[0-9a-f]{24})?")
 
 GRANTS = """
     SELECT id, role_name, state, ttl_seconds, last_error->>'what' AS error, attempts,
