@@ -66,9 +66,8 @@ def explain(
         )
     if code is None or code in LATER or code in AT_ONCE or code.startswith("08"):
         why = "The connection was lost." if code is None else _words(error, is_secret)
-        return TargetUnavailable(
-            f"“{target_name}” could not: {description}.", why=why, todo="It is tried again.", sqlstate=code or ""
-        )
+        again = f"It is tried again. {todo}".strip()
+        return TargetUnavailable(f"“{target_name}” could not: {description}.", why=why, todo=again, sqlstate=code or "")
     fallback = SET_UP if code == "42501" else WHAT_TO_DO.get(code, "Ask a DBA of this server.")
     return TargetRefused(
         f"“{target_name}” refused to {description}.",

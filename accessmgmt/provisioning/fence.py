@@ -15,6 +15,7 @@ from accessmgmt.provisioning.execute import MOST_ATTEMPTS, Repeat, Row, Session
 from accessmgmt.provisioning.failures import is_lost, is_worth_repeating
 from accessmgmt.provisioning.statements import BEGIN, COMMIT, COMMIT_WITHOUT_WAITING, READ_LSN, Statement, fence_login
 from accessmgmt.provisioning.statements_end import ROLES, SHORT_LOCK_TIMEOUT, cut_statements, revoke_memberships
+from accessmgmt.provisioning.stuck_door import explain_stuck_door
 
 GONE, MAY_NOT = "42704", "42501"
 
@@ -273,7 +274,7 @@ def _by_halves(
         if error.sqlstate == GONE and repeats:
             raise Repeat from None
         if len(roles) == 1:
-            failures[roles[0].oid] = session.explained(error)
+            failures[roles[0].oid] = explain_stuck_door(session, roles[0].name, error)
             return
         half = len(roles) // 2
         _by_halves(session, roles[:half], work, failures, repeats=repeats)

@@ -78,13 +78,12 @@ def drop_logins(session: Session, target: Target, roles: Sequence[LoginRole], bu
     if not roles:
         return dropped
     names, oids = [role.name for role in roles], [role.oid for role in roles]
+    sets = {role.capability for role in roles if role.capability}
     dependencies, transactions = session.ask_prepared(
-        [(DEPENDENCIES, {"oids": oids}), (PREPARED_TRANSACTIONS, {"names": names})]
+        [(DEPENDENCIES, {"oids": oids}), (PREPARED_TRANSACTIONS, {"names": [*names, *sets]})]
     )
     for row in transactions:  # noted now: their owner has no name once it is dropped
-        dropped.notes.setdefault(row["role"], []).append(
-            f"The transaction {row['gid']!r} in {row['database']}, prepared by the login, outlives it. {_finish(row)}"
-        )
+        _note_prepared(dropped, roles, row)
     left = {row["oid"] for row in dependencies}
     plain = [
         role
@@ -98,6 +97,21 @@ def drop_logins(session: Session, target: Target, roles: Sequence[LoginRole], bu
         if role.oid not in gone:
             _drop_alone(session, target, role, budget, dropped)
     return dropped
+
+
+def _note_prepared(dropped: Dropped, roles: Sequence[LoginRole], row: Row) -> None:
+    what = f"The transaction {row['gid']!r} in {row['database']}"
+    for role in roles:
+        if row["role"] == role.name:
+            words = f"{what}, prepared by the login, outlives it. {_finish(row)}"
+        elif row["role"] == role.capability:
+            words = (
+                f"{what} was prepared in the name of {role.capability}, by somebody who had stepped into it, and keeps"
+                f" its locks. If it is nobody's who has the permission set still: {_finish(row)}"
+            )
+        else:
+            continue
+        dropped.notes.setdefault(role.name, []).append(words)
 
 
 def _drop_together(session: Session, roles: Sequence[LoginRole]) -> bool:

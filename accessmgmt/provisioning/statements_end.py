@@ -172,6 +172,18 @@ def run_as_read(description: str, text: str) -> Statement:
     return Statement(description, trusted(text))
 
 
+def read_attributes(role: str) -> Statement:
+    """Read which attributes a role has that superusers may keep for themselves, in the words of ALTER ROLE."""
+    return Statement(
+        "read its attributes",
+        sql.SQL(
+            "SELECT array_remove(ARRAY[CASE WHEN r.rolsuper THEN 'SUPERUSER' END,"
+            " CASE WHEN r.rolreplication THEN 'REPLICATION' END, CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END], NULL)"
+            " AS attributes FROM pg_roles r WHERE r.rolname = {}"
+        ).format(sql.Literal(role)),
+    )
+
+
 def create_quarantine(role: str) -> Statement:
     """Make the role that takes over what a login left behind, when the resource names no other."""
     return Statement("create the quarantine role", sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))

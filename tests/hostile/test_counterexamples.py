@@ -103,6 +103,13 @@ RIGHTS: dict[str, tuple[tuple[int, ...], tuple[Step, ...]]] = {
             dba("hold the capability role"),
         ),
     ),
+    "a transaction prepared in the capability role's name": (
+        BEFORE_16,
+        (
+            alice("settings of the own role in a database"),
+            alice("prepare a transaction that reads"),
+        ),
+    ),
     "default privileges of the capability role": (BOTH, (alice("default privileges of the capability role"),)),
     "what the capability role came to own": (BEFORE_16, (STEP_IN, alice("copy a table"))),
     "what was given to the capability role": (BEFORE_16, (STEP_IN, alice("give an object to the capability role"))),
@@ -120,6 +127,11 @@ RIGHTS: dict[str, tuple[tuple[int, ...], tuple[Step, ...]]] = {
     ),
 }
 UNFINISHED: dict[str, tuple[tuple[int, ...], tuple[Step, ...]]] = {
+    "a login with attributes that only a superuser may take": (BOTH, (HIGH,)),
+    "a prepared transaction that holds the role's row": (
+        BOTH,
+        (alice("prepare a transaction that changes the role"),),
+    ),
     "a stranger's sequence that was shared with the login": (
         ANY,
         (alice("create table"), outsider("sequence", "other")),

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from accessmgmt.domain.errors import TargetRefused
+from accessmgmt.domain.errors import TargetError, TargetRefused
 from accessmgmt.domain.targets import EndReceipt, GrantOrder
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.end import end_grant
@@ -255,6 +255,34 @@ def test_a_prepared_transaction_is_reported_with_what_ends_it(preparing_shop: Sh
         with pytest.raises(TargetRefused, match="owns 1 object"):
             end_grant(target, order)
     assert end_grant(shop.target, order).reassigned == (shop.database,)
+
+
+def test_a_prepared_transaction_that_holds_the_role_itself_is_told(preparing_shop: Shop) -> None:
+    order = applied(preparing_shop)
+    with preparing_shop.log_in(order) as user:
+        user.execute("BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'an-other-pass-word'")
+        user.execute("PREPARE TRANSACTION 'holds_the_role'")
+    with pytest.raises(TargetError) as refusal:
+        end_grant(preparing_shop.target, order)
+    assert "ROLLBACK PREPARED 'holds_the_role'" in refusal.value.todo
+    run_as_dba(preparing_shop, "A superuser runs: ROLLBACK PREPARED 'holds_the_role';")
+    end_grant(preparing_shop.target, order)
+    assert preparing_shop.roles(order) == 0
+
+
+def test_an_attribute_that_only_a_superuser_takes_is_told(new_shop: Callable[..., Shop]) -> None:
+    """Up to 15 nobody else changes anything of a role that replicates."""
+    shop = new_shop(14)
+    order = applied(shop)
+    with shop.as_dba() as conn:
+        conn.execute(sql.SQL("ALTER ROLE {} REPLICATION").format(sql.Identifier(order.role_name)))
+    with pytest.raises(TargetError) as refusal:
+        end_grant(shop.target, order)
+    assert "NOREPLICATION" in refusal.value.todo
+    assert "NOSUPERUSER" not in refusal.value.todo, "only what the role has"
+    run_as_dba(shop, refusal.value.todo)
+    end_grant(shop.target, order)
+    assert shop.roles(order) == 0
 
 
 def test_a_prepared_transaction_that_holds_nothing_is_a_note(preparing_shop: Shop) -> None:
