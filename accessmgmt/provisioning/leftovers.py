@@ -305,7 +305,7 @@ def _held_by_prepared(session: Session, role: LoginRole, prepared: list[Row]) ->
 
 
 def _what_is_left(session: Session, target: Target, role: LoginRole, budget: Budget) -> str:
-    """Say what a superuser runs, in which database: what the role owns, and what others than we can act as gave."""
+    """Say what is to be done, in which database: about what the role owns, and what others than we can act as gave."""
     rows = session.ask_one(DEPENDENCIES, {"oids": [role.oid]})
     here = session.conn.info.dbname
     todo: list[Advice] = []

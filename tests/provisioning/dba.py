@@ -143,8 +143,9 @@ def managed_dba(shop: Shop, text: str, database: str = "", *, may_signal: bool =
             rows = conn.execute(MADE_BY_AN_ADMINISTRATOR, {"text": text, "login": shop.target.username}).fetchall()
             roles = sql.SQL(", ").join(sql.Identifier(name) for (name,) in rows)
             conn.execute(sql.SQL("GRANT {} TO {} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE").format(roles, role))
+        inherit = sql.SQL(" WITH INHERIT TRUE" if shop.server.version >= 16 else "")
         if may_signal:
-            conn.execute(sql.SQL("GRANT pg_signal_backend TO {}").format(role))
+            conn.execute(sql.SQL("GRANT pg_signal_backend TO {}{}").format(role, inherit))
     with shop.server.connect(database or shop.database, name, PASSWORD) as conn:
         yield conn
     with shop.as_dba() as conn:
