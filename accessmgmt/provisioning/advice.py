@@ -379,6 +379,6 @@ def close_routine(routine: str, database: str) -> Advice:
 
 
 SET_UP = (
-    f"A DBA runs the portal's set-up on this server: {ADMIN_ROLE} needs CREATEROLE, pg_signal_backend and"
-    " membership in the roles that own the shared tables."
+    f"A DBA looks at the portal's set-up on this server: {ADMIN_ROLE} needs CREATEROLE, and membership in the roles"
+    " that own the shared tables."
 )

@@ -23,7 +23,6 @@ LOST = frozenset({"57P01", "57P02", "57P05", "25P03", "25P04"})
 
 WHAT_TO_DO = {
     "25006": "This server is a standby: link its primary in the resource.",
-    "42704": "Look whether a DBA renames or drops roles of the portal at this moment.",
     "54000": "A table's list of privileges is full: remove grants of roles that are gone from it.",
     "0LP01": "Take the privilege out of the authorization: this kind of relation does not have it.",
     "2BP01": "See which objects depend on the role, hand them to another owner, and the portal goes on.",

@@ -19,7 +19,7 @@ MAY_NOT, LOCKED = "42501", "55P03"
 
 
 def explain_stuck_door(session: Session, role: str, error: psycopg.Error) -> TargetError:
-    """Translate why a role could not be fenced, with what a superuser runs where that is known."""
+    """Translate why a role could not be fenced, with what opens the way where that is known."""
     todo = ""
     with suppress(psycopg.Error, TargetError):
         todo = _what_helps(session, role, error.sqlstate or "")
