@@ -114,7 +114,12 @@ DBA_ACTS: tuple[Act, ...] = (
     act("rename the login", DBA, "ALTER ROLE {alice} RENAME TO d_renamed"),
     act("change the login's comment", DBA, "COMMENT ON ROLE {alice} IS 'leave alone'"),
     act("remove the login's comment", DBA, "COMMENT ON ROLE {alice} IS NULL"),
-    act("change the capability role's comment", DBA, "COMMENT ON ROLE {alicecap} IS 'leave alone'", leaves=APP),
+    act(
+        "change the capability role's comment",
+        DBA,
+        "COMMENT ON ROLE {alicecap} IS 'leave alone'",
+        leaves=("a stranger's role; {alicecap}", *APP),
+    ),
     act(
         "read only by default, database",
         DBA,

@@ -140,9 +140,9 @@ class Trial:
         sessions = probes.look_for_sessions(world.dba, {login.oid: name})
         self._add(f"while unfinished: {text}" for text in sessions)
         row = world.dba.execute(
-            "SELECT rolname::text, (SELECT count(*) FROM pg_auth_members m WHERE m.member = r.oid) FROM pg_authid r"
-            " WHERE oid = %s",
-            [login.oid],
+            "SELECT rolname::text, EXISTS (SELECT FROM pg_auth_members m JOIN pg_authid c ON c.oid = m.roleid"
+            " WHERE m.member = r.oid AND c.rolname = %s) FROM pg_authid r WHERE oid = %s",
+            [login.capability, login.oid],
         ).fetchone()
         if row is None or (not row[1] and self._is_door_stuck(row[0], login.oid)):
             return
