@@ -15,6 +15,7 @@ HEADING = re.compile(
     r"(?:The|the) owner of (?P<what>[^:;]+?) runs(?:, connected to (?P<place>[^:;]+))?:"
 )
 STATEMENT = re.compile(r"\s*((?:\$\$.*?\$\$|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|[^;'\"$])+);", re.S)
+PATIENCE = "-c lock_timeout=2s -c statement_timeout=5s"
 SQL = re.compile(r"(ALTER|GRANT|REVOKE|CREATE|DROP|REASSIGN|ROLLBACK|COMMIT|COMMENT|SET|RESET|DO|SELECT|TRUNCATE)\b")
 
 
@@ -54,7 +55,7 @@ def follow(server: PostgresServer, text: str, database: str) -> list[str]:
         user = {"DBA": HELPER, "superuser": "postgres", "owner": "postgres"}[told.who]
         for place in told.places or (database,):
             try:
-                conn = server.connect(place, user)
+                conn = server.connect(place, user, options=PATIENCE)
             except psycopg.OperationalError as error:
                 refused.append(f"advice: {told.who} cannot connect to {place}: {error}".strip())
                 continue

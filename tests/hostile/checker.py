@@ -132,7 +132,7 @@ class _Judge:
 
     def _holds_up_the_application(self) -> bool:
         """Whether somebody whose grant stands made what the application's statements meet: that is theirs to do."""
-        mine = {"trigger", "foreign key"}
+        mine = {"trigger", "foreign key", "prepared"}
         new = self.after - self.before
         return any(f.kind in mine and (f.who in self.live or (self.live and BOBS.match(f.what))) for f in new)
 

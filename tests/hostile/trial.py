@@ -24,6 +24,7 @@ from tests.hostile.world import INSTALLATION, PASSWORDS, World
 
 NEWCOMER = "carol"
 MOST_TRIES = 6
+LOCKED = "55P03"
 
 
 @dataclass(slots=True)
@@ -129,7 +130,12 @@ class Trial:
             self.world.release(ALICE)  # what is in the way belongs to others, who have gone home
 
     def _follow(self, text: str) -> None:
-        self._add(follow(self.world.server, text, self.world.database))
+        refused = follow(self.world.server, text, self.world.database)
+        if any(LOCKED in words for words in refused):
+            self.world.release(ALICE)  # whoever was in the way has gone home, and the DBA runs it again
+            self.world.roll_back_prepared(BOB)
+            refused = follow(self.world.server, text, self.world.database)
+        self._add(refused)
 
     def _add(self, texts: Iterable[str]) -> None:
         self.verdict.survivors += [text for text in texts if text not in self.verdict.survivors]

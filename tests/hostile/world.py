@@ -280,6 +280,15 @@ class World:
                 self.dba.execute(statement)  # type: ignore[arg-type]
         self.undo.clear()
 
+    def roll_back_prepared(self, actor: str) -> None:
+        """Roll back what somebody prepared in this database, as a DBA does with their consent."""
+        prefix = PREFIX[actor]
+        for (gid,) in self.dba.execute(
+            "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()"
+        ).fetchall():
+            if gid.startswith(f"{prefix}_"):
+                self.dba.execute(f"ROLLBACK PREPARED '{gid}'")
+
     def close(self) -> None:
         """Close every connection."""
         for slow in self.slow:
