@@ -86,7 +86,9 @@ class Batch:
             ending.error = next((failures[oid] for oid in ending.oids if oid in failures), None)
 
 
-def end_grants(target: Target, orders: Sequence[GrantOrder]) -> list[EndReceipt | TargetError]:
+def end_grants(
+    target: Target, orders: Sequence[GrantOrder], *, longest_seconds: float | None = None
+) -> list[EndReceipt | TargetError]:
     """End logins: no log-in, no session, no role, on the primary and on the standby, and verify each.
 
     Returns, in the order of `orders`, the receipt of each or why it could not be ended: TargetUnavailable (try again;
@@ -97,7 +99,7 @@ def end_grants(target: Target, orders: Sequence[GrantOrder]) -> list[EndReceipt 
         if not is_login_role_name(ending.order.role_name):
             what = f"“{ending.order.role_name}” is no name of a login role."
             ending.error = TargetRefused(what, todo="The portal does not touch it.")
-    batch = Batch(target, endings, Budget(BUDGET_SECONDS))
+    batch = Batch(target, endings, Budget(longest_seconds or BUDGET_SECONDS))
     if batch.live:
         try:
             _end_until_done(batch)
@@ -195,7 +197,8 @@ def _sweep_other(batch: Batch, other: Target, lsn: str) -> None:
 def _end_apart(batch: Batch, other: Target) -> None:
     """End the logins on a server that takes changes as well: the cluster has parted, and they live on both sides."""
     live = batch.live
-    for ending, outcome in zip(live, end_grants(other, [ending.order for ending in live]), strict=True):
+    outcomes = end_grants(other, [ending.order for ending in live], longest_seconds=batch.budget.check())
+    for ending, outcome in zip(live, outcomes, strict=True):
         if isinstance(outcome, TargetError):
             ending.error = outcome
             continue

@@ -51,7 +51,7 @@ def test_one_too_many_is_sent_away_and_comes_in_when_there_is_room(dave: User, c
 
 
 def test_a_place_is_free_again_after_a_failure(dave: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(target: Target, *_: object) -> object:
+    def fail(target: Target, *_: object, **__: object) -> object:
         raise RuntimeError(replace(target, password="").name)
 
     monkeypatch.setattr(connection_test.check, "test_connection", fail)
