@@ -26,6 +26,7 @@ def environment() -> dict[str, str]:
         "DATABASE_URL": f"{base}/{connection.settings_dict['NAME']}",
         "REDIS_URL": settings.REDIS_URL,
         "PORTAL_ENCRYPTION_KEYS": ",".join(settings.PORTAL_ENCRYPTION_KEYS),
+        "PORTAL_INSTALLATION_ID": settings.PORTAL_INSTALLATION_ID,
     }
 
 
