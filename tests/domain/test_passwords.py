@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -97,12 +98,18 @@ def test_nobody_keeps_the_portal_busy_with_a_password() -> None:
 
 
 def test_the_words_of_one_person_are_not_those_of_another_at_the_same_moment() -> None:
-    people = [(f"{name}@company.com",) for name in ("olaf-zwieback", "grace-hopper")]
-    words = ["olaf-zwieback-42", "grace-hopper-42!"]
+    people = (["olaf-zwieback@company.com"], ["grace-hopper@company.com"])
+    passwords = ("0l4fzw13b4ck99", "H0pp3rgr4c3!!9")  # signs for letters: only the look at the words finds them
 
     def ask(number: int) -> tuple[bool, bool]:
-        person, own, other = people[number % 2], words[number % 2], words[1 - number % 2]
-        return find_weakness(own, person) is not None, "known of you" in str(find_weakness(other, person))
+        person = people[number % 2]
+        own, other = passwords[number % 2], passwords[1 - number % 2]
+        return find_weakness(own, person) is not None, find_weakness(other, person) is not None
 
-    with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(ask, range(400))) == {(True, False)}
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(ask, range(200))) == {(True, False)}
+    finally:
+        sys.setswitchinterval(before)
