@@ -7,7 +7,7 @@ import logging
 from celery import shared_task
 from django.conf import settings
 
-from accessmgmt.services import audit_chain, drift, endings, provision, requests, ways
+from accessmgmt.services import audit_chain, drift, endings, housekeeping, provision, requests, ways
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +55,12 @@ def seal_audit() -> None:
 def lapse_requests() -> None:
     """Let requests lapse that nobody decided in time."""
     requests.lapse_requests()
+
+
+@shared_task(name="accessmgmt.tasks.throw_away_old")
+def throw_away_old() -> None:
+    """Throw away rows that stand for nothing any more."""
+    logger.info("thrown away: %d", housekeeping.throw_away_old())
 
 
 @shared_task(name="accessmgmt.tasks.resync")

@@ -44,6 +44,7 @@ application.config_from_object(
             "accessmgmt.tasks.apply_grant": {"queue": "applying"},
             "accessmgmt.tasks.seal_audit": {"queue": "default"},
             "accessmgmt.tasks.lapse_requests": {"queue": "default"},
+            "accessmgmt.tasks.throw_away_old": {"queue": "default"},
             "accessmgmt.tasks.resync": {"queue": "default"},
             "accessmgmt.tasks.resync_resource": {"queue": "drift"},
             "accessmgmt.tasks.check_drift": {"queue": "drift"},
@@ -58,6 +59,11 @@ application.config_from_object(
             "resync": {"task": "accessmgmt.tasks.resync", "schedule": 30.0, "options": {"expires": 30}},
             "seal-audit": {"task": "accessmgmt.tasks.seal_audit", "schedule": 5.0, "options": {"expires": 10}},
             "lapse-requests": {"task": "accessmgmt.tasks.lapse_requests", "schedule": 60.0, "options": {"expires": 60}},
+            "throw-away-old": {
+                "task": "accessmgmt.tasks.throw_away_old",
+                "schedule": 3_600.0,
+                "options": {"expires": 3_600},
+            },
         },
         "beat_max_loop_interval": 1,
         # Else Celery closes the portal's own connection before and after each task: a log-in a task, on both sides.
