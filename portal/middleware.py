@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -18,6 +19,7 @@ logger = logging.getLogger(__name__)
 Respond = Callable[[HttpRequest], HttpResponse]
 
 
+CONTENT_LENGTH = re.compile(r"[0-9]{1,15}")
 LONGEST_HOST, LONGEST_PATH, LONGEST_HEADER, LONGEST_COOKIES = 255, 2_000, 2_000, 8_000
 
 
@@ -40,6 +42,8 @@ class TooLongMiddleware:
             longest = LONGEST_COOKIES if name == "HTTP_COOKIE" else LONGEST_HEADER
             if name.startswith("HTTP_") and len(value) > longest:
                 return _too_long("A header is too long.", 431)
+        if CONTENT_LENGTH.fullmatch(request.META.get("CONTENT_LENGTH") or "0") is None:
+            return _too_long("The Content-Length header is no number.", 400)
         return self.get_response(request)
 
 
