@@ -95,8 +95,8 @@ def test_a_login_that_is_closed_before_the_check_is_no_success(shop: Shop) -> No
     assert shop.roles(order) == 0
 
 
-def test_one_empty_look_proves_nothing(shop: Shop) -> None:
-    """postgres.md 5.2: a backend that has just authenticated is not listed yet; one look let 1 of 25 through."""
+def test_sessions_are_looked_for_behind_the_shut_door_and_counted_behind_the_drop(shop: Shop) -> None:
+    """What was beginning a session when the door was shut is waited for: see test_starting_sessions.py."""
     order = new_order(WRITING)
     apply_grant(shop.target, order)
     sent: list[str] = []
@@ -107,8 +107,8 @@ def test_one_empty_look_proves_nothing(shop: Shop) -> None:
         execute.before_statement = None
     looks = [n for n, text in enumerate(sent) if text == "terminate its sessions"]
     fenced, dropped = sent.index("fence the login role"), sent.index("drop the login role")
-    assert sum(fenced < n < dropped for n in looks) >= 3
-    assert sum(n > dropped for n in looks) >= 1
+    assert any(fenced < n < dropped for n in looks)
+    assert sent.index("verify that nothing is left") > dropped
 
 
 def test_doors_are_closed_in_a_transaction_of_their_own(shop: Shop) -> None:
