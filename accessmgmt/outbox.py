@@ -1,4 +1,4 @@
-"""Wakes workers after a commit. Only a hint: the sweep finds whatever a lost message leaves behind (promise 4)."""
+"""Wakes workers after a commit. Only a hint: the sweep finds whatever a lost message leaves behind."""
 
 from __future__ import annotations
 

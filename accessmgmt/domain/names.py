@@ -89,7 +89,7 @@ def new_login_role_name(email: str, *, opaque: bool = False) -> str:
 def check_object_name(name: str) -> str:
     """Return the name of a schema or table unchanged, or raise InvalidError.
 
-    PostgreSQL cuts names at 63 bytes and libpq cuts at NUL, both silently (postgres.md 8.1): refuse them here.
+    PostgreSQL cuts names at 63 bytes and libpq cuts at NUL, both silently: refuse them here.
     """
     if not name:
         raise InvalidError("A name is empty.", todo="Remove it, or write the name.")

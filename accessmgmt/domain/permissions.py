@@ -31,7 +31,7 @@ class Privilege(StrEnum):
 
 ALL = "ALL"
 ELEVATED = frozenset({Privilege.TRUNCATE, Privilege.REFERENCES, Privilege.TRIGGER, Privilege.MAINTAIN})
-"""Privileges that reach further than reading and writing rows (postgres.md 2.5)."""
+"""Privileges that reach further than reading and writing rows."""
 
 
 @dataclass(frozen=True, slots=True)

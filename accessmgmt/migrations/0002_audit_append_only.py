@@ -1,4 +1,4 @@
-"""Let the database itself refuse to change or remove audit rows (promise 9)."""
+"""Let the database itself refuse to change or remove audit rows."""
 
 from django.db import migrations
 

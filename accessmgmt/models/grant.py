@@ -54,7 +54,7 @@ class GrantQuerySet(models.QuerySet["Grant"]):
 class Grant(models.Model):
     """One row is one person's access to one endpoint: what workers apply and expire.
 
-    `role_name` is stored before the role exists on the target (promise 2). `permissions` is a copy: what was approved
+    `role_name` is stored before the role exists on the target. `permissions` is a copy: what was approved
     or activated is what is granted, whatever is edited later. A worker that works on the row holds its lease:
     `lease_token` until `lease_until`. `expires_at` is VALID UNTIL as the target's clock gave it.
     """

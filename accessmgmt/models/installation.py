@@ -12,7 +12,7 @@ from accessmgmt.domain import names
 class Installation(models.Model):
     """The one row of this installation: the identity of the database that its state was last known to be in.
 
-    When the database is another one (a restored backup), the portal only observes until an admin confirms (promise 11).
+    When the database is another one (a restored backup), the portal only observes until an admin confirms.
     """
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)

@@ -1,4 +1,4 @@
-"""Makes a grant real on its target, and proves it (postgres.md 12, apply)."""
+"""Makes a grant real on its target, and proves it."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _verify(
 ) -> tuple[Effective, Found, CapabilityPlan]:
     """Check as the login role; relations that came since the first look get their privileges in one more pass.
 
-    What comes even later is drift, not failure: the application may create tables all the time (postgres.md 12, A5).
+    What comes even later is drift, not failure: the application may create tables all the time.
     """
     seen = read_what_it_may(as_login, session, order, scope, found.scope, login.oid)
     if not _missing(seen, plan):

@@ -1,4 +1,4 @@
-"""Makes the capability role of a permission set, and keeps its privileges exact (postgres.md 12, A1 and A2)."""
+"""Makes the capability role of a permission set, and keeps its privileges exact."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ def _mend_frame(session: Session, order: GrantOrder, scope: Scope, noted: list[D
 
 
 def _mend_chunk(session: Session, scope: Scope, chunk: Chunk, noted: list[DriftChange]) -> None:
-    """At most 200 objects in one short transaction (postgres.md 3.2), verified before it is committed."""
+    """At most 200 objects in one short transaction, verified before it is committed."""
     session.send(BEGIN_ALONE)
     rows = _read_chunk(session, scope, chunk)
     statements = plan_chunk(rows, chunk, scope)

@@ -183,7 +183,7 @@ def _revoke_what_we_gave(clearing: Clearing) -> list[Statement]:
 
 
 def _drop_as_grantors(clearing: Clearing) -> None:
-    """Take away, as each grantor that is not the object's owner, what DROP OWNED leaves (postgres.md 5.6)."""
+    """Take away, as each grantor that is not the object's owner, what DROP OWNED leaves."""
     session, role = clearing.session, clearing.role
     if not (givers := _givers_of(clearing)):
         return

@@ -313,7 +313,7 @@ def _connect_host(
 
 
 def _authentication(target: Target) -> dict[str, Any]:
-    """Say what the server may ask for. A password is only ever proven by SCRAM (postgres.md 8.2)."""
+    """Say what the server may ask for. A password is only ever proven by SCRAM."""
     if not target.password:
         return {}
     if target.tls_cert_file:

@@ -217,7 +217,7 @@ def try_log_in(target: Target, host: str, budget: Budget | None = None) -> Login
 
 
 def _ask(wire: Wire, target: Target) -> LoginAnswer:
-    # Without a verified certificate, channel binding is what keeps a relay out (postgres.md 8.2).
+    # Without a verified certificate, channel binding is what keeps a relay out.
     must_bind = target.ssl_mode is SslMode.REQUIRE and not target.tls_root_cert
     answer = log_in(
         wire, user=target.username, database=target.database_name, password=target.password, must_bind=must_bind

@@ -1,4 +1,4 @@
-"""Finds the server on which a resource's roles are made: itself, the primary that it links, or another (postgres.md 7).
+"""Finds the server on which a resource's roles are made: itself, the primary that it links, or another.
 
 A link is believed as long as it holds. After a failover the two servers that it names are asked what they are; both
 prove by their system identifier that they are one cluster.

@@ -108,7 +108,7 @@ def _locks(gift: Row) -> list[Statement]:
 def compare_grantors(
     gifts: Sequence[Row], capabilities: Mapping[int, str], givers: Mapping[int, Row], order: DriftOrder, me: Me
 ) -> list[Difference]:
-    """Grants of others than the owner to capability roles: only their grantor can take them back (postgres.md 5.6).
+    """Grants of others than the owner to capability roles: only their grantor can take them back.
 
     The portal's own are right where it holds grant options instead of the owner.
     """

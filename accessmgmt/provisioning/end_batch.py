@@ -1,7 +1,7 @@
-"""Takes grants away from their target, and proves that nothing is left of any of them (postgres.md 12, expire).
+"""Takes grants away from their target, and proves that nothing is left of any of them.
 
 Three phases, each committed on its own: fence, end the sessions, drop. In one transaction a client that reconnects
-slips through (postgres.md 5.2). Each phase is one message to the server for all grants; a grant that the server makes
+slips through. Each phase is one message to the server for all grants; a grant that the server makes
 trouble about is taken out and keeps its own error.
 """
 

@@ -30,7 +30,7 @@ MOST_ATTEMPTS = 8
 FIRST_PAUSE_SECONDS = 0.02
 MAY_NOT = "42501"
 SYNTAX = "42601"
-NOT_GRANTED = "01007"  # "no privileges were granted": a GRANT that succeeds and does nothing (postgres.md 2.1)
+NOT_GRANTED = "01007"  # "no privileges were granted": a GRANT that succeeds and does nothing
 
 before_statement: Callable[[str], None] | None = None
 """Tests set this to kill the process at a boundary. It gets each statement's description just before sending."""

@@ -1,6 +1,6 @@
 """What a failed statement means: try it again at once, try later, or call a person. By SQLSTATE only.
 
-The server's language may be any (postgres.md, decision 12). Codes:
+The server's language may be any. Codes:
 https://www.postgresql.org/docs/current/errcodes-appendix.html
 """
 
@@ -44,7 +44,7 @@ def is_passing(code: str) -> bool:
 
 
 def is_worth_repeating(error: psycopg.Error) -> bool:
-    """Say whether the same transaction may succeed in a moment (postgres.md 3.4)."""
+    """Say whether the same transaction may succeed in a moment."""
     return error.sqlstate in AT_ONCE
 
 

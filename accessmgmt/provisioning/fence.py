@@ -1,4 +1,4 @@
-"""Finds the login roles of grants and closes their doors, in a transaction of its own (postgres.md 12, E0 and E1)."""
+"""Finds the login roles of grants and closes their doors, in a transaction of its own."""
 
 from __future__ import annotations
 

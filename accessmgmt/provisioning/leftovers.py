@@ -1,4 +1,4 @@
-"""Drops fenced login roles: what they own is handed over, or listed for an admin, in every database (postgres.md 5.5).
+"""Drops fenced login roles: what they own is handed over, or listed for an admin, in every database.
 
 A login usually owns nothing, and one DROP ROLE for many of them is all.
 """

@@ -1,4 +1,4 @@
-"""Makes the login role, or sets it right again: one transaction, one message (postgres.md 12, A3)."""
+"""Makes the login role, or sets it right again: one transaction, one message."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _statements(session: Session, order: GrantOrder, scope: Scope, *, exists: bo
     return [
         *([] if exists else [comment_on_role(order.role_name, order.login_tag)]),
         # Locks the capability role by its name until the commit: GRANT alone would make somebody a member of a role
-        # that is being dropped beside it, on every version (postgres.md 3.3).
+        # that is being dropped beside it, on every version.
         comment_on_role(scope.capability, order.set_tag),
         grant_membership(scope.capability, order.role_name, session.server_version),
     ]

@@ -1,4 +1,4 @@
-"""What the admin credential lacks on a server, each with the SQL that mends it (postgres.md 9.1)."""
+"""What the admin credential lacks on a server, each with the SQL that mends it."""
 
 from __future__ import annotations
 

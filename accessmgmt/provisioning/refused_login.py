@@ -64,7 +64,7 @@ def login_error(target: Target, host: str, answer: LoginAnswer, *, made_on: int 
 
 
 def pooler_found(host: str, port: int) -> TargetRefused:
-    """Say that the portal cannot work through a pooler (postgres.md 5.4)."""
+    """Say that the portal cannot work through a pooler."""
     return TargetRefused(
         f"A connection pooler (PgBouncer or the like) answers at {host} port {port}, not PostgreSQL itself.",
         why="The session has another process id there than in the server. The portal steps into its admin role, bounds"

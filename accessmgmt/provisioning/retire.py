@@ -1,4 +1,4 @@
-"""Drops capability roles that nothing needs any more (postgres.md 1.5 and 2.8).
+"""Drops capability roles that nothing needs any more.
 
 A capability role holds privileges in every database of the server that used its set. They are taken away as a login's
 leftovers are, by one worker at a time and only while nobody is a member.
@@ -106,7 +106,7 @@ def retire_role(session: Session, target: Target, role: Row, budget: Budget) -> 
     found = LoginRole(name, role["oid"], (), "")
     emptied = Emptied()
     empty_role(session, target, found, budget, emptied, beginning=[*BEGIN_ALONE, guard_no_member(name)])
-    # The comment locks the role against a new membership until it is gone (postgres.md 3.3).
+    # The comment locks the role against a new membership until it is gone.
     session.send([BEGIN, comment_on_role(name, role["tag"]), guard_no_member(name), drop_role(name), COMMIT])
     return emptied
 

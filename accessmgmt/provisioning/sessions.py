@@ -1,4 +1,4 @@
-"""Ends the sessions of login roles on one server, by the roles' OIDs (postgres.md 5)."""
+"""Ends the sessions of login roles on one server, by the roles' OIDs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waits until a standby has replayed what was committed on its primary (postgres.md 7)."""
+"""Waits until a standby has replayed what was committed on its primary."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ def comment_on_role(role: str, tag: str) -> Statement:
 def write_login(
     role: str, *, exists: bool, verifier: str, valid_until: datetime, connection_limit: int = LOGIN_CONNECTION_LIMIT
 ) -> Statement:
-    """Create the login role, or set it right again. VALID UNTIL wants a literal with its offset (postgres.md 4.5)."""
+    """Create the login role, or set it right again. VALID UNTIL wants a literal with its offset."""
     return Statement(
         "alter the login role" if exists else "create the login role",
         sql.SQL("{} ROLE {} LOGIN INHERIT CONNECTION LIMIT {} PASSWORD {} VALID UNTIL {}").format(

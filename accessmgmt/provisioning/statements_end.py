@@ -100,7 +100,7 @@ def as_member(roles: Sequence[str], statement: Statement, server_version: int) -
 
 
 def revoke_memberships(granted: str, roles: Sequence[str], granted_by: str | None) -> Statement:
-    """Take a role away from many. On 16 and later only its own grantor's word counts (postgres.md 5.6).
+    """Take a role away from many. On 16 and later only its own grantor's word counts.
 
     One statement: for each one the server reads the list of all members of `granted` anew. What a member passed on of
     it goes along.

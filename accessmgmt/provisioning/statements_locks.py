@@ -1,4 +1,4 @@
-"""The locks that keep the application's DDL waiting for a moment where it would fail (postgres.md 3.2 and 3.3).
+"""The locks that keep the application's DDL waiting for a moment where it would fail.
 
 All of them are held until the transaction is over, none keeps anybody from reading or writing rows.
 """

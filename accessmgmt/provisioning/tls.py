@@ -14,7 +14,7 @@ from accessmgmt.domain.errors import InvalidError, TargetRefused
 from accessmgmt.domain.targets import SslMode, Target
 
 NOWHERE = "/dev/null/none"
-"""A path that cannot exist: given where libpq would otherwise look into the home directory (postgres.md 8.2)."""
+"""A path that cannot exist: given where libpq would otherwise look into the home directory."""
 
 SYSTEM_BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",

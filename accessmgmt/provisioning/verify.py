@@ -1,4 +1,4 @@
-"""Logs in as the login role, through the endpoint its user gets, and asks what it may do (postgres.md 12, A5)."""
+"""Logs in as the login role, through the endpoint its user gets, and asks what it may do."""
 
 from __future__ import annotations
 

@@ -207,7 +207,7 @@ def _check(resource: Resource, kept: Sequence[DriftFinding] = ()) -> DriftCheck:
 def _still_true(order: DriftOrder, findings: Collection[DriftFinding]) -> list[DriftFinding]:
     """Drop what the portal itself has changed while the target was looked at.
 
-    A role's name is committed before the role exists (promise 2): what is unknown *after* the look is an orphan.
+    A role's name is committed before the role exists: what is unknown *after* the look is an orphan.
     """
     until = {login.grant_id: login.valid_until for login in order.logins}
     ids = [finding.grant_id for finding in findings if finding.grant_id in until]

@@ -62,7 +62,7 @@ def queue_grant(
 ) -> Grant:
     """Store a queued grant with its role's name and password, inside the caller's transaction, and wake a worker.
 
-    Intent before effect: the name is committed here, before any role exists (promise 2). Raises ConflictError when a
+    Intent before effect: the name is committed here, before any role exists. Raises ConflictError when a
     grant is held already or the portal only observes, TooManyError when the person had too many there lately.
     """
     if installation.is_observing():
@@ -169,7 +169,7 @@ def begin_end(*, actor: User | None, grant_id: uuid.UUID, reason: EndReason, act
 
 @transaction.atomic
 def reveal_password(*, actor: User, grant: Grant) -> str:
-    """Return the password of one's own active grant; each look is audited (promise 8).
+    """Return the password of one's own active grant; each look is audited.
 
     Raises ForbiddenError for somebody else's grant, admins included, and ConflictError when it is not active.
     """

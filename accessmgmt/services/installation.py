@@ -1,4 +1,4 @@
-"""Restore-safe mode: a portal that finds itself in another database than before only observes (promise 11)."""
+"""Restore-safe mode: a portal that finds itself in another database than before only observes."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ def release_lease(row: Grant) -> list[str]:
 
 
 def backoff_seconds(attempts: int) -> int:
-    """Return 1, 2, 4 ... at most 60 seconds. There is no last try (promise 5)."""
+    """Return 1, 2, 4 ... at most 60 seconds. There is no last try."""
     return int(min(2 ** min(max(attempts - 1, 0), 10), LONGEST_BACKOFF_SECONDS))
 
 

@@ -180,7 +180,7 @@ def _record_apply_failure(grant: Grant, error: TargetError) -> str:
 
 @transaction.atomic
 def _back_off(grant: Grant, error: TargetError) -> str:
-    """Give the lease back and try again after 1, 2, 4 ... at most 60 seconds. There is no last try (promise 5)."""
+    """Give the lease back and try again after 1, 2, 4 ... at most 60 seconds. There is no last try."""
     row = leases.locked(grant)
     if row is None:
         return "lease lost"
@@ -200,7 +200,7 @@ def sweep() -> int:
 
     Runs every second, may run at the same time as itself, and is all that recovers from lost messages and killed
     workers. A row that was woken is left alone for WAKE_AGAIN_SECONDS, so that a backlog does not fill the queue.
-    Endings are woken by resource, not by grant. A portal that only observes does nothing (promise 11).
+    Endings are woken by resource, not by grant. A portal that only observes does nothing.
     """
     if installation.check_identity():
         return 0

@@ -1,4 +1,4 @@
-"""The application's own DDL beside the engine: no statement of it may fail because of a grant (postgres.md 1.3, 3.2).
+"""The application's own DDL beside the engine: no statement of it may fail because of a grant.
 
 Two threads change relations of every kind as their owner in a loop while four apply and end grants. Every third grant
 is the first of its permission set, so that privileges are granted all the time; such sets are retired again, so that

@@ -37,7 +37,7 @@ LONGEST_MS = {
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_limits_stand_on_every_session(new_shop: Callable[..., Shop], version: int) -> None:
-    """postgres.md 6: also where the server, the database or the role says that nothing is limited."""
+    """Also where the server, the database or the role says that nothing is limited."""
     shop = new_shop(version)
     order = new_order(ORDERS)
     apply_grant(shop.target, order)
@@ -76,7 +76,7 @@ def test_limits_stand_on_every_session(new_shop: Callable[..., Shop], version: i
 
 @pytest.mark.parametrize("version", [18, 14])
 def test_privileges_change_under_the_databases_lock(new_shop: Callable[..., Shop], version: int) -> None:
-    """postgres.md 3.1: two GRANTs on one table at once are XX000 for one of them. One lock for a database, no other."""
+    """Two GRANTs on one table at once are XX000 for one of them. One lock for a database, no other."""
     shop = new_shop(version)
     order = new_order(permissions("SELECT", "app", "orders,customers"))
     done = threading.Event()
@@ -105,7 +105,7 @@ def test_privileges_change_under_the_databases_lock(new_shop: Callable[..., Shop
 
 
 def test_nothing_is_held_while_others_are_told(new_shop: Callable[..., Shop]) -> None:
-    """postgres.md 3.2: an uncommitted GRANT keeps VACUUM and DDL waiting; no lock is held over work elsewhere."""
+    """An uncommitted GRANT keeps VACUUM and DDL waiting; no lock is held over work elsewhere."""
     shop = new_shop(
         tables="CREATE SCHEMA app; DO $$BEGIN FOR i IN 1..250 LOOP"
         " EXECUTE format('CREATE TABLE app.t%s (id int)', i); END LOOP; END$$"
@@ -210,7 +210,7 @@ def test_no_default_of_the_server_keeps_a_door_open(
 def test_a_session_that_does_not_die_holds_up_no_other(
     new_shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """postgres.md 12, E2: a backend that is stuck in the kernel is told again later; its grant stays ending."""
+    """A backend that is stuck in the kernel is told again later; its grant stays ending."""
     monkeypatch.setattr(sessions, "LONGEST_SECONDS", 0.3)
     shop = new_shop()
     stuck, free = new_order(ORDERS), new_order(ORDERS)
@@ -245,7 +245,7 @@ def own_shop(
 def test_a_commit_that_waits_for_a_standby_is_given_up_and_looked_at_again(
     own_shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """postgres.md 6: statement_timeout does not bound the wait for a synchronous standby; our own clock does."""
+    """statement_timeout does not bound the wait for a synchronous standby; our own clock does."""
     server, order = own_shop.server, new_order(ORDERS)
 
     def end(seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""The application's own DDL beside ours: it waits for a moment and succeeds (postgres.md 3.1 and 3.2)."""
+"""The application's own DDL beside ours: it waits for a moment and succeeds."""
 
 from __future__ import annotations
 

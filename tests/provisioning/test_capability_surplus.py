@@ -106,7 +106,7 @@ def test_privileges_on_the_database_are_found_and_taken_back(shop: Shop, order: 
 
 
 def test_a_schema_privilege_of_another_grantor_is_a_failure(shop: Shop, order: GrantOrder) -> None:
-    """postgres.md 2.1 and 5.6: REVOKE says "REVOKE" and takes nothing, so it is looked at before the COMMIT."""
+    """REVOKE says "REVOKE" and takes nothing, so it is looked at before the COMMIT."""
     helper = f"helper_{secrets.token_hex(3)}"
     as_dba(shop, order, "CREATE ROLE {helper}; GRANT CREATE ON SCHEMA app TO {helper} WITH GRANT OPTION", helper=helper)
     as_dba(shop, order, "SET ROLE {helper}; GRANT CREATE ON SCHEMA app TO {role}", helper=helper)
@@ -119,7 +119,7 @@ def test_a_schema_privilege_of_another_grantor_is_a_failure(shop: Shop, order: G
 
 
 def test_nobody_spoils_a_set_by_giving_it_something_of_their_own(shop: Shop, order: GrantOrder) -> None:
-    """postgres.md 2.7: everybody may make temporary tables, and grant on what is theirs to whom they like."""
+    """Everybody may make temporary tables, and grant on what is theirs to whom they like."""
     role = sql.Identifier(order.capability)
     with shop.as_dba() as dba:
         dba.execute("CREATE SCHEMA play; GRANT CREATE, USAGE ON SCHEMA play TO PUBLIC, jit_quarantine")

@@ -39,7 +39,7 @@ def make_tables(shop: Shop, count: int) -> None:
 def test_more_tables_than_the_server_has_locks(
     own_server: Callable[..., PostgresServer], shop_on: Callable[..., Shop], version: int
 ) -> None:
-    """postgres.md 3.2: in one transaction it is 53200, "out of shared memory", also for the application's sessions."""
+    """In one transaction it is 53200, "out of shared memory", also for the application's sessions."""
     server = own_server(
         version, max_locks_per_transaction=10, max_connections=20, max_worker_processes=2, max_wal_senders=0
     )
@@ -62,7 +62,7 @@ def test_more_tables_than_the_server_has_locks(
 def test_a_thousand_standing_logins(
     own_server: Callable[..., PostgresServer], shop_on: Callable[..., Shop], version: int
 ) -> None:
-    """postgres.md 1.4: from 16 on the creator holds ADMIN on all of them, and each GRANT looks through that list."""
+    """From 16 on the creator holds ADMIN on all of them, and each GRANT looks through that list."""
     shop = shop_on(own_server(version))
     first = new_order(permissions("SELECT", "app", "orders"))
     apply_grant(shop.target, first)

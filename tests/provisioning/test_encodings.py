@@ -34,7 +34,7 @@ def encoded_target(shop: Shop, encoding: str) -> Target:
 @pytest.mark.parametrize("version", [18, 14])
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
 def test_names_of_another_encoding(new_shop: Callable[..., Shop], version: int, encoding: str) -> None:
-    """postgres.md 8.1: the client speaks UTF8, whatever the database stores."""
+    """The client speaks UTF8, whatever the database stores."""
     shop = new_shop(version)
     target = encoded_target(shop, encoding)
     order = new_order(permissions("SELECT,INSERT", "Größe", "été"))

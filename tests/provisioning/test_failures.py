@@ -27,7 +27,7 @@ def meaning(error: psycopg.Error) -> type[Exception]:
 
 @pytest.mark.parametrize("sqlstate", AT_ONCE)
 def test_somebody_else_was_at_work(sqlstate: str) -> None:
-    """postgres.md 3.4: a new transaction looks again; when that does not help, the whole is tried later."""
+    """A new transaction looks again; when that does not help, the whole is tried later."""
     assert is_worth_repeating(answer(sqlstate))
     assert not is_lost(answer(sqlstate))
     assert meaning(answer(sqlstate)) is TargetUnavailable
@@ -41,7 +41,7 @@ def test_the_connection_is_gone(sqlstate: str) -> None:
 
 
 def test_an_error_without_a_code_is_a_lost_connection() -> None:
-    """postgres.md 4.8: libpq gives none when it could not connect or was cut."""
+    """libpq gives none when it could not connect or was cut."""
     assert is_lost(psycopg.OperationalError("Verbindung verloren"))
     assert meaning(psycopg.OperationalError("Verbindung verloren")) is TargetUnavailable
 

@@ -49,7 +49,7 @@ def an_order(tables: str = "orders", grants: str = "SELECT") -> GrantOrder:
 
 @pytest.mark.parametrize("occurrence", [1, 2], ids=["in the rehearsal", "after the rehearsal"])
 def test_a_grant_that_gives_nothing_is_a_failure(lent_shop: Shop, occurrence: int) -> None:
-    """postgres.md 2.1: without the grant option GRANT says "GRANT", and only a warning (01007) that it gave nothing."""
+    """Without the grant option GRANT says "GRANT", and only a warning (01007) that it gave nothing."""
     seen = 0
 
     def take_the_option_away(description: str) -> None:
@@ -72,7 +72,7 @@ def test_a_grant_that_gives_nothing_is_a_failure(lent_shop: Shop, occurrence: in
 
 
 def test_a_part_of_a_grant_that_gives_nothing_is_a_failure_too(lent_shop: Shop) -> None:
-    """postgres.md 2.1: "not all privileges were granted" is the same warning, and the rest was given."""
+    """The warning "not all privileges were granted" is the same warning, and the rest was given."""
 
     def take_one_option_away(description: str) -> None:
         if description == GRANT:
@@ -90,7 +90,7 @@ def test_a_part_of_a_grant_that_gives_nothing_is_a_failure_too(lent_shop: Shop) 
 
 
 def test_both_ways_of_sharing_at_once_are_told_and_no_login_stays(lent_shop: Shop) -> None:
-    """postgres.md 5.6: options first, membership later: REVOKE and DROP OWNED then remove nothing, and say "REVOKE"."""
+    """Options first, membership later: REVOKE and DROP OWNED then remove nothing, and say "REVOKE"."""
     order, later = an_order(), an_order()
     later = replace(later, installation=order.installation)
     apply_grant(lent_shop.target, order)

@@ -1,4 +1,4 @@
-"""A server that answers in another language: nothing but SQLSTATE decides (postgres.md, decision 12)."""
+"""A server that answers in another language: nothing but SQLSTATE decides."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def another_database(shop: Shop) -> str:
 
 @pytest.mark.parametrize("version", [18, 16, 14])
 def test_large_objects_in_two_databases(new_shop: Callable[..., Shop], version: int) -> None:
-    """postgres.md 5.5: "1 object in database x" keeps DROP ROLE away, and only from inside x it can be handed over."""
+    """An "object in database x" keeps DROP ROLE away, and only from inside x it can be handed over."""
     shop = new_shop(version)
     others = [another_database(shop), another_database(shop)]
     order = new_order(permissions("SELECT", "app", "orders"))
@@ -46,7 +46,7 @@ def test_large_objects_in_two_databases(new_shop: Callable[..., Shop], version: 
 
 
 def test_what_comes_into_being_while_it_is_cleaned_up_is_cleaned_up_too(new_shop: Callable[..., Shop]) -> None:
-    """postgres.md 3.4: 2BP01 at DROP ROLE: look again and clean again, at most three times."""
+    """2BP01 at DROP ROLE: look again and clean again, at most three times."""
     shop = new_shop(18)
     order = new_order(permissions("SELECT", "app", "orders"))
     apply_grant(shop.target, order)
@@ -79,7 +79,7 @@ def test_what_comes_into_being_while_it_is_cleaned_up_is_cleaned_up_too(new_shop
 
 @pytest.mark.parametrize("version", [18, 14])
 def test_temporary_tables_of_a_live_session_hold_nothing_up(new_shop: Callable[..., Shop], version: int) -> None:
-    """postgres.md 5.5: "owner of table pg_temp_8.q" until the session has gone."""
+    """They make it "owner of table pg_temp_8.q" until the session has gone."""
     shop = new_shop(version)
     order = new_order(permissions("SELECT", "app", "orders"))
     apply_grant(shop.target, order)

@@ -158,7 +158,7 @@ def test_default_privileges_alone_hold_nothing_up(new_shop: Callable[..., Shop],
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_another_grantor_gave_is_taken_back(new_shop: Callable[..., Shop], version: int) -> None:
-    """DROP OWNED leaves what others than the owner gave, and reports success (postgres.md 5.6)."""
+    """DROP OWNED leaves what others than the owner gave, and reports success."""
     shop = new_shop(version, is_superuser=True)
     order = applied(shop)
     lender = sql.Identifier(f"{shop.database}_lender")

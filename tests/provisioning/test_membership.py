@@ -46,7 +46,7 @@ def applied(shop: Shop, order: GrantOrder | None = None) -> GrantOrder:
 
 
 def test_the_access_lists_of_tables_do_not_grow_with_people(shop: Shop) -> None:
-    """postgres.md 1.2: at 2,437 grantees on one table every GRANT fails. Tables' rows are not even written again."""
+    """At 2,437 grantees on one table every GRANT fails. Tables' rows are not even written again."""
     rows = "SELECT c.oid, c.relacl::text, c.xmin::text FROM pg_class c WHERE c.relnamespace = 'app'::regnamespace"
     first = applied(shop)
     with shop.as_dba() as dba:
@@ -62,7 +62,7 @@ def test_the_access_lists_of_tables_do_not_grow_with_people(shop: Shop) -> None:
 def test_what_is_in_order_is_compared_and_not_granted_again(
     shop: Shop, sent: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """postgres.md 1.4: a GRANT that changes nothing rewrites every row all the same."""
+    """A GRANT that changes nothing rewrites every row all the same."""
     end_grant(shop.target, applied(shop, new_order(permissions("SELECT,INSERT", "app", "*"))))
     monkeypatch.setattr(remembered, "RECALL_SECONDS", 0.0)
     sent.clear()
@@ -74,7 +74,7 @@ def test_what_is_in_order_is_compared_and_not_granted_again(
 
 
 def test_one_grant_for_many_tables(new_shop: Callable[..., Shop], sent: list[str]) -> None:
-    """postgres.md 1.4: one statement with a list is ten times as fast as a statement for each table."""
+    """One statement with a list is ten times as fast as a statement for each table."""
     shop = new_shop(18, tables="CREATE SCHEMA app")
     with shop.as_dba() as dba:
         dba.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(f"{shop.database}_owner")))
@@ -86,7 +86,7 @@ def test_one_grant_for_many_tables(new_shop: Callable[..., Shop], sent: list[str
 
 
 def test_stepping_into_the_capability_role(shop: Shop) -> None:
-    """postgres.md 5.3: up to 15 a login can, and keeps what it may until its session is cut. From 16 on it cannot."""
+    """Up to 15 a login can, and keeps what it may until its session is cut. From 16 on it cannot."""
     order = applied(shop)
     capability = sql.Identifier(order.capability)
     user = shop.log_in(order)
@@ -107,7 +107,7 @@ def test_stepping_into_the_capability_role(shop: Shop) -> None:
 
 
 def test_the_admin_role_gives_itself_nothing(shop: Shop) -> None:
-    """postgres.md 1.4: a self-grant with INHERIT makes every CREATE ROLE slower; only ADMIN comes with the creation."""
+    """A self-grant with INHERIT makes every CREATE ROLE slower; only ADMIN comes with the creation."""
     order = applied(shop)
     own = """
         SELECT to_jsonb(m) - ARRAY['oid', 'roleid', 'member', 'grantor'] FROM pg_auth_members m
@@ -129,7 +129,7 @@ def second_login(shop: Shop) -> Shop:
 
 
 def test_a_rotated_credential_goes_on_where_the_old_one_stopped(shop: Shop) -> None:
-    """postgres.md 9.1: owner and grantor of everything is jit_portal, whatever log-in steps into it."""
+    """Owner and grantor of everything is jit_portal, whatever log-in steps into it."""
     old, half = applied(shop), new_order(ORDERS)
     execute.before_statement = stop_at("log in as the login role")
     try:
@@ -163,7 +163,7 @@ def stop_at(wanted: str) -> Callable[[str], None]:
 
 
 def test_a_membership_that_another_admin_gave_is_taken_from_a_live_session(shop: Shop) -> None:
-    """postgres.md 5.6: on 16+ a superuser's plain REVOKE of it says "REVOKE ROLE", and the member stays a member."""
+    """On 16+ a superuser's plain REVOKE of it says "REVOKE ROLE", and the member stays a member."""
     order = applied(shop)
     superuser = replace(shop.target, username="postgres", password=shop.server.password)
     user = shop.log_in(order)
@@ -186,7 +186,7 @@ def test_a_membership_that_another_admin_gave_is_taken_from_a_live_session(shop:
 
 
 def test_a_member_that_comes_after_a_set_was_emptied_keeps_it(shop: Shop) -> None:
-    """postgres.md 3.3: DROP ROLE takes memberships along without a word, so the last look is behind the role's lock."""
+    """DROP ROLE takes memberships along without a word, so the last look is behind the role's lock."""
     first = replace(new_order(ORDERS), installation=new_installation())
     second = replace(new_order(ORDERS), installation=first.installation)
     end_grant(shop.target, applied(shop, first))
@@ -212,7 +212,7 @@ def test_a_member_that_comes_after_a_set_was_emptied_keeps_it(shop: Shop) -> Non
 
 @pytest.mark.parametrize("version", [16])
 def test_a_new_set_in_two_databases_of_one_server_at_once(new_shop: Callable[..., Shop], version: int) -> None:
-    """postgres.md 3.3: the capability role is one for both, and advisory locks are each database's own."""
+    """The capability role is one for both, and advisory locks are each database's own."""
     shop = new_shop(version)
     other = f"twin_{secrets.token_hex(4)}"
     owner = sql.Identifier(f"{shop.database}_owner")

@@ -18,7 +18,7 @@ def rung_of(shop: Shop) -> Rung:
 
 @pytest.mark.parametrize("version", [18, 14])
 def test_functions_that_run_with_their_owners_rights(new_shop: Callable[..., Shop], version: int) -> None:
-    """postgres.md 2.5: EXECUTE is PUBLIC's by default; it cannot be taken from one role."""
+    """EXECUTE is PUBLIC's by default; it cannot be taken from one role."""
     shop = new_shop(version)
     assert rung_of(shop).state is RungState.PASSED
     with shop.as_dba() as dba:
@@ -35,7 +35,7 @@ def test_functions_that_run_with_their_owners_rights(new_shop: Callable[..., Sho
 
 
 def test_access_lists_that_fill_up(new_shop: Callable[..., Shop]) -> None:
-    """postgres.md 1.2: at about 2,400 grantees every GRANT on the table fails, for everybody."""
+    """At about 2,400 grantees every GRANT on the table fails, for everybody."""
     shop = new_shop()
     names = [f"{shop.database}_{number}" for number in range(1_800)]
     with shop.as_dba() as dba:

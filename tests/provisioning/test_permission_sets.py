@@ -60,7 +60,7 @@ def as_owner(shop: Shop, *statements: str) -> None:
 
 
 def test_every_kind_of_relation(shop: Shop) -> None:
-    """postgres.md 2.3: tables, partitioned tables, partitions, views, materialized views, foreign tables."""
+    """Tables, partitioned tables, partitions, views, materialized views, foreign tables."""
     order = order_of(permissions("SELECT", "app", "*"))
     receipt = apply_grant(shop.target, order)
     kinds = {table.table: table.kind for table in receipt.tables}
@@ -79,7 +79,7 @@ def test_every_kind_of_relation(shop: Shop) -> None:
 
 
 def test_all_means_every_privilege_of_this_version_and_no_grant_option(shop: Shop) -> None:
-    """postgres.md 2.5: MAINTAIN exists from 17 on."""
+    """MAINTAIN exists from 17 on."""
     order = order_of(permissions("ALL", "app", "orders,totals"))
     receipt = apply_grant(shop.target, order)
     wanted = {p.value for p in Privilege} - (set() if shop.server.version >= 17 else {"MAINTAIN"})
@@ -120,7 +120,7 @@ def test_partitions_are_reached_through_their_parent(shop: Shop) -> None:
 
 
 def test_a_view_reaches_what_its_owner_may(shop: Shop) -> None:
-    """postgres.md 2.3: with the owner's rights, so the base table needs no privilege and gets none."""
+    """With the owner's rights, so the base table needs no privilege and gets none."""
     order = order_of(permissions("SELECT", "app", "recent"))
     apply_grant(shop.target, order)
     with shop.log_in(order) as user:
@@ -175,7 +175,7 @@ def test_what_matches_nothing_is_reported_and_not_guessed(shop: Shop) -> None:
 def test_row_level_security_gives_no_rows_and_no_error_until_a_policy_names_the_role(
     new_shop: Callable[..., Shop],
 ) -> None:
-    """postgres.md 2.8. A policy for the capability role holds for every login that is a member."""
+    """A policy for the capability role holds for every login that is a member."""
     for version in (18, 14):
         shop = new_shop(version)
         as_owner(shop, "ALTER TABLE app.orders ENABLE ROW LEVEL SECURITY")
@@ -192,7 +192,7 @@ def test_row_level_security_gives_no_rows_and_no_error_until_a_policy_names_the_
 
 
 def test_privileges_of_others_stay_as_they_are(new_shop: Callable[..., Shop]) -> None:
-    """postgres.md 2.5: a REVOKE of ours takes no column privilege of anybody else."""
+    """A REVOKE of ours takes no column privilege of anybody else."""
     shop = new_shop()
     other = f"report_{secrets.token_hex(3)}"
     role = sql.Identifier(other)
@@ -249,7 +249,7 @@ def test_patterns_with_characters_that_mean_something_elsewhere(new_shop: Callab
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_names_of_63_bytes_and_exact_names_before_patterns(new_shop: Callable[..., Shop], version: int) -> None:
-    """postgres.md 8.1, on every version. A schema may be called like a pattern as well."""
+    """A schema may be called like a pattern as well."""
     longest, other = "ü" * 31 + "x", "ü" * 31 + "y"
     shop = new_shop(version, tables='CREATE SCHEMA "s*"; CREATE SCHEMA sales; CREATE TABLE sales.t (id int)')
     as_owner(shop, f'CREATE TABLE "s*"."{longest}" (id int)', f'CREATE TABLE "s*"."{other}" (id int)')

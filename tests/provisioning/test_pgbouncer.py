@@ -112,7 +112,7 @@ def test_a_grant_is_used_through_pgbouncer_until_it_ends(pooler: Callable[..., P
 
 
 def test_a_login_past_its_time_is_refused_by_pgbouncer_too(pooler: Callable[..., Pooler]) -> None:
-    """PgBouncer compares passwords only (postgres.md 5.4): the auth_query is what knows the time."""
+    """PgBouncer compares passwords only: the auth_query is what knows the time."""
     pool = pooler()
     order = new_order(ORDERS)
     apply_grant(pool.shop.target, order)

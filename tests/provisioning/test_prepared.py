@@ -36,7 +36,7 @@ def applied(shop: Shop) -> GrantOrder:
 def test_one_that_only_read_is_a_note_and_one_that_made_something_holds_the_role(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """postgres.md 5.3: the owner's name is gone with the role, so it is asked before."""
+    """The owner's name is gone with the role, so it is asked before."""
     reader, writer = applied(shop), applied(shop)
     with shop.log_in(reader) as user:
         user.execute("BEGIN; SELECT * FROM app.orders; PREPARE TRANSACTION 'read'")

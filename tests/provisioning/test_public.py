@@ -36,7 +36,7 @@ PUBLIC_ACLS = """
 
 @pytest.mark.parametrize("name", ["public", "none", "pg_monitor", "PUBLIC", 'jit_portal"', "postgres", "jit_portal"])
 def test_a_role_of_a_reserved_name_is_neither_made_nor_ended(shop: Shop, name: str) -> None:
-    """postgres.md 8.1: GRANT .. TO "public" grants to everybody, quoted or not."""
+    """GRANT .. TO "public" grants to everybody, quoted or not."""
     with shop.as_dba() as dba:
         before = dba.execute(PUBLIC_ACLS).fetchall()
         order = replace(new_order(ORDERS), role_name=name)
@@ -48,7 +48,7 @@ def test_a_role_of_a_reserved_name_is_neither_made_nor_ended(shop: Shop, name: s
 
 @pytest.mark.parametrize("version", [18, 14])
 def test_what_everybody_may_is_left_as_it_is(new_shop: Callable[..., Shop], version: int) -> None:
-    """postgres.md 2.7: PUBLIC cannot be subtracted from one role, so it is told and never changed."""
+    """PUBLIC cannot be subtracted from one role, so it is told and never changed."""
     shop = new_shop(version)
     with shop.as_dba() as dba:
         dba.execute("GRANT DELETE ON app.orders TO PUBLIC; GRANT USAGE ON SCHEMA secret TO PUBLIC")
@@ -61,7 +61,7 @@ def test_what_everybody_may_is_left_as_it_is(new_shop: Callable[..., Shop], vers
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_database_without_an_access_list_lets_everybody_connect(new_shop: Callable[..., Shop], version: int) -> None:
-    """postgres.md 2.7: NULL is not empty. Where CONNECT cannot be passed on, PUBLIC's is enough."""
+    """NULL is not empty. Where CONNECT cannot be passed on, PUBLIC's is enough."""
     shop = new_shop(version)
     with shop.as_dba() as dba:
         name, owner = sql.Identifier(shop.database), sql.Identifier(f"{shop.database}_owner")
@@ -79,7 +79,7 @@ def test_a_database_without_an_access_list_lets_everybody_connect(new_shop: Call
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_login_cannot_give_itself_time_sessions_or_another_name(new_shop: Callable[..., Shop], version: int) -> None:
-    """postgres.md 2.7 and 4.9: its own password and settings are its own; what bounds it is not."""
+    """Its own password and settings are its own; what bounds it is not."""
     shop = new_shop(version)
     order = new_order(ORDERS)
     receipt = apply_grant(replace(shop.target, max_connections=2), order)
@@ -112,7 +112,7 @@ def test_a_login_cannot_give_itself_time_sessions_or_another_name(new_shop: Call
 
 @pytest.mark.parametrize("version", [18, 14])
 def test_what_a_login_makes_in_its_own_session_hinders_nobody(new_shop: Callable[..., Shop], version: int) -> None:
-    """postgres.md 2.7: everybody may make temporary tables and large objects; two databases, one login."""
+    """Everybody may make temporary tables and large objects; two databases, one login."""
     shop = new_shop(version)
     first, second = new_order(ORDERS), new_order(ORDERS)
     apply_grant(shop.target, first)

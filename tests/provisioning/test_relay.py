@@ -69,7 +69,7 @@ def relay(shop: Shop, tmp_path: Path) -> Iterator[int]:
 
 
 def test_a_log_in_is_not_relayed(shop: Shop, relay: int) -> None:
-    """postgres.md 8.2: encrypted and unverified, only channel binding shows that the other end is not the server."""
+    """Encrypted and unverified, only channel binding shows that the other end is not the server."""
     target = replace(shop.target, port=relay, ssl_mode=SslMode.REQUIRE, tls_root_cert="", name="relayed")
     options = {"host": "localhost", "hostaddr": "127.0.0.1", "port": relay, "dbname": shop.database}
     unbound = {"user": target.username, "password": target.password, "sslmode": "require", "channel_binding": "disable"}
@@ -86,7 +86,7 @@ def test_a_log_in_is_not_relayed(shop: Shop, relay: int) -> None:
 def test_only_scram_is_spoken(
     own_server: Callable[..., PostgresServer], certificate_authority: CertificateAuthority, method: str
 ) -> None:
-    """postgres.md 8.2: a rogue server asks for the password in clear, for its MD5, or for nothing at all."""
+    """A rogue server asks for the password in clear, for its MD5, or for nothing at all."""
     server = own_server(18)
     server.execute(
         "SET password_encryption = 'md5'; CREATE ROLE asked SUPERUSER LOGIN PASSWORD 'admin-pa55word'",

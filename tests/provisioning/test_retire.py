@@ -85,7 +85,7 @@ def test_what_is_unused_is_dropped_in_every_database(shop: Shop, installation: I
 
 
 def test_a_role_with_policies_is_kept(shop: Shop, installation: Installation) -> None:
-    """postgres.md 2.8: DROP OWNED drops policies whose only role it is."""
+    """DROP OWNED drops policies whose only role it is."""
     wanted = permissions("SELECT", "app", "orders")
     order = an_order(installation, wanted)
     apply_grant(shop.target, order)

@@ -41,7 +41,7 @@ def policies(shop: Shop, database: str = "") -> set[tuple[str, tuple[str, ...]]]
 
 
 def test_a_policy_for_a_login_ends_with_it(shop: Shop) -> None:
-    """postgres.md 2.8: it would be a dependency that keeps DROP ROLE from succeeding. Those of others stay."""
+    """It would be a dependency that keeps DROP ROLE from succeeding. Those of others stay."""
     order, other = an_order(), an_order()
     apply_grant(shop.target, order)
     apply_grant(shop.target, other)
@@ -59,7 +59,7 @@ def test_a_policy_for_a_login_ends_with_it(shop: Shop) -> None:
 
 
 def test_a_policy_in_another_database_keeps_a_capability_role(shop: Shop) -> None:
-    """postgres.md 2.8: DROP OWNED drops a policy whose only role it is, in whatever database it lies."""
+    """DROP OWNED drops a policy whose only role it is, in whatever database it lies."""
     other = f"second_{secrets.token_hex(4)}"
     owner = sql.Identifier(f"{shop.database}_owner")
     with shop.as_dba() as dba:

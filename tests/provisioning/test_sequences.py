@@ -137,7 +137,7 @@ def test_a_column_that_comes_to_need_another_sequence(shop: Shop) -> None:
 
 
 def test_what_is_no_table_is_not_meant(shop: Shop) -> None:
-    """postgres.md 2.1: GRANT INSERT on a sequence, written like a table, says "GRANT" and gives nothing."""
+    """GRANT INSERT on a sequence, written like a table, says "GRANT" and gives nothing."""
     with shop.as_dba() as dba:
         dba.execute("CREATE INDEX by_index ON app.by_serial (id); CREATE TYPE app.a_type AS (id int)")
         dba.execute("CREATE FUNCTION app.by_function() RETURNS int LANGUAGE sql AS 'SELECT 1'")

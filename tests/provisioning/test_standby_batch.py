@@ -73,7 +73,7 @@ def test_many_endings_on_a_standby(pair: Pair) -> None:
 
 
 def test_a_login_ends_in_time_on_a_standby_that_replays_nothing(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """postgres.md 7.4: the closed door does not get there, VALID UNTIL is there already; sessions are cut at once."""
+    """The closed door does not get there, VALID UNTIL is there already; sessions are cut at once."""
     monkeypatch.setattr("accessmgmt.provisioning.standby.LONGEST_WAIT_SECONDS", 0.2)
     order = pair.applied(ttl_seconds=3)
     user = pair.log_in(order)

@@ -56,7 +56,7 @@ def changing(shop: Shop, words: str, *, how_often: int = 1, before: str = LAST) 
     ],
 )
 def test_what_is_missing_in_the_end_is_given_again(shop: Shop, words: str) -> None:
-    """A comma list means "any of them" (postgres.md 11), and a schema without USAGE closes its tables (2.2)."""
+    """A comma list means "any of them", and a schema without USAGE closes its tables."""
     order = new_order(WRITING)
     with changing(shop, words):
         receipt = apply_grant(shop.target, order)
@@ -112,7 +112,7 @@ def test_sessions_are_looked_for_behind_the_shut_door_and_counted_behind_the_dro
 
 
 def test_doors_are_closed_in_a_transaction_of_their_own(shop: Shop) -> None:
-    """postgres.md 5.2: with fence, termination and DROP in one transaction 21 of 25 trials left a session."""
+    """With fence, termination and DROP in one transaction 21 of 25 trials left a session."""
     order = new_order(WRITING)
     apply_grant(shop.target, order)
     refused: list[bool] = []

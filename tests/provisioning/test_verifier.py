@@ -26,7 +26,7 @@ VERIFIER = r"SCRAM-SHA-256\$4096:[A-Za-z0-9+/=]{24}\$[A-Za-z0-9+/=]{44}:[A-Za-z0
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_nothing_on_the_server_has_seen_the_password(new_shop: Callable[..., Shop], version: int) -> None:
-    """postgres.md 4.1: not the log, not pg_stat_statements, not the idle session's last query; not when it fails."""
+    """Not the log, not pg_stat_statements, not the idle session's last query; not when it fails."""
     shop = new_shop(version)
     shop.server.execute("ALTER SYSTEM SET log_statement = 'all'", "ALTER SYSTEM SET log_min_error_statement = 'debug5'")
     shop.server.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements", "SELECT pg_reload_conf()")
@@ -69,7 +69,7 @@ def queries(shop: Shop) -> list[str]:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_server_that_makes_md5_of_passwords_keeps_the_verifier(new_shop: Callable[..., Shop], version: int) -> None:
-    """postgres.md 4.2: the server's password_encryption plays no part, and the verifier is stored as it came."""
+    """The server's password_encryption plays no part, and the verifier is stored as it came."""
     shop = new_shop(version)
     with shop.as_dba() as dba:
         for role in ("jit_portal", shop.target.username):
@@ -108,7 +108,7 @@ def test_clients_of_all_kinds_get_in(shop: Shop) -> None:
 def test_a_server_whose_pg_hba_says_md5(
     own_server: Callable[..., PostgresServer], certificate_authority: CertificateAuthority, version: int
 ) -> None:
-    """postgres.md 4.3: with a SCRAM verifier the method md5 speaks SCRAM; also for the portal, also without TLS."""
+    """With a SCRAM verifier the method md5 speaks SCRAM; also for the portal, also without TLS."""
     server = own_server(version)
     shop = make_shop(server, certificate_authority, is_superuser=False)
     server.hba = ["host all all 127.0.0.1/32 md5"]

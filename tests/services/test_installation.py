@@ -1,4 +1,4 @@
-"""A restored backup does no harm: the portal observes until an admin confirms (promise 11)."""
+"""A restored backup does no harm: the portal observes until an admin confirms."""
 
 from __future__ import annotations
 

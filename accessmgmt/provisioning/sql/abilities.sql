@@ -33,13 +33,13 @@ SELECT current_setting('server_version') AS version,
        ARRAY(SELECT quote_ident(n.nspname) FROM pg_namespace n, aclexplode(n.nspacl) a
              WHERE a.grantee = 0 AND a.privilege_type = 'CREATE' AND n.nspname !~ '^pg_'
              ORDER BY 1) AS open_schemas,
-       -- What every login may run with the rights of somebody else (postgres.md 2.5): PUBLIC's EXECUTE is the default.
+       -- What every login may run with the rights of somebody else: PUBLIC's EXECUTE is the default.
        ARRAY(SELECT p.oid::regprocedure::text FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
              WHERE p.prosecdef AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
                AND EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
                            WHERE a.grantee = 0 AND a.privilege_type = 'EXECUTE')
              ORDER BY 1) AS open_definers,
-       -- An access list has to fit into its row of 8 kB (postgres.md 1.2): from then on no GRANT on it works.
+       -- An access list has to fit into its row of 8 kB: from then on no GRANT on it works.
        ARRAY(SELECT c.oid::regclass::text FROM pg_class c WHERE pg_column_size(c.relacl) > 4096 ORDER BY 1) AS long_lists,
        (SELECT count(*) FROM pg_shdescription d
         WHERE d.classoid = 'pg_authid'::regclass AND d.description LIKE 'access-portal:%:grant:%') AS standing_logins,

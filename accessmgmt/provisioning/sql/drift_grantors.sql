@@ -1,5 +1,5 @@
 -- Privileges of capability roles that somebody else than the owner granted: REVOKE and DROP OWNED do not remove them
--- (postgres.md 5.6). The admin role's own grants are right where it holds grant options instead of the owner.
+-- The admin role's own grants are right where it holds grant options instead of the owner.
 SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind,
        quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS name, c.relpersistence = 't' AS is_temporary,
        c.relowner::bigint AS owner, a.grantor::bigint AS grantor_oid, pg_get_userbyid(a.grantor)::text AS grantor,
