@@ -339,9 +339,10 @@ def drop_operator(name: str, database: str) -> Advice:
     return Advice((f"DROP OPERATOR {name} CASCADE",), Runner.SUPERUSER, database)
 
 
-def end_backends(pids: Sequence[int]) -> Advice:
-    """End sessions that hold an ending up."""
-    return Advice(tuple(f"SELECT pg_terminate_backend({pid})" for pid in pids), Runner.SIGNALLER)
+def end_backends(pids: Sequence[int], *, has_superuser: bool) -> Advice:
+    """End sessions that hold an ending up; those of a superuser only a superuser may end."""
+    runner = Runner.SUPERUSER if has_superuser else Runner.SIGNALLER
+    return Advice(tuple(f"SELECT pg_terminate_backend({pid})" for pid in pids), runner)
 
 
 def take_back_by_hand(gifts: Sequence[tuple[str, str, str, str]], database: str) -> Advice:

@@ -248,6 +248,8 @@ def _connect(
         try:
             return _connect_host(target, target.host, budget.check() * ATTEMPTS_SHARE, application_name, keys)
         except NO_CONNECTION:
+            if keys:  # another worker on the same grant may have given the role another verifier of its password
+                return _connect(target, budget, application_name=application_name, made_on=made_on)
             raise diagnose(target, budget, made_on=made_on) from None
     found: dict[str, str] = {}
     hosts = _answering(target, budget)
@@ -264,6 +266,8 @@ def _connect(
         found[host] = "a standby"
         conn.close()
     forget_host(target)
+    if "a standby" not in found.values() and keys:
+        return _connect(target, budget, application_name=application_name, made_on=made_on)
     if "a standby" not in found.values():
         raise diagnose(target, budget, made_on=made_on)
     raise none_takes_changes(target, {host: found.get(host, "no connection") for host in hosts_in_order(target)})

@@ -37,13 +37,17 @@ CONNECT_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """A session that held a lock (pid 0: a prepared transaction). `is_ours` is one of a login of the portal."""
+    """A session that held a lock (pid 0: a prepared transaction).
+
+    `is_ours` is one of a login of the portal, `is_superuser` one that only a superuser may end.
+    """
 
     pid: int
     role: str
     application_name: str
     since: datetime | None
     is_ours: bool
+    is_superuser: bool = False
 
     def in_words(self) -> str:
         """Say who it is."""
@@ -95,7 +99,9 @@ class Watch:
     def _look(self, conn: psycopg.Connection, *, is_cutting: bool) -> None:
         cursor = conn.cursor(row_factory=dict_row)
         found = [
-            Blocker(row["pid"], row["role"], row["application_name"], row["since"], self._is_ours(row))
+            Blocker(
+                row["pid"], row["role"], row["application_name"], row["since"], self._is_ours(row), row["is_superuser"]
+            )
             for row in cursor.execute(read_blockers(self.pid).query.as_bytes(conn)).fetchall()
         ]
         self.seen |= {blocker.pid: blocker for blocker in found}
@@ -141,10 +147,12 @@ def _try_on(session: Session, work: Callable[[], object], watch: Watch) -> bool:
 
 
 def _held_up(session: Session, what: str, blockers: list[Blocker]) -> HeldUp:
-    pids = [blocker.pid for blocker in blockers if blocker.pid]
+    sessions = [blocker for blocker in blockers if blocker.pid]
+    has_superuser = any(blocker.is_superuser for blocker in sessions)
+    mend = advice.end_backends([blocker.pid for blocker in sessions], has_superuser=has_superuser) if sessions else ""
     return HeldUp(
         f"{what} on “{session.target_name}” is held by somebody else.",
         why=f"It waits for {'; '.join(blocker.in_words() for blocker in blockers)}." if blockers else "",
-        todo=f"It is tried again by itself. {advice.end_backends(pids) if pids else ''}".strip(),
+        todo=f"It is tried again by itself. {mend}".strip(),
         sqlstate=LOCKED,
     )

@@ -56,12 +56,14 @@ class Pooled:
             return False
         return not readable
 
-    def answers(self, *, asked_after_seconds: float = ASKED_AFTER_SECONDS) -> bool:
+    def answers(self, *, asked_after_seconds: float | None = None) -> bool:
         """Say whether the server still answers, within a second. One that lost its power says no good-bye.
 
         A connection that was used a moment ago is not asked: it costs a round trip.
         """
-        if time.monotonic() - self.used_at < asked_after_seconds:
+        if time.monotonic() - self.used_at < (
+            ASKED_AFTER_SECONDS if asked_after_seconds is None else asked_after_seconds
+        ):
             return True
         until = time.monotonic() + ANSWER_SECONDS
         try:
