@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from accessmgmt.domain.passwords import SIGNS_FOR_LETTERS, find_weakness
+from tests.limits import cpu_limit
 
 ALICE = ("alice.developer@company.com", "Alice Developer", "portal.example.com")
 
@@ -91,10 +91,9 @@ def test_nobody_keeps_the_portal_busy_with_a_password() -> None:
     signs = sorted(SIGNS_FOR_LETTERS)
     worst = ["".join(signs) * 10, "4@8({[<369&#!|10$5+7%2" * 9, "1990" * 50, "aA1!" * 50, "qwer" * 50]
     worst += ["".join(rng.choice(signs + list("passwordie")) for _ in range(200)) for _ in range(20)]
-    for password in worst:
-        began = time.process_time()
-        find_weakness(password, ALICE)
-        assert time.process_time() - began < 1, password
+    with cpu_limit("looking at passwords"):
+        for password in worst:
+            find_weakness(password, ALICE)
 
 
 def test_the_words_of_one_person_are_not_those_of_another_at_the_same_moment() -> None:
