@@ -8,7 +8,6 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import Http404
 
 from accessmgmt.domain.emails import show_address
-from accessmgmt.domain.states import EndReason
 from accessmgmt.models import AccessRequest, Endpoint, EndpointApprover, Grant, GroupEndpoint, GroupMember, User
 from accessmgmt.models.access_request import AccessRequestQuerySet
 from accessmgmt.models.grant import HELD_STATES
@@ -112,12 +111,3 @@ def get_request_for_user(user: User, pk: int) -> AccessRequest:
     if request is None:
         raise Http404("No such request.")
     return request
-
-
-END_REASON_WORDS = {
-    EndReason.EXPIRED: "its time was over",
-    EndReason.RELEASED: "released by its person",
-    EndReason.REVOKED: "ended by an admin",
-    EndReason.CANCELLED: "cancelled before it was applied",
-    EndReason.SUPERSEDED: "replaced by a newer grant",
-}

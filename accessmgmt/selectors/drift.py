@@ -10,9 +10,10 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from accessmgmt.domain.drift import DriftFinding, DriftKind, DriftOrder, KnownLogin, Severity, finding_from_json
+from accessmgmt.domain.drift import DriftFinding, DriftOrder, KnownLogin, Severity, finding_from_json
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.states import GrantState
+from accessmgmt.domain.words import DRIFT_KIND_WORDS
 from accessmgmt.models import AuditEvent, DriftCheck, Grant, Resource
 from accessmgmt.models.installation import this_installation
 
@@ -148,23 +149,6 @@ def last_comparison(grant: Grant) -> Comparison:
     return Comparison(check.checked_at, len(own), bool(check.error))
 
 
-KIND_WORDS = {
-    DriftKind.PRIVILEGE: "Privileges of capability roles",
-    DriftKind.GRANTOR: "Granted by others",
-    DriftKind.DIRECT: "Granted directly to logins",
-    DriftKind.OWNERSHIP: "Owned by capability roles",
-    DriftKind.MEMBERSHIP: "Memberships",
-    DriftKind.ATTRIBUTE: "Attributes of roles",
-    DriftKind.VANISHED: "Grants whose role is gone",
-    DriftKind.FOREIGN: "Roles that are not provably the portal's",
-    DriftKind.ORPHAN: "Roles with the portal's tag that it does not know",
-    DriftKind.SESSION: "Sessions that outlived their login",
-    DriftKind.SETTING: "Settings of roles",
-    DriftKind.POLICY: "Policies written for capability roles",
-    DriftKind.UNUSED: "Capability roles that nothing needs",
-}
-
-
 MOST_CHANGES = 10
 CHANGE_ACTIONS = ("resource.drift_repaired", "resource.objects_shared", "resource.sets_retired")
 
@@ -199,5 +183,5 @@ def _line(event: AuditEvent) -> DriftLine:
 def findings_by_kind(check: DriftCheck | None) -> list[tuple[str, list[DriftFinding]]]:
     """Return the findings in groups, each with its title."""
     found = findings_of(check)
-    groups = [(words, [f for f in found if f.kind is kind]) for kind, words in KIND_WORDS.items()]
+    groups = [(words, [f for f in found if f.kind is kind]) for kind, words in DRIFT_KIND_WORDS.items()]
     return [(words, findings) for words, findings in groups if findings]

@@ -12,9 +12,9 @@ from django.http import Http404
 from accessmgmt.domain.emails import search_spelling
 from accessmgmt.domain.states import EndReason, GrantState, RequestState
 from accessmgmt.domain.ttl import format_ttl, ttl_in_words
+from accessmgmt.domain.words import LIVE, OVERDUE, end_reason_words
 from accessmgmt.models import AccessRequest, Endpoint, Grant, User
 from accessmgmt.selectors.access import (
-    END_REASON_WORDS,
     endpoints_of_groups,
     pending_requests_of,
     requestable_endpoints,
@@ -85,7 +85,7 @@ def held_grant_on(user: User, endpoint: Endpoint) -> Grant | None:
     return Grant.objects.held().filter(user=user, endpoint=endpoint).select_related("endpoint", "resource").first()
 
 
-GRANT_FILTERS = ("live", "overdue", *(state.value for state in GrantState))
+GRANT_FILTERS = (LIVE, OVERDUE, *(state.value for state in GrantState))
 
 
 def grants_for_list(
@@ -99,9 +99,9 @@ def grants_for_list(
         rows = rows.filter(resource_id=resource)
     if endpoint is not None:
         rows = rows.filter(endpoint_id=endpoint)
-    if state == "overdue":
+    if state == OVERDUE:
         return rows & Grant.objects.overdue()
-    if state == "live":
+    if state == LIVE:
         return rows & Grant.objects.live()
     return rows.filter(state=state) if state in GRANT_FILTERS else rows
 
@@ -172,9 +172,10 @@ def _middle(grant: Grant) -> list[Moment]:
 def _end(grant: Grant) -> list[Moment]:
     moments = []
     if grant.end_requested_at:
-        why = END_REASON_WORDS.get(EndReason(grant.end_reason), "") if grant.end_reason else ""
         by = f", {grant.ended_by}" if grant.ended_by and grant.end_reason == EndReason.REVOKED else ""
-        moments.append(Moment("End began", grant.end_requested_at, f"{why}{by}", icon="player-stop"))
+        moments.append(
+            Moment("End began", grant.end_requested_at, f"{end_reason_words(grant.end_reason)}{by}", icon="player-stop")
+        )
     if grant.state == GrantState.FAILED:
         moments.append(Moment("Refused by the server", grant.refused_at, tone="red", icon="alert-triangle"))
         moments.append(Moment("Cleaned up", grant.ended_at, "nothing is left on the server", icon="shield-check"))

@@ -18,6 +18,7 @@ from accessmgmt.domain.names import new_login_role_name
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.domain.ttl import ttl_in_words
+from accessmgmt.domain.words import state_words
 from accessmgmt.models import AccessRequest, Endpoint, Grant, User
 from accessmgmt.models.grant import HELD_STATES
 from accessmgmt.outbox import Task
@@ -151,7 +152,9 @@ def begin_end(*, actor: User | None, grant_id: uuid.UUID, reason: EndReason, act
     grant = Grant.objects.select_for_update(of=("self",)).select_related("endpoint", "user").get(pk=grant_id)
     if grant.state not in HELD_STATES:
         raise ConflictError(
-            f"This access is already {grant.state}.", why="Somebody was faster, or its time was over.", todo="Reload."
+            f"This access is already {state_words(grant.state)}.",
+            why="Somebody was faster, or its time was over.",
+            todo="Reload.",
         )
     before = grant.state
     now = timezone.now()

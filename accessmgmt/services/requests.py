@@ -13,6 +13,7 @@ from accessmgmt.domain.errors import ConflictError, ForbiddenError, InvalidError
 from accessmgmt.domain.states import RequestState
 from accessmgmt.domain.texts import read_text
 from accessmgmt.domain.ttl import parse_ttl, read_ttl, ttl_in_words
+from accessmgmt.domain.words import state_words
 from accessmgmt.models import AccessRequest, Endpoint, User
 from accessmgmt.selectors.access import may_decide, may_request
 from accessmgmt.selectors.since_asked import since_asked
@@ -166,7 +167,9 @@ def _locked_pending(request: AccessRequest) -> AccessRequest:
         raise ConflictError("This request has lapsed.", why="Nobody decided in time.", todo="It has to be made again.")
     if row.state != RequestState.PENDING:
         by = f" by {row.decided_by}" if row.decided_by and row.state != RequestState.CANCELLED else ""
-        raise ConflictError(f"This request was already {row.state}{by}.", todo="Nothing is left to do here.")
+        raise ConflictError(
+            f"This request was already {state_words(row.state)}{by}.", todo="Nothing is left to do here."
+        )
     return row
 
 

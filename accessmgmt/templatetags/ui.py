@@ -21,37 +21,45 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from accessmgmt.domain.drift import Severity
 from accessmgmt.domain.emails import show_address
+from accessmgmt.domain.states import GrantState, RequestState
+from accessmgmt.domain.targets import RungState
 from accessmgmt.domain.ttl import ttl_in_words
+from accessmgmt.domain.words import DRIFT_SEVERITY_WORDS, OVERDUE, RUNG_STATE_WORDS, end_step_words, state_words
 
 register = template.Library()
+register.filter(state_words)
+register.filter(end_step_words)
 
 ICON_NAME = re.compile(r"[a-z0-9-]+")
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
-STATES = {
-    "queued": ("Queued", "blue", "hourglass"),
-    "applying": ("Applying", "blue", "loader-2"),
-    "active": ("Active", "green", "circle-check"),
-    "ending": ("Ending", "amber", "clock-stop"),
-    "ended": ("Ended", "grey", "circle-minus"),
-    "failed": ("Failed", "red", "alert-triangle"),
-    "overdue": ("Overdue", "red", "alert-triangle"),
-    "pending": ("Pending", "amber", "hourglass"),
-    "approved": ("Approved", "green", "circle-check"),
-    "denied": ("Denied", "red", "ban"),
-    "cancelled": ("Cancelled", "grey", "circle-x"),
-    "lapsed": ("Lapsed", "grey", "clock-off"),
+STATE_LOOKS = {
+    GrantState.QUEUED: ("blue", "hourglass"),
+    GrantState.APPLYING: ("blue", "loader-2"),
+    GrantState.ACTIVE: ("green", "circle-check"),
+    GrantState.ENDING: ("amber", "clock-stop"),
+    GrantState.ENDED: ("grey", "circle-minus"),
+    GrantState.FAILED: ("red", "alert-triangle"),
+    OVERDUE: ("red", "alert-triangle"),
+    RequestState.PENDING: ("amber", "hourglass"),
+    RequestState.APPROVED: ("green", "circle-check"),
+    RequestState.DENIED: ("red", "ban"),
+    RequestState.CANCELLED: ("grey", "circle-x"),
+    RequestState.LAPSED: ("grey", "clock-off"),
 }
-
-STEP_WORDS = {
-    "fence": "Membership revoked, log-in closed",
-    "sessions": "Sessions cut",
-    "standby": "Gone on the standby",
-    "others": "Sessions cut on the other hosts",
-    "drop": "Login dropped",
-    "verify": "Looked for it again",
-    "total": "Together",
+RUNG_LOOKS = {
+    RungState.PASSED: ("green", "check"),
+    RungState.WARNED: ("amber", "alert-triangle"),
+    RungState.FAILED: ("red", "x"),
+    RungState.SKIPPED: ("grey", "minus"),
 }
+SEVERITY_LOOKS = {
+    Severity.ALARM: ("red", "alert-triangle"),
+    Severity.WARNING: ("amber", "alert-circle"),
+    Severity.NOTE: ("grey", "info-circle"),
+}
+"""The colour and the icon of a badge; its words are those of domain/words.py."""
 
 
 @lru_cache(maxsize=512)
@@ -218,17 +226,25 @@ def milliseconds(value: float | None) -> str:
     return f"{value / 1000:.1f} s" if value >= 1000 else f"{value:.0f} ms"
 
 
-@register.filter
-def step_words(step: str) -> str:
-    """Say what a step of an ending did; a step of an older receipt keeps its name."""
-    return STEP_WORDS.get(step, step.capitalize())
-
-
 @register.simple_tag
 def state_badge(state: str) -> SafeString:
     """Show a grant's or a request's state as a word with colour and icon."""
-    word, colour, name = STATES.get(state, (state.capitalize(), "grey", "point"))
-    return badge(word, colour=colour, icon=name)
+    colour, name = STATE_LOOKS.get(state, ("grey", "point"))
+    return badge(state_words(state).capitalize(), colour=colour, icon=name)
+
+
+@register.simple_tag
+def rung_badge(state: RungState) -> SafeString:
+    """Show how one rung of a connection test came out."""
+    colour, name = RUNG_LOOKS[state]
+    return badge(RUNG_STATE_WORDS[state].capitalize(), colour=colour, icon=name)
+
+
+@register.simple_tag
+def severity_badge(severity: Severity) -> SafeString:
+    """Show how grave a difference on a server is."""
+    colour, name = SEVERITY_LOOKS[severity]
+    return badge(DRIFT_SEVERITY_WORDS[severity].capitalize(), colour=colour, icon=name)
 
 
 @register.simple_tag

@@ -14,10 +14,11 @@ from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRefresh
 
 from accessmgmt.domain.snippets import Connection, connection_url, snippets_for
-from accessmgmt.domain.states import EndReason, GrantState
+from accessmgmt.domain.states import GrantState
+from accessmgmt.domain.words import end_reason_words, state_words
 from accessmgmt.models import Endpoint, Grant, Resource
 from accessmgmt.selectors import pages
-from accessmgmt.selectors.access import END_REASON_WORDS, get_grant_for_user
+from accessmgmt.selectors.access import get_grant_for_user
 from accessmgmt.selectors.configuration import clean_pk, named
 from accessmgmt.selectors.drift import last_comparison
 from accessmgmt.services.grants import release_grant, reveal_password, revoke_grant
@@ -50,7 +51,7 @@ def grant_list(request: UserRequest) -> HttpResponse:
     heads = [Column(label) for label in ("Person", "Endpoint", "Login", "State", "Began", "Ends")]
     if request.user.is_admin:
         heads.append(Column("Action", is_hidden=True))
-    states = [("", "Any state"), *((name, name.capitalize()) for name in pages.GRANT_FILTERS)]
+    states = [("", "Any state"), *((name, state_words(name).capitalize()) for name in pages.GRANT_FILTERS)]
     return render_list(
         request,
         GRANTS,
@@ -148,7 +149,7 @@ def _status_context(request: UserRequest, grant: Grant) -> dict[str, Any]:
         "is_in_motion": is_in_motion,
         "poll": "5s" if grant.state == GrantState.ACTIVE or grant.is_overdue else "500ms" if is_in_motion else "",
         "moments": pages.time_line(grant),
-        "end_reason": END_REASON_WORDS[EndReason(grant.end_reason)] if grant.end_reason else "",
+        "end_reason": end_reason_words(grant.end_reason),
         "is_own": grant.user_id == request.user.pk,
     }
 

@@ -15,6 +15,7 @@ from django.views.decorators.vary import vary_on_headers
 from accessmgmt.domain.errors import ConflictError, ForbiddenError, InvalidError
 from accessmgmt.domain.states import RequestState
 from accessmgmt.domain.ttl import format_ttl
+from accessmgmt.domain.words import state_words
 from accessmgmt.forms.base import add_invalid
 from accessmgmt.forms.requests import DecisionForm, RequestForm
 from accessmgmt.models import AccessRequest, Endpoint, Grant
@@ -64,7 +65,7 @@ def history(request: UserRequest) -> HttpResponse:
     rows = pages.requests_for_history(
         request.user, search=searched(request, HISTORY), state=state, is_own=whose == "mine"
     )
-    outcomes = [("", "Any outcome"), *((name, name.capitalize()) for name in OVER_STATES)]
+    outcomes = [("", "Any outcome"), *((name, state_words(name).capitalize()) for name in OVER_STATES)]
     return render_list(
         request,
         HISTORY,

@@ -31,7 +31,7 @@ def test_every_icon_that_a_template_names_exists() -> None:
         names |= set(re.findall(r'{% (?:icon|empty_state icon=) ?"([a-z0-9-]+)"', text))
         names |= set(re.findall(r'{% empty_state [^%]*?icon="([a-z0-9-]+)"', text))
         names |= set(re.findall(r'{% nav_link "[^"]+" "[^"]+" "([a-z0-9-]+)"', text))
-    names |= {icon for _, _, icon in ui.STATES.values()}
+    names |= {icon for looks in (ui.STATE_LOOKS, ui.RUNG_LOOKS, ui.SEVERITY_LOOKS) for _, icon in looks.values()}
     missing = [name for name in sorted(names) if not (Path(settings.ICONS_DIR) / "outline" / f"{name}.svg").is_file()]
     assert names
     assert not missing
@@ -161,8 +161,3 @@ def test_templates_obey_the_content_security_policy(path: Path) -> None:
     assert not re.search(r"\sstyle=", text), "style attribute"
     assert not re.search(r"\son[a-z]+=|hx-on", text), "event attribute"
     assert "js:" not in text
-
-
-def test_the_steps_of_an_ending_are_said_in_words() -> None:
-    assert ui.step_words("fence") == "Membership revoked, log-in closed"
-    assert ui.step_words("a step of old") == "A step of old"
