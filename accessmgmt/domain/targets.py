@@ -112,12 +112,21 @@ class SequenceAccess:
 
 
 @dataclass(frozen=True, slots=True)
+class Gift:
+    """What a stranger gave of their own to everybody with a permission set, and what takes it back, in words."""
+
+    what: str
+    todo: str
+
+
+@dataclass(frozen=True, slots=True)
 class ApplyReceipt:
     """What was found on the target after applying.
 
     `steps_ms` maps a step's name to the milliseconds it took. `tables` holds at most `MOST_LISTED_TABLES` rows of
     `table_count`, `sequences` as many of `sequence_count`; `unmatched` are names of the permission set that match
-    nothing; `public_extras` counts privileges that everybody has on the same relations through PUBLIC.
+    nothing; `public_extras` counts privileges that everybody has on the same relations through PUBLIC. `gifts` are
+    what strangers gave of their own besides.
     `triggers_before` are OIDs of the triggers on the tables on which it has TRIGGER, None where it has that on none.
     """
 
@@ -134,6 +143,7 @@ class ApplyReceipt:
     sequences: tuple[SequenceAccess, ...] = ()
     sequence_count: int = 0
     triggers_before: tuple[int, ...] | None = None
+    gifts: tuple[Gift, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return a JSON-able form for the grant's row."""
@@ -153,6 +163,7 @@ class ApplyReceipt:
             "sequence_count": self.sequence_count,
             "unmatched": list(self.unmatched),
             "public_extras": self.public_extras,
+            **({"gifts": [{"what": gift.what, "todo": gift.todo} for gift in self.gifts]} if self.gifts else {}),
             **({} if self.triggers_before is None else {"triggers_before": list(self.triggers_before)}),
             "steps_ms": [[step, took] for step, took in self.steps_ms.items()],
             "verified_at": self.verified_at.isoformat(),

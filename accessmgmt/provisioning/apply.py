@@ -24,6 +24,7 @@ from accessmgmt.provisioning.standby import wait_for_replay
 from accessmgmt.provisioning.statements import READ_LSN
 from accessmgmt.provisioning.statements_end import read_triggers
 from accessmgmt.provisioning.steps import Steps
+from accessmgmt.provisioning.strangers import tell_gifts
 from accessmgmt.provisioning.verify import Effective, login_session, read_what_it_may
 
 BUDGET_SECONDS = 15.0
@@ -93,8 +94,9 @@ def _apply(target: Target, order: GrantOrder, budget: Budget, changes: list[Drif
         with steps.measured("verify"), login_session(session, resolve_target(target), order, login.keys) as as_login:
             seen, found, plan = _verify(session, as_login, target, order, scope, login, found, plan, changes)
         version = session.server_version
+        gifts = tell_gifts(plan.gifts, scope, session.conn.info.dbname)
     receipt = _receipt(login, version, seen, found, plan, steps)
-    return replace(receipt, triggers_before=triggers)
+    return replace(receipt, triggers_before=triggers, gifts=gifts)
 
 
 def _triggers(session: Session, order: GrantOrder) -> tuple[int, ...] | None:
@@ -119,18 +121,23 @@ def _verify(
 
     What comes even later is drift, not failure: the application may create tables all the time.
     """
-    seen = read_what_it_may(as_login, session, order, scope, found.scope, login.oid)
+
+    def look() -> Effective:
+        besides = {gift.oid for gift in plan.gifts}
+        return read_what_it_may(as_login, session, order, scope, found.scope, login.oid, given_besides=besides)
+
+    seen = look()
     if not _missing(seen, plan):
         return seen, found, plan
     forget(session, scope)
     found, plan = ensure_capability(session, order, scope, inspect_target(session, order, scope), changes)
     if target.primary is not None:
         _wait_on_standby(target, _position(session), session.budget)
-    seen = read_what_it_may(as_login, session, order, scope, found.scope, login.oid)
+    seen = look()
     if missing := _missing(seen, plan):
         drifting = {drift.oid for drift in inspect_target(session, order, scope).drift}
         # Asked once more: what was dropped meanwhile is not missing either.
-        seen = read_what_it_may(as_login, session, order, scope, found.scope, login.oid)
+        seen = look()
         still = [name for oid, name in _missing(seen, plan).items() if oid in missing and oid not in drifting]
         if still or not seen.table_count:
             raise _not_usable(target, order, still or list(missing.values()))

@@ -26,6 +26,7 @@ from accessmgmt.provisioning.plan import (
     Chunk,
     ChunkRow,
     drift_in,
+    gifts_in,
     mending,
     plan_capability,
     plan_chunk,
@@ -53,7 +54,7 @@ def ensure_capability(
     The usual case finds nothing to do and sends nothing. What somebody left in the role's name, and runs with all of
     the set, is disarmed first. `changes` gets what was changed on a role that had been there, also when this raises.
     Raises TargetRefused when the set cannot be given, or when the role has more than the set says and only others can
-    take that back: nobody new gets it.
+    take that back: nobody new gets it. What strangers gave of their own is no reason for that.
     """
     noted: list[DriftChange] = [] if changes is None or found.facts.capability_oid is None else changes
     refusal = _cannot_give(session, order, found) if scope.gives else None
@@ -94,7 +95,7 @@ def _mend(
         found = inspect_target(session, order, scope)
     if beyond := plan_capability(found).beyond:
         raise _has_too_much(session, scope, beyond)
-    return found, plan
+    return found, replace(plan, gifts=gifts_in(found))
 
 
 def _unless_gone(session: Session, work: Callable[[], None]) -> None:

@@ -12,7 +12,7 @@ from accessmgmt.provisioning.difference import Difference, Me
 from accessmgmt.provisioning.execute import Row
 from accessmgmt.provisioning.fence import LoginRole
 from accessmgmt.provisioning.inspect import Drift, Found, Scope
-from accessmgmt.provisioning.plan import FRAME_WANTED, mending
+from accessmgmt.provisioning.plan import mending, wanted_of
 from accessmgmt.provisioning.statements_drift import as_text
 from accessmgmt.provisioning.statements_end import reassign_owned, revoke_memberships, step_into
 from accessmgmt.provisioning.statements_privileges import disarm_owned
@@ -38,7 +38,8 @@ def compare_set(
         what = "The role has this capability role's name, and not its tag: the portal does not touch it."
         return [Difference(DriftFinding(DriftKind.FOREIGN, Severity.ALARM, role, what, role=role))]
     # A default privilege, or CONNECT, that nobody may give is no difference that a repair could mend.
-    drift = sorted(found.drift, key=lambda d: (not d.surplus, d.name))
+    # What strangers gave comes last: a thousand gifts must not hide what only one look can tell.
+    drift = sorted(found.drift, key=lambda d: (d.is_strangers, not d.surplus, d.name))
     differences = [_difference(d, scope, own_roles, me) for d in drift[:MOST_OBJECTS]]
     return differences + ([Difference(_rest(drift[MOST_OBJECTS:], role))] if len(drift) > MOST_OBJECTS else [])
 
@@ -76,7 +77,7 @@ def _difference(drift: Drift, scope: Scope, own_roles: Collection[str], me: Me) 
 
 
 def _what(drift: Drift, scope: Scope) -> str:
-    wanted = {"sequence": scope.sequence_wanted, "relation": scope.wanted}.get(drift.kind, FRAME_WANTED)
+    wanted = wanted_of(drift, scope)
     if drift.kind == "default":
         parts = [_what_of_the_future(drift, scope)]
     elif drift.is_outside:
@@ -87,6 +88,8 @@ def _what(drift: Drift, scope: Scope) -> str:
     if drift.is_theirs and drift.surplus:
         end = "that session" if drift.name.startswith(TEMPORARY) else "that login"
         parts.append(f"{drift.owner} gave of their own: it ends with {end}, and new grants go on.")
+    elif drift.is_strangers:
+        parts.append(f"{drift.owner} gave of their own, as anybody may: new grants go on, and their receipts tell it.")
     elif not drift.can_grant:
         parts.append(f"The portal may not change that: it belongs to {drift.owner}.")
     if drift.is_beyond_us:

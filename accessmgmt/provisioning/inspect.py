@@ -6,14 +6,14 @@ import json
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from accessmgmt.domain.object_names import EVERYTHING, is_pattern, object_name
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import MOST_LISTED_TABLES, GrantOrder
 from accessmgmt.provisioning.execute import Row, Session
-from accessmgmt.provisioning.statements import DRIFT, FACTS, FINGERPRINT, PRIVILEGE_LETTERS
+from accessmgmt.provisioning.statements import DRIFT, FACTS, FINGERPRINT, PRIVILEGE_LETTERS, READ_STRANGERS
 
 DRIFT_KINDS = frozenset({"relation", "sequence", "schema", "database", "default", "other"})
 OUTSIDE = "OUTSIDE"  # among the surplus: this is not in the set at all
@@ -52,7 +52,8 @@ class Drift:
     `kind` is relation, sequence, schema, database, default (what `owner` will create; `name` is the schema, "" for
     all of them) or other; `relkind` is then SQL's word for it ("ROUTINE", "" for what no version known here has).
     `name` is quoted by the server. `is_named` says for a relation that the set names it exactly, for a schema or
-    database that everybody has the privilege; `is_theirs` that the object is a grantee's own.
+    database that everybody has the privilege; `is_theirs` that the object is a grantee's own, `is_strangers` that
+    it is of somebody else who has nothing to do with what the set names (see sql/strangers.sql).
     """
 
     kind: str
@@ -65,6 +66,7 @@ class Drift:
     can_grant: bool
     is_named: bool
     is_theirs: bool = False
+    is_strangers: bool = False
 
     @property
     def is_outside(self) -> bool:
@@ -73,8 +75,8 @@ class Drift:
 
     @property
     def is_beyond_us(self) -> bool:
-        """Whether it has too much that only others can take back, and that no grantee gave of their own."""
-        return bool(self.surplus) and not self.can_grant and not self.is_theirs
+        """Whether it has too much that only others can take back, and that nobody gave of their own."""
+        return bool(self.surplus) and not self.can_grant and not self.is_theirs and not self.is_strangers
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,7 @@ def as_regex(entry: str) -> str | None:
 
 
 def inspect_target(session: Session, order: GrantOrder, scope: Scope) -> Found:
-    """Read everything in one round trip."""
+    """Read everything in one round trip; where somebody gave what only others may take back, in two."""
     fingerprint_rows, facts_rows, drift_rows = session.ask_prepared(
         [
             (FINGERPRINT, {}),
@@ -159,7 +161,28 @@ def inspect_target(session: Session, order: GrantOrder, scope: Scope) -> Found:
             (DRIFT, scope.values),
         ]
     )
-    return _found(scope, facts_rows, drift_rows, session.cluster, _fingerprint(fingerprint_rows[0]))
+    found = _found(scope, facts_rows, drift_rows, session.cluster, _fingerprint(fingerprint_rows[0]))
+    return _know_strangers(session, scope, found)
+
+
+def _know_strangers(session: Session, scope: Scope, found: Found) -> Found:
+    """Mark what strangers gave of their own. Asked only where there is something that the portal may not take back."""
+    suspects = [number for number, drift in enumerate(found.drift) if drift.is_beyond_us]
+    if not suspects:
+        return found
+    asked = [found.drift[number] for number in suspects]
+    values = {
+        "kinds": [drift.kind for drift in asked],
+        "words": [drift.relkind for drift in asked],
+        "oids": [drift.oid for drift in asked],
+        "owners": [drift.owner for drift in asked],
+    }
+    rows = session.ask(READ_STRANGERS, {**scope.values, **values})
+    theirs = {suspects[row["number"] - 1] for row in rows}
+    drift = tuple(
+        replace(each, is_strangers=True) if number in theirs else each for number, each in enumerate(found.drift)
+    )
+    return replace(found, drift=drift)
 
 
 def read_facts(session: Session, order: GrantOrder, scope: Scope) -> tuple[Facts, str]:
@@ -175,7 +198,10 @@ def _fingerprint(row: Row) -> str:
 
 
 def inspect_sets(session: Session, scopes: Sequence[Scope]) -> list[Found]:
-    """Read the capability roles of several permission sets in two round trips, without any login role."""
+    """Read the capability roles of several permission sets in two round trips, without any login role.
+
+    As with inspect_target, strangers' gifts ask for one more.
+    """
     questions = [
         question
         for scope in scopes
@@ -184,7 +210,7 @@ def inspect_sets(session: Session, scopes: Sequence[Scope]) -> list[Found]:
     # The first two plan the queries on a connection that does not know them yet.
     answers = [answer for part in (questions[:2], questions[2:]) if part for answer in session.ask_prepared(part)]
     return [
-        _found(scope, answers[2 * number], answers[2 * number + 1], session.cluster)
+        _know_strangers(session, scope, _found(scope, answers[2 * number], answers[2 * number + 1], session.cluster))
         for number, scope in enumerate(scopes)
     ]
 

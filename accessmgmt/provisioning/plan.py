@@ -44,7 +44,8 @@ class CapabilityPlan:
 
     `frame` are the differences of schemas, the database, future objects and what no set ever means, at most CHUNK_SIZE
     at a time. `ungranted` are relations that match, but that the admin role may not share. `beyond` is what the role
-    has too much, and only others can take back: nobody new gets it.
+    has too much, and only others can take back: nobody new gets it. `gifts` is the same of what strangers gave of their
+    own: it is told, and keeps nobody from the set.
     """
 
     frame: tuple[tuple[Drift, ...], ...]
@@ -52,6 +53,7 @@ class CapabilityPlan:
     ungranted: tuple[Drift, ...]
     refused: tuple[Drift, ...]
     beyond: tuple[Drift, ...] = ()
+    gifts: tuple[Drift, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -76,7 +78,13 @@ def plan_capability(found: Found) -> CapabilityPlan:
         ungranted=ungranted,
         refused=tuple(dict.fromkeys(refused)),
         beyond=tuple(d for d in found.drift if d.is_beyond_us),
+        gifts=gifts_in(found),
     )
+
+
+def gifts_in(found: Found) -> tuple[Drift, ...]:
+    """Return what strangers gave to the capability role of their own."""
+    return tuple(d for d in found.drift if d.is_strangers)
 
 
 def _parts(drift: Sequence[Drift]) -> tuple[tuple[Drift, ...], ...]:
@@ -141,7 +149,7 @@ def mending(drift: Drift, scope: Scope) -> list[Statement]:
     if drift.kind == "sequence":
         take, give, wanted = partial(revoke_on, "SEQUENCE"), partial(grant_on, "SEQUENCE"), scope.sequence_wanted
     taken = [take([drift.name], role)] if drift.surplus else []
-    return taken if drift.is_outside else [*taken, give(wanted, [drift.name], role)]
+    return taken if drift.is_outside or drift.is_strangers else [*taken, give(wanted, [drift.name], role)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +166,11 @@ class ChunkRow:
 def wanted_on(chunk: Chunk, scope: Scope) -> tuple[str, ...]:
     """Return the privileges that the capability role has on what is in the chunk, and in the set."""
     return scope.sequence_wanted if chunk.kind == "sequence" else scope.wanted
+
+
+def wanted_of(drift: Drift, scope: Scope) -> tuple[str, ...]:
+    """Return what a set means on something of this kind."""
+    return {"sequence": scope.sequence_wanted, "relation": scope.wanted}.get(drift.kind, FRAME_WANTED)
 
 
 def drift_in(rows: Sequence[ChunkRow], chunk: Chunk, scope: Scope) -> list[Drift]:

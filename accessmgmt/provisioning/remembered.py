@@ -30,10 +30,14 @@ Key = tuple[str, int, str, str, int]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A capability role that was in order at `at` (monotonic), with relations that nobody lets the portal share."""
+    """A capability role that was in order at `at` (monotonic).
+
+    With relations that nobody lets the portal share, and with what strangers gave of their own.
+    """
 
     found: Found
     ungranted: tuple[Drift, ...]
+    gifts: tuple[Drift, ...]
     at: float
 
 
@@ -50,7 +54,7 @@ def recall(session: Session, order: GrantOrder, scope: Scope) -> tuple[Found, Ca
     facts, fingerprint = read_facts(session, order, scope)
     if fingerprint != known.found.fingerprint or not _is_the_same(facts, known.found.facts, order):
         return None
-    return replace(known.found, facts=facts), CapabilityPlan((), (), known.ungranted, ())
+    return replace(known.found, facts=facts), CapabilityPlan((), (), known.ungranted, (), gifts=known.gifts)
 
 
 def remember(session: Session, scope: Scope, found: Found) -> None:
@@ -59,7 +63,7 @@ def remember(session: Session, scope: Scope, found: Found) -> None:
     if not plan.is_empty or plan.refused or found.facts.capability_oid is None:
         return
     with _lock:
-        _known[_key(session, scope)] = Known(found, plan.ungranted, time.monotonic())
+        _known[_key(session, scope)] = Known(found, plan.ungranted, plan.gifts, time.monotonic())
         _known.move_to_end(_key(session, scope))
         if len(_known) > MOST_REMEMBERED:
             _known.popitem(last=False)

@@ -68,6 +68,7 @@ COMMIT_WITHOUT_WAITING = Statement(
     "leave the disk to a later commit", sql.SQL("SET LOCAL synchronous_commit = off"), is_bracket=True
 )
 READ_CHUNK = Statement("read the drift of a chunk", load("chunk_drift"))
+READ_STRANGERS = Statement("look whose it is", trusted(load_text("strangers").replace("{scope}", load_text("scope"))))
 READ_EXTRAS = Statement("read what everybody may do", load("extras"))
 READ_UNUSABLE = Statement("read the names of what it cannot use", load("unusable"))
 READ_SUPERUSERS = Statement(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -79,12 +79,20 @@ def _with_triggers(session: Session, refusal: TargetRefused) -> TargetRefused:
 
 
 def read_what_it_may(
-    as_login: Session, session: Session, order: GrantOrder, scope: Scope, found: ScopeFound, login_oid: int
+    as_login: Session,
+    session: Session,
+    order: GrantOrder,
+    scope: Scope,
+    found: ScopeFound,
+    login_oid: int,
+    *,
+    given_besides: Collection[int] = (),
 ) -> Effective:
     """Ask the server, as the login role. Raises TargetRefused when it may more than it should.
 
     The relations asked about are those that were found when the capability role was brought in order: what the
-    application creates meanwhile is drift, and no failure.
+    application creates meanwhile is drift, and no failure. `given_besides` are relations of which their owners, who are
+    strangers, gave more.
     """
     known = [p.value for p in Privilege if p is not Privilege.MAINTAIN or session.server_version >= 17]
     unwanted = [privilege for privilege in known if privilege not in scope.wanted]
@@ -104,7 +112,7 @@ def read_what_it_may(
     if row["more"]:
         values = {"oids": row["more"], "unwanted": unwanted, "login_oid": login_oid}
         rows = session.ask(READ_EXTRAS, values)
-        _check_no_more(session, order, rows)
+        _check_no_more(session, order, [row for row in rows if row["oid"] not in given_besides])
         extras = {r["oid"]: tuple(r["by_everybody"]) for r in rows}
     return Effective(
         tables=tuple(

@@ -98,6 +98,25 @@ RIGHTS: dict[str, tuple[tuple[int, ...], tuple[Step, ...]]] = {
         ANY,
         (OPEN_SCHEMA, alice("move into the application's schema")),
     ),
+    "a transaction prepared in the capability role's name": (
+        BEFORE_16,
+        (
+            alice("settings of the own role in a database"),
+            alice("prepare a transaction that reads"),
+        ),
+    ),
+    "a stranger's right that would keep everybody from a set": (
+        BOTH,
+        (outsider("large object"), outsider("share own large object")),
+    ),
+    "a stranger's table that would keep everybody from a set": (
+        ANY,
+        (outsider("share with a capability role"),),
+    ),
+    "a stranger's default privileges that would keep everybody from a set": (
+        BOTH,
+        (outsider("default privileges"),),
+    ),
 }
 UNFINISHED: dict[str, tuple[tuple[int, ...], tuple[Step, ...]]] = {
     "a stranger's sequence that was shared with the login": (
@@ -117,6 +136,11 @@ UNFINISHED: dict[str, tuple[tuple[int, ...], tuple[Step, ...]]] = {
     "a schema that lets nobody create any more": (
         BOTH,
         (alice("create table"), dba("revoke create in the play schema")),
+    ),
+    "a login with attributes that only a superuser may take": (BOTH, (HIGH,)),
+    "a prepared transaction that holds the role's row": (
+        BOTH,
+        (alice("prepare a transaction that changes the role"),),
     ),
     "a held role": (ANY, (dba("hold the login"),)),
     "a changed comment": (ANY, (Step("change the login's comment", DBA),)),

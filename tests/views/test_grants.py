@@ -125,6 +125,18 @@ class TestConnect:
         assert "And 1,298 more tables" in text
         assert "1 more privilege on these tables comes from PUBLIC" in text
 
+    def test_what_strangers_gave_besides_is_told(self, client_for: ClientFor, alice: User) -> None:
+        gift = {"what": "walter gave SELECT on play.<b>.", "todo": 'The owner runs: REVOKE ALL ON play."<b>" FROM x;'}
+        count = {"what": "And 3 more: they stand on the resource's drift page.", "todo": ""}
+        grant = make_grant(user=alice, apply_receipt={**APPLY_RECEIPT, "gifts": [gift, count]})
+        text = client_for(alice).get(f"/grants/{grant.pk}").content.decode()
+        assert "Others gave everybody with this permission set something of their own." in text
+        assert "walter gave SELECT on play.&lt;b&gt;." in text
+        assert "<code>The owner runs: REVOKE ALL ON play.&quot;&lt;b&gt;&quot; FROM x;</code>" in text
+        assert "And 3 more" in text
+        older = make_grant(user=alice, endpoint=make_endpoint())
+        assert "Others gave everybody" not in client_for(alice).get(f"/grants/{older.pk}").content.decode()
+
     def test_the_sequences_that_come_with_the_tables_are_listed(self, client_for: ClientFor, alice: User) -> None:
         held = [{"schema": "public", "sequence": "orders_id_<seq>", "privileges": ["USAGE", "SELECT"]}]
         grant = make_grant(user=alice, apply_receipt={**APPLY_RECEIPT, "sequences": held, "sequence_count": 4})
