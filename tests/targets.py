@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
+from accessmgmt.provisioning import execute
 from devstack.postgres import PostgresServer
 from devstack.recipe import prepare_database, prepare_target
 
@@ -58,6 +63,29 @@ def portal_roles(server: PostgresServer) -> set[str]:
     """
     with server.connect() as conn:
         return {name for (name,) in conn.execute(query).fetchall()}
+
+
+@contextmanager
+def slow_to_end(pid: int) -> Iterator[None]:
+    """Stop a server process until it was told to end and is looked for again; whoever looks once finds it alive."""
+    looks = 0
+
+    def count(description: str) -> None:
+        nonlocal looks
+        if description == "terminate its sessions":
+            looks += 1
+            if looks == 2:
+                os.kill(pid, signal.SIGCONT)
+
+    os.kill(pid, signal.SIGSTOP)
+    execute.before_statement = count
+    try:
+        yield
+        assert looks >= 2, "nobody looked whether it has gone"
+    finally:
+        execute.before_statement = None
+        if looks < 2:
+            os.kill(pid, signal.SIGCONT)
 
 
 def log_in(resource: dict[str, Any], role: str, password: str) -> psycopg.Connection:

@@ -50,7 +50,7 @@ from tests.targets import make_target
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos]
 HOSTILE = (drips_an_error, drips_in_the_handshake, drips_a_question, drips_a_row, never_answers_a_statement)
-PROMISE_SECONDS = 5.0
+DELAY_SECONDS = 20.0  # whoever waits for hostile servers waits for many tries on them, up to 45 s each
 ANSWER_SECONDS = 15.0  # less than the connection tests take that would hold all threads of the web server
 PATIENCE_SECONDS = 180
 PAUSE_SECONDS = 0.5
@@ -247,10 +247,10 @@ def test_hostile_servers_and_strangers_delay_no_access_elsewhere(
 
     assert not is_observing()
     usual = max(*ends_before, *ends_after)
-    assert max(ends) < PROMISE_SECONDS + usual, f"{ends} against {ends_before} and {ends_after}"
+    assert max(ends) < DELAY_SECONDS + usual, f"{ends} against {ends_before} and {ends_after}"
     usual = max(*begins_before, *begins_after)
-    assert max(begins) < 2 * PROMISE_SECONDS + usual, f"{begins} against {begins_before} and {begins_after}"
-    assert sealed_after < 2 * PROMISE_SECONDS + usual
+    assert max(begins) < DELAY_SECONDS + usual, f"{begins} against {begins_before} and {begins_after}"
+    assert sealed_after < DELAY_SECONDS + usual
     assert set(tests) <= {200, 503}, tests
     assert tests[503], "one too many is told so"
     assert set(flood) == {400, 414, 431}, flood

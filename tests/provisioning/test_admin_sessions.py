@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -24,6 +23,7 @@ from accessmgmt.provisioning.end_batch import end_grants
 from accessmgmt.provisioning.statements_locks import ADVISORY_KEY
 from devstack.postgres import VERSIONS, PostgresServer
 from devstack.process import wait_until
+from tests.limits import time_limit
 from tests.provisioning.conftest import Shop, new_order, permissions
 
 ORDERS = permissions("SELECT", "app", "orders")
@@ -254,14 +254,12 @@ def test_a_commit_that_waits_for_a_standby_is_given_up_and_looked_at_again(
 
     for act in (lambda seconds: apply_grant(own_shop.target, order, budget_seconds=seconds), end):
         server.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()")
-        started = time.monotonic()
-        with pytest.raises(TargetUnavailable):
+        with time_limit("a commit that no standby confirms"), pytest.raises(TargetUnavailable):
             act(1.0)
-        assert time.monotonic() - started < 5
         with server.connect(options="-c synchronous_commit=local") as dba:
             dba.execute("ALTER SYSTEM RESET synchronous_standby_names")
             dba.execute("SELECT pg_reload_conf()")
-        act(20.0)
+        act(60.0)
     assert own_shop.roles(order) == 0
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import signal
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -22,6 +19,7 @@ from accessmgmt.provisioning.drift import check_drift, resync_sets
 from accessmgmt.provisioning.drift_repair import repair
 from accessmgmt.provisioning.end import end_grant
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
+from tests.targets import slow_to_end
 
 ORDERS = permissions("SELECT", "app", "orders")
 
@@ -367,10 +365,8 @@ def test_a_session_that_takes_its_time_to_end_is_waited_for(portal18: Portal) ->
     portal18.logins = []
     oids = (order.role_oid,)
     [finding] = portal18.findings(former_oids=oids)
-    pid = user.info.backend_pid
-    os.kill(pid, signal.SIGSTOP)
-    threading.Timer(0.5, os.kill, (pid, signal.SIGCONT)).start()
-    assert portal18.repair(finding, former_oids=oids).mended == (finding,)
+    with slow_to_end(user.info.backend_pid):
+        assert portal18.repair(finding, former_oids=oids).mended == (finding,)
     assert portal18.findings(former_oids=oids) == ()
     with pytest.raises(psycopg.OperationalError):
         user.execute("SELECT 1")

@@ -24,12 +24,13 @@ from accessmgmt.provisioning.discovery import with_primary
 from accessmgmt.provisioning.drift import check_drift, resync_sets
 from devstack.certs import CertificateAuthority
 from devstack.process import wait_until
+from tests.limits import time_limit
 from tests.provisioning.conftest import INSTALLATION, new_order
 from tests.rogue import AFTER_LOG_IN, BEFORE_LOG_IN, Rogue, asks_for_many_rounds, rogue
 
 SECONDS = 1.0
-SLACK_SECONDS = 12.0
-"""A busy machine is slow; each of these servers would hold us for minutes or for ever."""
+SLACK_SECONDS = 120.0
+"""A busy machine is slow; each of these servers would hold us for longer, most of them for ever."""
 
 
 @pytest.fixture(autouse=True)
@@ -133,7 +134,7 @@ def test_a_server_that_never_comes_to_an_end_holds_nobody(name: str, monkeypatch
 
 def closed(server: Rogue) -> None:
     """All connections to the server are closed, though it never asked for that."""
-    wait_until(lambda: connections_to(server.port) == 0, timeout=5 * SLACK_SECONDS, what="no connection is left")
+    wait_until(lambda: connections_to(server.port) == 0, timeout=SLACK_SECONDS, what="no connection is left")
 
 
 def connections_to(port: int) -> int:
@@ -148,23 +149,21 @@ def connections_to(port: int) -> int:
     return count
 
 
-def test_six_hosts_that_drop_packets_are_looked_at_side_by_side() -> None:
+def test_six_hosts_that_drop_packets_are_looked_at_and_given_up() -> None:
     """192.0.2.0/24 is for documentation: nobody is there; the network drops the packets, or says so at once."""
     hosts = ",".join(f"192.0.2.{number}" for number in range(1, 7))
     with rogue(BEFORE_LOG_IN["says_nothing"]) as server:
         target = target_at(server, host=hosts, name="six")
-        began = time.monotonic()
-        rungs = {rung.name: rung.state for rung in check.test_connection(target)}
-        assert rungs["Port"] is RungState.FAILED
-        assert time.monotonic() - began < 3 * SECONDS + SLACK_SECONDS / 4
-        with pytest.raises(TargetError):
-            connect.connect_admin(target, 2 * SECONDS)
-        assert time.monotonic() - began < 5 * SECONDS + SLACK_SECONDS / 2
+        with time_limit("looking at six hosts"):
+            rungs = {rung.name: rung.state for rung in check.test_connection(target)}
+            assert rungs["Port"] is RungState.FAILED
+            with pytest.raises(TargetError):
+                connect.connect_admin(target, 2 * SECONDS)
 
 
 def test_a_host_of_a_list_that_drops_packets_keeps_nobody_from_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     """All are knocked at side by side: the time of one is the time of all."""
-    begun = threading.Barrier(3, timeout=SLACK_SECONDS)
+    begun = threading.Barrier(6, timeout=SLACK_SECONDS)
 
     def meet(address: tuple[str, int], timeout: float) -> None:
         begun.wait()
@@ -172,8 +171,9 @@ def test_a_host_of_a_list_that_drops_packets_keeps_nobody_from_the_next(monkeypa
 
     monkeypatch.setattr("accessmgmt.provisioning.reach.socket.create_connection", meet)
     with rogue(BEFORE_LOG_IN["says_nothing"]) as server:
-        answers = reach.knock(target_at(server, host="127.0.0.1,127.0.0.2,127.0.0.3"), Budget(SLACK_SECONDS))
-    assert [type(answer) for answer in answers.values()] == [TimeoutError] * 3
+        hosts = ",".join(f"127.0.0.{number}" for number in range(1, 7))
+        answers = reach.knock(target_at(server, host=hosts), Budget(SLACK_SECONDS))
+    assert [type(answer) for answer in answers.values()] == [TimeoutError] * 6
 
 
 def test_a_name_server_that_never_answers_holds_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

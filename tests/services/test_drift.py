@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import signal
-import threading
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -29,7 +26,7 @@ from accessmgmt.services import drift, endings, installation, provision, strange
 from accessmgmt.services.grants import begin_end
 from devstack.postgres import PostgresServer
 from tests import factories
-from tests.targets import log_in, make_target
+from tests.targets import log_in, make_target, slow_to_end
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -185,10 +182,8 @@ def test_a_session_that_takes_its_time_to_end_is_no_false_alarm(
     with log_in(facts, grant.role_name, grant.password) as user:
         as_dba(server, endpoint, f'DROP ROLE "{grant.role_name}"')
         over(grant)
-        pid = user.info.backend_pid
-        os.kill(pid, signal.SIGSTOP)
-        threading.Timer(0.5, os.kill, (pid, signal.SIGCONT)).start()
-        assert drift.check_resource(endpoint.resource.pk) == "0 differences"
+        with slow_to_end(user.info.backend_pid):
+            assert drift.check_resource(endpoint.resource.pk) == "0 differences"
     assert DriftCheck.objects.get(resource=endpoint.resource).findings == []
 
 
