@@ -1,61 +1,42 @@
-"""Who may activate, request and decide; and what a person sees on "My access"."""
+"""What a person sees on "My access", and the requests and grants that are shown to them."""
 
 from __future__ import annotations
 
 import uuid
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404
 
 from accessmgmt.domain.emails import show_address
-from accessmgmt.models import AccessRequest, Endpoint, EndpointApprover, Grant, GroupEndpoint, GroupMember, User
+from accessmgmt.models import AccessRequest, Endpoint, Grant, User
 from accessmgmt.models.access_request import AccessRequestQuerySet
 from accessmgmt.models.grant import HELD_STATES
-
-
-def _wired(user: User) -> Exists:
-    return Exists(GroupEndpoint.objects.filter(endpoint=OuterRef("pk"), group__members__email=user.email))
+from accessmgmt.policy.access import grants_visible_to, requestable_by, wired_to
+from accessmgmt.policy.approval import decidable_by, requests_visible_to
 
 
 def endpoints_of_groups(user: User) -> QuerySet[Endpoint]:
     """Endpoints that the person's groups are wired to: to activate, or to request where approval is needed."""
-    return Endpoint.objects.filter(_wired(user)).select_related("resource", "authorization").order_by("name")
+    return _endpoints(wired_to(user))
 
 
 def requestable_endpoints(user: User) -> QuerySet[Endpoint]:
     """Endpoints the person may ask for: open to anybody, or of their groups and needing approval."""
-    mine = Q(_wired(user)) & Q(is_jit_enabled=True)
-    return (
-        Endpoint.objects.filter(Q(is_requestable=True) | mine)
-        .select_related("resource", "authorization")
-        .order_by("name")
-    )
+    return _endpoints(requestable_by(user))
 
 
-def may_activate(user: User, endpoint: Endpoint) -> bool:
-    """Whether the person may activate without approval."""
-    return (
-        user.is_active
-        and not endpoint.is_jit_enabled
-        and GroupMember.objects.filter(email=user.email, group__wires__endpoint=endpoint).exists()
-    )
+def _endpoints(rule: Q) -> QuerySet[Endpoint]:
+    return Endpoint.objects.filter(rule).select_related("resource", "authorization").order_by("name")
 
 
-def may_request(user: User, endpoint: Endpoint) -> bool:
-    """Whether the person may ask for the endpoint."""
-    return user.is_active and requestable_endpoints(user).filter(pk=endpoint.pk).exists()
-
-
-def may_decide(user: User, endpoint: Endpoint) -> bool:
-    """Whether the person decides on requests for the endpoint: its approvers, and any admin."""
-    return user.is_active and (
-        user.is_admin or EndpointApprover.objects.filter(endpoint=endpoint, email=user.email).exists()
-    )
+def approvers_of(endpoint: Endpoint) -> list[str]:
+    """The addresses of those who decide on requests for the endpoint, beside the admins."""
+    return [approver.email for approver in endpoint.approvers.all()]
 
 
 def approver_names(endpoint: Endpoint) -> list[str]:
     """Who can decide, for the page that asks: the approvers' addresses, or the admins when none is named."""
-    return [show_address(approver.email) for approver in endpoint.approvers.all()] or ["any admin"]
+    return [show_address(email) for email in approvers_of(endpoint)] or ["any admin"]
 
 
 def grants_held_by(user: User) -> QuerySet[Grant]:
@@ -76,22 +57,19 @@ def pending_requests_of(user: User) -> QuerySet[AccessRequest]:
 
 def requests_to_decide(user: User) -> QuerySet[AccessRequest]:
     """The inbox: pending requests of others that the person may decide, oldest first."""
-    return _decidable(user).pending().exclude(user=user).order_by("created_at")
+    return _requests(decidable_by(user)).pending().order_by("created_at")
 
 
 def requests_decided(user: User) -> QuerySet[AccessRequest]:
     """Requests that are over, newest first: those the person made or might decide, all of them for auditors."""
-    return _decidable(user, reads_all=user.is_auditor).decided().order_by("-decided_at")
+    return _requests(requests_visible_to(user)).decided().order_by("-decided_at")
 
 
-def _decidable(user: User, *, reads_all: bool = False) -> AccessRequestQuerySet:
+def _requests(rule: Q) -> AccessRequestQuerySet:
     rows: AccessRequestQuerySet = AccessRequest.objects.select_related(
         "user", "endpoint", "endpoint__resource", "endpoint__authorization", "resource", "decided_by"
     )
-    if user.is_admin or reads_all:
-        return rows
-    approver = EndpointApprover.objects.filter(endpoint=OuterRef("endpoint"), email=user.email)
-    return rows.filter(Q(Exists(approver)) | Q(user=user))
+    return rows.filter(rule)
 
 
 def get_grant_for_user(user: User, pk: uuid.UUID) -> Grant:
@@ -99,7 +77,7 @@ def get_grant_for_user(user: User, pk: uuid.UUID) -> Grant:
     rows = Grant.objects.select_related(
         "user", "endpoint", "resource", "resource__primary", "ended_by", "request__decided_by"
     )
-    grant = rows.filter(pk=pk).first() if user.is_auditor else rows.filter(pk=pk, user=user).first()
+    grant = rows.filter(grants_visible_to(user), pk=pk).first()
     if grant is None:
         raise Http404("No such grant.")
     return grant
@@ -107,7 +85,7 @@ def get_grant_for_user(user: User, pk: uuid.UUID) -> Grant:
 
 def get_request_for_user(user: User, pk: int) -> AccessRequest:
     """Return a request that the person made or may decide (auditors see all). Raises Http404."""
-    request = _decidable(user, reads_all=user.is_auditor).filter(pk=pk).first()
+    request = _requests(requests_visible_to(user)).filter(pk=pk).first()
     if request is None:
         raise Http404("No such request.")
     return request

@@ -14,6 +14,7 @@ from accessmgmt.domain.states import EndReason, GrantState, RequestState
 from accessmgmt.domain.ttl import format_ttl, ttl_in_words
 from accessmgmt.domain.words import LIVE, OVERDUE, end_reason_words
 from accessmgmt.models import AccessRequest, Endpoint, Grant, User
+from accessmgmt.policy.access import endpoints_visible_to
 from accessmgmt.selectors.access import (
     endpoints_of_groups,
     pending_requests_of,
@@ -70,11 +71,7 @@ def pending_with_approvers(user: User) -> list[AccessRequest]:
 def get_endpoint_for_user(user: User, pk: int) -> Endpoint:
     """Return an endpoint that the person's groups give, or that may be requested; any for admins. Raises Http404."""
     rows = Endpoint.objects.select_related("resource", "authorization").prefetch_related("approvers")
-    if not user.is_admin:
-        mine = endpoints_of_groups(user).order_by().values("pk")
-        open_to_ask = requestable_endpoints(user).order_by().values("pk")
-        rows = rows.filter(Q(pk__in=mine) | Q(pk__in=open_to_ask))
-    endpoint = rows.filter(pk=pk).first()
+    endpoint = rows.filter(endpoints_visible_to(user), pk=pk).first()
     if endpoint is None:
         raise Http404("No such endpoint.")
     return endpoint

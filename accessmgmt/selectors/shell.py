@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from accessmgmt.models import Grant, Installation, User
+from accessmgmt.policy.people import is_auditor
 from accessmgmt.selectors.access import requests_to_decide
 
 
@@ -13,5 +14,5 @@ def shell_counts(user: User) -> dict[str, Any]:
     return {
         "requests_to_decide": requests_to_decide(user).count(),
         "observing": Installation.objects.filter(observing_since__isnull=False).first(),
-        "overdue": Grant.objects.overdue().count() if user.is_auditor else 0,
+        "overdue": Grant.objects.overdue().count() if is_auditor(user) else 0,
     }

@@ -8,7 +8,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from accessmgmt.domain.ttl import ttl_in_words
-from accessmgmt.models import AccessRequest, GroupMember
+from accessmgmt.models import AccessRequest
+from accessmgmt.policy.access import Wires, may_request, wires_between
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +31,14 @@ def since_asked(rows: Collection[AccessRequest]) -> dict[int, SinceAsked]:
 
     The rows' user, endpoint, and the endpoint's resource and authorization are read: select them with the rows.
     """
-    wired = set(
-        GroupMember.objects.filter(
-            group__wires__endpoint__in={row.endpoint_id for row in rows}, email__in={row.user.email for row in rows}
-        ).values_list("email", "group__wires__endpoint_id")
-    )
-    return {row.pk: _since_asked(row, is_wired=(row.user.email, row.endpoint_id) in wired) for row in rows}
+    wires = wires_between({row.user.email for row in rows}, {row.endpoint_id for row in rows})
+    return {row.pk: _since_asked(row, wires) for row in rows}
 
 
-def _since_asked(row: AccessRequest, *, is_wired: bool) -> SinceAsked:
+def _since_asked(row: AccessRequest, wires: Wires) -> SinceAsked:
     endpoint = row.endpoint
     most_seconds = min(row.duration_seconds, endpoint.ttl_seconds)
-    obstacle = _obstacle(row, is_wired=is_wired)
+    obstacle = _obstacle(row, wires)
     changes = []
     if most_seconds < row.duration_seconds:
         changes.append(
@@ -60,12 +57,12 @@ def _since_asked(row: AccessRequest, *, is_wired: bool) -> SinceAsked:
     return SinceAsked(tuple(changes), obstacle, most_seconds, digest)
 
 
-def _obstacle(row: AccessRequest, *, is_wired: bool) -> str:
-    """Say what would keep the person from asking for this now, as `selectors.access.may_request` decides it."""
+def _obstacle(row: AccessRequest, wires: Wires) -> str:
+    """Say what would keep the person from asking for this now."""
     if not row.user.is_active:
         return "This person's account is suspended."
     if row.resource_id != row.endpoint.resource_id:
         return f"{row.endpoint} is on another database now than {row.resource}, for which this was asked."
-    if not (row.endpoint.is_requestable or (is_wired and row.endpoint.is_jit_enabled)):
+    if not may_request(row.user, row.endpoint, wires):
         return f"{row.user} may not ask for {row.endpoint} any more: it is not open to requests from this person now."
     return ""

@@ -9,7 +9,7 @@ from django.db import IntegrityError, models, transaction
 from django.db.models.deletion import ProtectedError, RestrictedError
 
 from accessmgmt.domain.emails import read_address
-from accessmgmt.domain.errors import ConflictError, ForbiddenError
+from accessmgmt.domain.errors import ConflictError
 from accessmgmt.domain.hosts import same_hosts
 from accessmgmt.domain.ttl import parse_ttl
 from accessmgmt.models import (
@@ -23,18 +23,15 @@ from accessmgmt.models import (
     User,
 )
 from accessmgmt.models.fields import EncryptedTextField
+from accessmgmt.policy.people import require_admin
 from accessmgmt.selectors.configuration import live_grants_at
 from accessmgmt.services import audit
 from accessmgmt.services.reading import read_described, read_field
 
 UNIQUE_VIOLATION = "23505"
+CHANGES = "changes the set-up"
 ADDRESS_FIELDS = ("host", "port", "primary_id")
 Described = TypeVar("Described", Resource, Authorization, Endpoint, Group)
-
-
-def _require_admin(actor: User) -> None:
-    if not actor.is_admin:
-        raise ForbiddenError("Only an admin changes the set-up.", todo="Ask an admin.")
 
 
 @transaction.atomic
@@ -47,7 +44,7 @@ def save_resource(*, actor: User, resource: Resource, is_same_server: bool = Fal
     Raises ConflictError when it would point to another server or database while logins live on the present one: their
     ending would be looked for in the wrong place.
     """
-    _require_admin(actor)
+    require_admin(actor, CHANGES)
     read_described(resource)
     if resource.pk:
         before = Resource.objects.select_for_update().get(pk=resource.pk)
@@ -123,7 +120,7 @@ def save_group(*, actor: User, group: Group) -> Group:
 @transaction.atomic
 def delete_described(*, actor: User, row: Described) -> None:
     """Delete a resource, authorization, endpoint or group. Raises ConflictError while something needs it."""
-    _require_admin(actor)
+    require_admin(actor, CHANGES)
     kind, name = row._meta.verbose_name, str(row)
     audit.record(actor, f"{row._meta.model_name}.deleted", row)
     try:
@@ -141,7 +138,7 @@ def delete_described(*, actor: User, row: Described) -> None:
 @transaction.atomic
 def add_members(*, actor: User, group: Group, emails: Iterable[str]) -> list[str]:
     """Add people by e-mail address; return the addresses that were new. Raises InvalidError for a bad one."""
-    _require_admin(actor)
+    require_admin(actor, CHANGES)
     wanted = {read_address(email) for email in emails}
     new = sorted(wanted - set(group.members.values_list("email", flat=True)))
     GroupMember.objects.bulk_create([GroupMember(group=group, email=email) for email in new], ignore_conflicts=True)
@@ -153,7 +150,7 @@ def add_members(*, actor: User, group: Group, emails: Iterable[str]) -> list[str
 @transaction.atomic
 def remove_member(*, actor: User, group: Group, email: str) -> None:
     """Remove one person from a group. Grants that are active stay until their time is over or they are ended."""
-    _require_admin(actor)
+    require_admin(actor, CHANGES)
     email = read_address(email)
     removed, _ = group.members.filter(email=email).delete()
     if not removed:
@@ -164,7 +161,7 @@ def remove_member(*, actor: User, group: Group, email: str) -> None:
 @transaction.atomic
 def wire_endpoint(*, actor: User, group: Group, endpoint: Endpoint) -> bool:
     """Let a group's members activate an endpoint; False when they could already."""
-    _require_admin(actor)
+    require_admin(actor, CHANGES)
     _, created = GroupEndpoint.objects.get_or_create(group=group, endpoint=endpoint)
     if created:
         audit.record(actor, "group.wired", group, endpoint=endpoint.name)
@@ -174,7 +171,7 @@ def wire_endpoint(*, actor: User, group: Group, endpoint: Endpoint) -> bool:
 @transaction.atomic
 def unwire_endpoint(*, actor: User, group: Group, endpoint: Endpoint) -> bool:
     """Take the wire away; False when there was none. Active grants stay until they end."""
-    _require_admin(actor)
+    require_admin(actor, CHANGES)
     removed, _ = GroupEndpoint.objects.filter(group=group, endpoint=endpoint).delete()
     if removed:
         audit.record(actor, "group.unwired", group, endpoint=endpoint.name)
@@ -182,7 +179,7 @@ def unwire_endpoint(*, actor: User, group: Group, endpoint: Endpoint) -> bool:
 
 
 def _save(actor: User, row: Described) -> Described:
-    _require_admin(actor)
+    require_admin(actor, CHANGES)
     read_described(row)
     is_new = row._state.adding
     before = {} if is_new else _facts(type(row)._default_manager.get(pk=row.pk))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from accessmgmt.domain.errors import ForbiddenError, InvalidError, TargetError
+from accessmgmt.domain.errors import InvalidError, TargetError
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import Rung, RungState
 from accessmgmt.models import Authorization, Resource, User
 from accessmgmt.models.installation import this_installation
+from accessmgmt.policy.people import require_admin
 from accessmgmt.provisioning import check
 from accessmgmt.selectors.configuration import live_grants_at
 from accessmgmt.services import audit, installation, looks, silence
@@ -20,7 +21,7 @@ def test_connection(*, actor: User, resource: Resource) -> list[Rung]:
     Raises ForbiddenError for anybody but admins: the test opens connections from the portal's network. Raises BusyError
     when others are at it.
     """
-    _require_admin(actor)
+    require_admin(actor, "tests connections")
     rungs = list(
         check.test_connection(
             resource.as_target(),
@@ -53,7 +54,7 @@ def check_same_server(*, actor: User, resource: Resource) -> None:
 
     Raises InvalidError at `is_same_server` when it is another server, or when that cannot be told, and BusyError.
     """
-    _require_admin(actor)
+    require_admin(actor, "tests connections")
     before = Resource.objects.select_related("primary").get(pk=resource.pk)
     if not changed_address(before, resource):
         return
@@ -77,8 +78,3 @@ def check_same_server(*, actor: User, resource: Resource) -> None:
 
 def _not_confirmed(text: str) -> InvalidError:
     return InvalidError(text, fields={"is_same_server": [text]})
-
-
-def _require_admin(actor: User) -> None:
-    if not actor.is_admin:
-        raise ForbiddenError("Only an admin tests connections.", todo="Ask an admin.")

@@ -15,12 +15,13 @@ from django.utils import timezone
 
 from accessmgmt import outbox
 from accessmgmt.domain.drift import DriftFinding, DriftKind, DriftOrder, DriftReport, RepairReport, Severity
-from accessmgmt.domain.errors import ConflictError, ForbiddenError, TargetError
+from accessmgmt.domain.errors import ConflictError, TargetError
 from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.models import DriftCheck, Grant, Resource, User
 from accessmgmt.models.grant import HELD_STATES
 from accessmgmt.models.installation import this_installation
 from accessmgmt.outbox import Task
+from accessmgmt.policy.people import require_admin
 from accessmgmt.provisioning import drift, drift_repair, retire
 from accessmgmt.provisioning.discovery import link_trouble
 from accessmgmt.provisioning.rehearsal_login import sweep_rehearsals
@@ -167,7 +168,7 @@ def check_now(*, actor: User, resource: Resource) -> DriftCheck:
 
     Raises ForbiddenError, or ConflictError when a worker is at the resource for long.
     """
-    _must_be_admin(actor)
+    require_admin(actor, "checks and repairs a resource")
     with _alone(resource.pk, patience_seconds=PATIENCE_SECONDS) as is_alone:
         _must_be_alone(resource, is_alone=is_alone)
         try:
@@ -183,7 +184,7 @@ def repair_now(*, actor: User, resource: Resource, keys: Collection[str]) -> Rep
 
     Raises ForbiddenError, ConflictError (the portal only observes, or a worker is at it), TargetError.
     """
-    _must_be_admin(actor)
+    require_admin(actor, "checks and repairs a resource")
     if installation.is_observing():
         raise ConflictError("The portal only observes.", why="Its database was restored.", todo="Confirm that first.")
     if strangers.is_paused(resource.pk):
@@ -319,11 +320,6 @@ def _alone(resource_id: int, *, patience_seconds: float = 0.0) -> Iterator[bool]
         if is_alone:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCK, resource_id])
-
-
-def _must_be_admin(actor: User) -> None:
-    if not actor.is_admin:
-        raise ForbiddenError("Only an admin checks and repairs a resource.", todo="Ask an admin.")
 
 
 def _must_be_alone(resource: Resource, *, is_alone: bool) -> None:

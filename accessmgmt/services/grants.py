@@ -22,7 +22,8 @@ from accessmgmt.domain.words import state_words
 from accessmgmt.models import AccessRequest, Endpoint, Grant, User
 from accessmgmt.models.grant import HELD_STATES
 from accessmgmt.outbox import Task
-from accessmgmt.selectors.access import may_activate
+from accessmgmt.policy.access import may_activate, require_reader_of_password, require_releaser, require_revoker
+from accessmgmt.policy.people import require_active
 from accessmgmt.services import audit, installation, strangers
 
 PASSWORD_BYTES = 24
@@ -76,8 +77,7 @@ def queue_grant(
         raise strangers.refusal(endpoint.resource)
     _check_rate(user, endpoint)
     # The lock orders this against a suspension: either it sees this grant and ends it, or this sees the suspension.
-    if not User.objects.select_for_update().get(pk=user.pk).is_active:
-        raise ForbiddenError(f"The account of {user.email} is suspended.", todo="Ask an admin.")
+    require_active(User.objects.select_for_update().get(pk=user.pk))
     try:
         with transaction.atomic():
             grant = Grant.objects.create(
@@ -130,15 +130,13 @@ def _check_rate(user: User, endpoint: Endpoint) -> None:
 
 def release_grant(*, actor: User, grant: Grant) -> Grant:
     """End one's own grant early. Raises ForbiddenError for somebody else's, ConflictError when it is over already."""
-    if grant.user_id != actor.pk:
-        raise ForbiddenError("You can only release your own access.", todo="Ask an admin to end it.")
+    require_releaser(actor, grant)
     return begin_end(actor=actor, grant_id=grant.pk, reason=EndReason.RELEASED, action="grant.released")
 
 
 def revoke_grant(*, actor: User, grant: Grant) -> Grant:
     """End anybody's grant, as an admin. Raises ForbiddenError or ConflictError."""
-    if not actor.is_admin:
-        raise ForbiddenError("Only an admin ends somebody else's access.", todo="Ask an admin.")
+    require_revoker(actor)
     return begin_end(actor=actor, grant_id=grant.pk, reason=EndReason.REVOKED, action="grant.revoked")
 
 
@@ -176,8 +174,7 @@ def reveal_password(*, actor: User, grant: Grant) -> str:
 
     Raises ForbiddenError for somebody else's grant, admins included, and ConflictError when it is not active.
     """
-    if grant.user_id != actor.pk:
-        raise ForbiddenError("A password is shown only to the person it was made for.")
+    require_reader_of_password(actor, grant)
     current = Grant.objects.active().filter(pk=grant.pk, expires_at__gt=Now()).select_related("endpoint").first()
     if current is None:
         raise ConflictError(

@@ -7,9 +7,10 @@ from contextlib import nullcontext
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from accessmgmt.domain.errors import ConflictError, ForbiddenError, InvalidError
+from accessmgmt.domain.errors import ConflictError, InvalidError
 from accessmgmt.domain.states import GrantState
 from accessmgmt.models import Grant, Installation, User
+from accessmgmt.policy.people import require_admin
 from accessmgmt.services import audit
 
 CONFIRMATION = "resume"
@@ -86,8 +87,7 @@ def confirm(*, actor: User, word: str) -> None:
 
     Raises ForbiddenError, InvalidError (field `word`), or ConflictError when it does not only observe.
     """
-    if not actor.is_admin:
-        raise ForbiddenError("Only an admin lets the portal act again.", todo="Ask an admin.")
+    require_admin(actor, "lets the portal act again")
     if word.strip().lower() != CONFIRMATION:
         text = f"Type “{CONFIRMATION}”."
         raise InvalidError("The word is not the one that was asked for.", todo=text, fields={"word": [text]})

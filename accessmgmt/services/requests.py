@@ -15,7 +15,9 @@ from accessmgmt.domain.texts import read_text
 from accessmgmt.domain.ttl import parse_ttl, read_ttl, ttl_in_words
 from accessmgmt.domain.words import state_words
 from accessmgmt.models import AccessRequest, Endpoint, User
-from accessmgmt.selectors.access import may_decide, may_request
+from accessmgmt.policy.access import may_request
+from accessmgmt.policy.approval import require_asker, require_decider
+from accessmgmt.selectors.access import approvers_of
 from accessmgmt.selectors.since_asked import since_asked
 from accessmgmt.services import audit
 from accessmgmt.services.grants import queue_grant
@@ -125,8 +127,7 @@ def deny_request(*, actor: User, request: AccessRequest, comment: str = "") -> A
 @transaction.atomic
 def cancel_request(*, actor: User, request: AccessRequest) -> AccessRequest:
     """Take back one's own pending request. Raises ForbiddenError or ConflictError."""
-    if request.user_id != actor.pk:
-        raise ForbiddenError("You can only cancel your own requests.")
+    require_asker(actor, request)
     row = _locked_pending(request)
     _decide(row, actor, RequestState.CANCELLED, "")
     audit.record(actor, "request.cancelled", row)
@@ -175,10 +176,7 @@ def _locked_pending(request: AccessRequest) -> AccessRequest:
 
 def _locked_for_decision(actor: User, request: AccessRequest) -> AccessRequest:
     row = _locked_pending(request)
-    if row.user_id == actor.pk:
-        raise ForbiddenError("You cannot decide on your own request.", todo="Another approver has to.")
-    if not may_decide(actor, row.endpoint):
-        raise ForbiddenError(f"You are not an approver of {row.endpoint.name}.", todo="Ask one of its approvers.")
+    require_decider(actor, row, approvers_of(row.endpoint))
     return row
 
 

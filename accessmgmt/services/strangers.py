@@ -13,8 +13,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from accessmgmt.domain.drift import DriftFinding, DriftKind
-from accessmgmt.domain.errors import ConflictError, ForbiddenError, TargetUnavailable
+from accessmgmt.domain.errors import ConflictError, TargetUnavailable
 from accessmgmt.models import Grant, Resource, User
+from accessmgmt.policy.people import require_admin
 from accessmgmt.services import audit
 
 MOST_KEPT = 1_000
@@ -66,8 +67,7 @@ def resume(*, actor: User, resource: Resource, roles: Collection[str]) -> None:
 
     Raises ForbiddenError, or ConflictError when it is not paused, or when other roles were found meanwhile.
     """
-    if not actor.is_admin:
-        raise ForbiddenError("Only an admin lets a resource give access again.", todo="Ask an admin.")
+    require_admin(actor, "lets a resource give access again")
     row = Resource.objects.select_for_update(no_key=True).get(pk=resource.pk)
     if row.paused_since is None:
         raise ConflictError(f"“{row.name}” gives access.", why="Somebody was faster.", todo="Reload.")

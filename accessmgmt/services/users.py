@@ -8,9 +8,10 @@ from django.db import transaction
 from django.db.models import Q
 
 from accessmgmt.domain.emails import read_address
-from accessmgmt.domain.errors import ConflictError, ForbiddenError, InvalidError
+from accessmgmt.domain.errors import ConflictError, InvalidError
 from accessmgmt.domain.states import EndReason
 from accessmgmt.models import Grant, User
+from accessmgmt.policy.people import require_admin
 from accessmgmt.services import audit
 from accessmgmt.services.grants import begin_end
 from accessmgmt.services.passwords import check_new_password
@@ -18,6 +19,7 @@ from accessmgmt.services.reading import read_field, read_person
 
 RANKS = (User.Role.MEMBER, User.Role.AUDITOR, User.Role.ADMIN)
 """The roles, from the least powerful on."""
+CHANGES = "changes accounts"
 
 
 @transaction.atomic
@@ -26,7 +28,8 @@ def create_user(*, actor: User | None, email: str, name: str, role: str, passwor
 
     Raises ForbiddenError, InvalidError or ConflictError.
     """
-    _require_admin(actor)
+    if actor is not None:
+        require_admin(actor, CHANGES)
     user = User(email=read_field("email", read_address, email), name=read_person(name), role=role)
     check_new_password(password, user)
     if User.objects.filter(email=user.email).exists():
@@ -46,7 +49,7 @@ def change_user(*, actor: User, user: User, name: str, role: str, is_active: boo
     admin would lock himself out: whoever takes an admin away is one himself, so that the last one stays.
     """
     rows = {row.pk: row for row in _admins_and(actor, user)}
-    _require_admin(rows[actor.pk])
+    require_admin(rows[actor.pk], CHANGES)
     row = rows[user.pk]
     if row.pk == actor.pk and (role != User.Role.ADMIN or not is_active):
         raise ConflictError("You cannot take your own admin role away.", todo="Ask another admin.")
@@ -105,8 +108,3 @@ def _admins_and(*others: User) -> list[User]:
     """Lock every active admin and these people, in one order for everybody: two admins cannot demote each other."""
     admins = Q(role=User.Role.ADMIN, is_active=True)
     return list(User.objects.select_for_update().filter(admins | Q(pk__in=[o.pk for o in others])).order_by("pk"))
-
-
-def _require_admin(actor: User | None) -> None:
-    if actor is not None and not (actor.is_admin and actor.is_active):
-        raise ForbiddenError("Only an admin changes accounts.", todo="Ask an admin.")

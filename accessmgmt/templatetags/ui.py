@@ -27,6 +27,8 @@ from accessmgmt.domain.states import GrantState, RequestState
 from accessmgmt.domain.targets import RungState
 from accessmgmt.domain.ttl import ttl_in_words
 from accessmgmt.domain.words import DRIFT_SEVERITY_WORDS, OVERDUE, RUNG_STATE_WORDS, end_step_words, state_words
+from accessmgmt.models import User
+from accessmgmt.policy.people import is_auditor
 
 register = template.Library()
 register.filter(state_words)
@@ -363,7 +365,7 @@ def nav_link(
     match = getattr(request, "resolver_match", None)
     noun = (match.url_name or "").partition("-")[0] if match else ""
     user = context.get("user")
-    if noun == "grant" and not getattr(user, "is_auditor", False):
+    if noun == "grant" and not (isinstance(user, User) and is_auditor(user)):
         noun = "my"
     return {
         "name": name,

@@ -17,6 +17,8 @@ from accessmgmt.domain.snippets import Connection, connection_url, snippets_for
 from accessmgmt.domain.states import GrantState
 from accessmgmt.domain.words import end_reason_words, state_words
 from accessmgmt.models import Endpoint, Grant, Resource
+from accessmgmt.policy.access import is_own
+from accessmgmt.policy.people import is_admin
 from accessmgmt.selectors import pages
 from accessmgmt.selectors.access import get_grant_for_user
 from accessmgmt.selectors.configuration import clean_pk, named
@@ -49,7 +51,7 @@ def grant_list(request: UserRequest) -> HttpResponse:
     state = request.GET.get("state", "")
     rows = pages.grants_for_list(person=searched(request, GRANTS), resource=resource, endpoint=endpoint, state=state)
     heads = [Column(label) for label in ("Person", "Endpoint", "Login", "State", "Began", "Ends")]
-    if request.user.is_admin:
+    if is_admin(request.user):
         heads.append(Column("Action", is_hidden=True))
     states = [("", "Any state"), *((name, state_words(name).capitalize()) for name in pages.GRANT_FILTERS)]
     return render_list(
@@ -150,7 +152,7 @@ def _status_context(request: UserRequest, grant: Grant) -> dict[str, Any]:
         "poll": "5s" if grant.state == GrantState.ACTIVE or grant.is_overdue else "500ms" if is_in_motion else "",
         "moments": pages.time_line(grant),
         "end_reason": end_reason_words(grant.end_reason),
-        "is_own": grant.user_id == request.user.pk,
+        "is_own": is_own(request.user, grant),
     }
 
 

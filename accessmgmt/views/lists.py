@@ -12,6 +12,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 
+from accessmgmt.policy.people import is_admin
 from accessmgmt.selectors.configuration import clean_search, page_of
 from accessmgmt.views.permissions import UserRequest
 
@@ -91,7 +92,7 @@ def render_list(
         "filters": filters,
         "columns": heads,
         "is_filtered": bool(search) or any(choice.value for choice in filters),
-        "new_url": reverse(f"accessmgmt:{listing.noun}-create") if listing.new and request.user.is_admin else "",
+        "new_url": reverse(f"accessmgmt:{listing.noun}-create") if listing.new and is_admin(request.user) else "",
     }
     return render_part(request, listing.template, "lists/page.html#rows", context)
 

@@ -11,6 +11,7 @@ from django_htmx.middleware import HtmxDetails
 
 from accessmgmt.domain.errors import ForbiddenError
 from accessmgmt.models import User
+from accessmgmt.policy.people import is_admin, is_auditor
 
 P = ParamSpec("P")
 
@@ -30,7 +31,7 @@ def admin_required(view: View[P]) -> View[P]:
 
     @wraps(view)
     def guarded(request: UserRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
-        if not request.user.is_admin:
+        if not is_admin(request.user):
             raise ForbiddenError("This page is for admins.", why="It changes the set-up.", todo="Ask an admin.")
         return view(request, *args, **kwargs)
 
@@ -42,7 +43,7 @@ def auditor_required(view: View[P]) -> View[P]:
 
     @wraps(view)
     def guarded(request: UserRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
-        if not request.user.is_auditor:
+        if not is_auditor(request.user):
             raise ForbiddenError("This page is for auditors and admins.", todo="Ask an admin.")
         return view(request, *args, **kwargs)
 

@@ -19,12 +19,13 @@ from accessmgmt.domain.words import state_words
 from accessmgmt.forms.base import add_invalid
 from accessmgmt.forms.requests import DecisionForm, RequestForm
 from accessmgmt.models import AccessRequest, Endpoint, Grant
+from accessmgmt.policy.access import is_own, may_request, may_see_grant
+from accessmgmt.policy.approval import may_decide
 from accessmgmt.selectors import pages
 from accessmgmt.selectors.access import (
     approver_names,
+    approvers_of,
     get_request_for_user,
-    may_decide,
-    may_request,
     requestable_endpoints,
     requests_to_decide,
 )
@@ -210,15 +211,15 @@ def _render_detail(
     status: int = 200,
     error: ConflictError | None = None,
 ) -> HttpResponse:
-    is_own = row.user_id == request.user.pk
     grant = Grant.objects.filter(request=row).first()
+    is_decider = may_decide(request.user, row, approvers_of(row.endpoint))
     context = {
-        "card": _card(row, form if not is_own and may_decide(request.user, row.endpoint) else None, _now(row)),
+        "card": _card(row, form if is_decider else None, _now(row)),
         "request_row": row,
         "error": error,
-        "is_own": is_own,
+        "is_own": is_own(request.user, row),
         "approvers": approver_names(row.endpoint),
-        "grant": grant if is_own or request.user.is_auditor else None,
+        "grant": grant if grant and may_see_grant(request.user, grant) else None,
     }
     return render(request, "requests/detail.html", context, status=status)
 

@@ -86,6 +86,34 @@ def test_who_may_decide(carol: User, alice: User, bob: User, dave: User, erin: U
     assert approve_request(actor=dave, request=own).decided_by == dave
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize("persona", ["bob", "dave"])
+def test_who_is_suspended_decides_nothing(
+    request: pytest.FixtureRequest, carol: User, endpoint: Endpoint, persona: str
+) -> None:
+    factories.make_user(role=User.Role.ADMIN)  # the last admin cannot be suspended
+    asked, decider = ask(carol, endpoint), request.getfixturevalue(persona)
+    decider.is_active = False
+    decider.save(update_fields=["is_active"])
+    for decide in (approve_request, deny_request):
+        with pytest.raises(ForbiddenError, match="suspended"):
+            decide(actor=decider, request=asked)
+    asked.refresh_from_db()
+    assert asked.state == RequestState.PENDING
+
+
+@pytest.mark.django_db
+def test_who_is_suspended_neither_asks_nor_takes_back(carol: User, endpoint: Endpoint) -> None:
+    asked = ask(carol, endpoint)
+    carol.is_active = False
+    carol.save(update_fields=["is_active"])
+    with pytest.raises(ForbiddenError):
+        ask(carol, factories.make_endpoint(is_requestable=True))
+    with pytest.raises(ForbiddenError):
+        cancel_request(actor=carol, request=asked)
+    assert AccessRequest.objects.pending().count() == 1
+
+
 @pytest.mark.django_db(transaction=True)
 def test_two_approvers_at_once_make_one_grant(carol: User, bob: User, dave: User, endpoint: Endpoint) -> None:
     request = ask(carol, endpoint)

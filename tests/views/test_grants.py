@@ -26,44 +26,7 @@ def grant(alice: User) -> Grant:
     return make_grant(user=alice, endpoint=make_endpoint(resource=resource))
 
 
-class TestWhoMay:
-    @pytest.mark.parametrize(
-        ("persona", "page", "password", "release", "revoke"),
-        [
-            ("alice", 200, 200, 302, 403),
-            ("bob", 404, 404, 404, 404),
-            ("carol", 404, 404, 404, 404),
-            ("dave", 200, 403, 403, 302),
-            ("erin", 200, 403, 403, 403),
-        ],
-    )
-    def test_one_grant(
-        self,
-        request: pytest.FixtureRequest,
-        client_for: ClientFor,
-        grant: Grant,
-        persona: str,
-        page: int,
-        password: int,
-        release: int,
-        revoke: int,
-    ) -> None:
-        client = client_for(request.getfixturevalue(persona))
-        for part in ("", "/card", "/ca.pem"):
-            assert client.get(f"/grants/{grant.pk}{part}").status_code == page
-        assert client.get(f"/grants/{grant.pk}/status?phase=active").status_code == page
-        assert client.post(f"/grants/{grant.pk}/password").status_code == password
-        Grant.objects.filter(pk=grant.pk).update(state="active")
-        assert client.post(f"/grants/{grant.pk}/release").status_code == release
-        Grant.objects.filter(pk=grant.pk).update(state="active")
-        assert client.post(f"/grants/{grant.pk}/revoke").status_code == revoke
-
-    @pytest.mark.parametrize(
-        ("persona", "status"), [("alice", 403), ("bob", 403), ("carol", 403), ("dave", 200), ("erin", 200)]
-    )
-    def test_the_list(self, request: pytest.FixtureRequest, client_for: ClientFor, persona: str, status: int) -> None:
-        assert client_for(request.getfixturevalue(persona)).get("/grants/").status_code == status
-
+class TestButtons:
     def test_only_admins_see_buttons_to_end(self, client_for: ClientFor, grant: Grant, dave: User, erin: User) -> None:
         assert b"End now" in client_for(dave).get("/grants/").content
         assert b"End now" not in client_for(erin).get("/grants/").content

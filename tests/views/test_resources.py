@@ -15,36 +15,6 @@ from tests.views.resource_form import CREATE, HTMX, LIST, SECRET, authority, ca_
 
 tested = resource_form.tested
 
-# --- who ---
-
-
-def test_members_are_refused_auditors_read_admins_change(client_for, alice, bob, carol, dave, erin):
-    resource = make_resource()
-    pages = {
-        "list": LIST,
-        "detail": reverse("accessmgmt:resource-detail", args=[resource.pk]),
-        "new": CREATE,
-        "edit": reverse("accessmgmt:resource-edit", args=[resource.pk]),
-        "delete": reverse("accessmgmt:resource-delete", args=[resource.pk]),
-    }
-    for person in (alice, bob, carol):
-        assert {client_for(person).get(url).status_code for url in pages.values()} == {403}
-    found = {name: client_for(erin).get(url).status_code for name, url in pages.items()}
-    assert found == {"list": 200, "detail": 200, "new": 403, "edit": 403, "delete": 403}
-    assert {client_for(dave).get(url).status_code for url in pages.values()} == {200}
-
-
-@pytest.mark.parametrize("name", ["resource-create", "resource-test-unsaved", "resource-certificate"])
-def test_only_admins_post(client_for, alice, erin, tested, name):
-    for person in (alice, erin):
-        assert client_for(person).post(reverse(f"accessmgmt:{name}"), form_of()).status_code == 403
-    assert not Resource.objects.exists()
-    assert not tested
-
-
-def test_a_visitor_is_sent_to_the_log_in(client, db):
-    assert client.get(LIST).status_code == 302
-
 
 def test_unknown_resource_is_404(client_for, dave):
     for name in ("detail", "edit", "delete"):
