@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from accessmgmt.domain.drift import DriftChange
 from accessmgmt.domain.errors import TargetRefused, TargetUnavailable
@@ -11,11 +12,12 @@ from accessmgmt.domain.names import is_login_role_name
 from accessmgmt.domain.permissions import Privilege
 from accessmgmt.domain.targets import ApplyReceipt, GrantOrder, Target
 from accessmgmt.provisioning.budget import Budget
-from accessmgmt.provisioning.capability import ensure_capability
+from accessmgmt.provisioning.capability import WHAT_IS_SHARED, ensure_capability
 from accessmgmt.provisioning.connect import admin_session, forget_connections
 from accessmgmt.provisioning.credentials import resolve_target
 from accessmgmt.provisioning.discovery import with_primary
 from accessmgmt.provisioning.execute import MOST_ATTEMPTS, Interrupted, Repeat, Session, wait_a_little
+from accessmgmt.provisioning.held_up import naming_holders
 from accessmgmt.provisioning.inspect import Found, Scope, inspect_target, scope_of
 from accessmgmt.provisioning.login import Login, ensure_login
 from accessmgmt.provisioning.plan import CapabilityPlan
@@ -80,14 +82,15 @@ def _apply(target: Target, order: GrantOrder, budget: Budget, changes: list[Drif
             known = recall(session, order, scope)
             found = known[0] if known else inspect_target(session, order, scope)
         with steps.measured("capability"):
-            found, plan = known or ensure_capability(session, order, scope, found, changes)
+            prepare = partial(ensure_capability, session, order, scope, found, changes)
+            found, plan = known or naming_holders(session, writable, prepare, WHAT_IS_SHARED)
             if known is None:
                 remember(session, scope, found)
         triggers = _triggers(session, order)
         with steps.measured("login"):
-            login = session.repeat(
-                lambda: ensure_login(session, order, scope, found.facts, connection_limit=target.max_connections)
-            )
+            facts, limit = found.facts, target.max_connections
+            make = partial(ensure_login, session, order, scope, facts, connection_limit=limit)
+            login = naming_holders(session, writable, lambda: session.repeat(make), order.role_name)
         if target.primary is not None:
             with steps.measured("replay"):
                 _wait_on_standby(target, _position(session), budget)

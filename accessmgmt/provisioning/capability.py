@@ -44,6 +44,8 @@ from accessmgmt.provisioning.stepped_into import disarm
 ALREADY_THERE = frozenset({"42710", "23505"})
 GONE = "42704"
 MOST_NAMED = 5
+WHAT_IS_SHARED = "Something that the permission set names"
+"""In words, what somebody holds when a set cannot be brought in order for a lock."""
 
 
 def ensure_capability(

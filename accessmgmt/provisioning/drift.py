@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
+from functools import partial
 
 import psycopg
 
@@ -17,12 +18,13 @@ from accessmgmt.domain.names import Installation
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning.budget import Budget
-from accessmgmt.provisioning.capability import ensure_capability
+from accessmgmt.provisioning.capability import WHAT_IS_SHARED, ensure_capability
 from accessmgmt.provisioning.connect import admin_session
 from accessmgmt.provisioning.discovery import with_primary
 from accessmgmt.provisioning.drift_look import idle_here, look, order_of, scopes_of
 from accessmgmt.provisioning.execute import Repeat, Session
 from accessmgmt.provisioning.failures import is_lost
+from accessmgmt.provisioning.held_up import HeldUp, naming_holders
 from accessmgmt.provisioning.inspect import inspect_sets
 from accessmgmt.provisioning.statements_drift import read_existing
 
@@ -74,9 +76,11 @@ def resync_sets(
                 continue
             order = order_of(installation, scope.permissions)
             try:
-                ensure_capability(session, order, scope, found, changes)
+                prepare = partial(ensure_capability, session, order, scope, found, changes)
+                naming_holders(session, target.primary or target, prepare, WHAT_IS_SHARED)
             except (Repeat, TargetError, psycopg.Error) as error:
-                is_over = isinstance(error, TargetUnavailable) or (isinstance(error, psycopg.Error) and is_lost(error))
+                is_away = isinstance(error, TargetUnavailable) and not isinstance(error, HeldUp)
+                is_over = is_away or (isinstance(error, psycopg.Error) and is_lost(error))
                 if is_over and not changes:
                     raise
                 refused[scope.capability] = why_not(session, error)

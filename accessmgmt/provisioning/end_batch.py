@@ -285,7 +285,8 @@ def _fence(session: Session, batch: Batch) -> Fenced:
     holders = find_holders(session, [(ending.order, role) for ending in batch.live for role in ending.roles])
     for ending in batch.live:
         ending.holders += [holder for oid in ending.oids for holder in holders.get(oid, [])]
-    fenced = fence(session, roles, waits_for_disk=batch.target.primary is not None, strangers=strangers)
+    target = batch.target.primary or batch.target
+    fenced = fence(session, target, roles, waits_for_disk=batch.target.primary is not None, strangers=strangers)
     for ending in batch.live:
         for oid in ending.oids:
             ending.sessions += fenced.sessions.get(oid, [])

@@ -85,6 +85,7 @@ class Session:
         self.budget = budget
         self.installation = installation
         self.server_version = conn.info.server_version // 10_000
+        self.most_attempts = MOST_ATTEMPTS
         self._notices: list[str] = []
 
     @property
@@ -148,12 +149,12 @@ class Session:
 
         `but_not` is an SQLSTATE that is not tried again here.
         """
-        for attempt in range(1, MOST_ATTEMPTS + 1):
+        for attempt in range(1, self.most_attempts + 1):
             try:
                 return work()
             except psycopg.Error as error:
                 is_hopeless = not is_worth_repeating(error) or is_lost(error) or error.sqlstate == but_not
-                if attempt == MOST_ATTEMPTS or is_hopeless:
+                if attempt == self.most_attempts or is_hopeless:
                     raise
                 self.roll_back()
             wait_a_little(attempt, self.budget)

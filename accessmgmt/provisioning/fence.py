@@ -9,7 +9,7 @@ from functools import partial
 import psycopg
 
 from accessmgmt.domain.errors import TargetError, TargetRefused
-from accessmgmt.domain.targets import CutSession, GrantOrder
+from accessmgmt.domain.targets import CutSession, GrantOrder, Target
 from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.execute import MOST_ATTEMPTS, Repeat, Row, Session
 from accessmgmt.provisioning.failures import is_lost, is_worth_repeating
@@ -213,7 +213,12 @@ def _pairs(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
 
 
 def fence(
-    session: Session, roles: Sequence[LoginRole], *, waits_for_disk: bool, strangers: Sequence[LoginRole] = ()
+    session: Session,
+    target: Target,
+    roles: Sequence[LoginRole],
+    *,
+    waits_for_disk: bool,
+    strangers: Sequence[LoginRole] = (),
 ) -> Fenced:
     """Take the memberships away, then let nobody log in any more; each is committed by itself.
 
@@ -224,22 +229,41 @@ def fence(
     Both can be held up. A person's open ALTER ROLE CURRENT_USER PASSWORD locks the role's row: such a session is cut,
     and the door closed in the same message. A DBA's open GRANT of the capability role keeps the memberships: then the
     doors are closed first, sessions end, and DROP ROLE takes the memberships along. When the server refuses one role,
-    each half is tried by itself, so that one never keeps the others' doors open. Raises Repeat when a role has gone
-    meanwhile.
+    each half is tried by itself, so that one never keeps the others' doors open; and memberships in one role by
+    themselves, so that one which only others may take never keeps the capability role's. Raises Repeat when a role has
+    gone meanwhile.
 
     `strangers` are roles that stand in a login's place: they lose what they are given here, and nothing else.
     """
     fenced = Fenced()
     begin = [BEGIN] if waits_for_disk else [BEGIN, COMMIT_WITHOUT_WAITING]
-    _by_halves(session, strangers, partial(_revoke, session, begin), {}, repeats=False)
+    _revoke_each(session, begin, strangers)
     # In one order everywhere: on 16 and later each REVOKE locks the granted role until the commit.
     ordered = sorted(roles, key=lambda role: (role.memberships, role.name))
     if not ordered or _do_both(session, begin, fenced, ordered):
         return fenced
-    _by_halves(session, ordered, partial(_close_doors, session, begin, fenced), fenced.failures)
-    # DROP ROLE takes along what cannot be revoked, such as a membership in a role that is gone (possible up to 15).
-    _by_halves(session, ordered, partial(_revoke, session, begin), {}, repeats=False)
+
+    def tell(role: LoginRole, error: psycopg.Error) -> None:
+        if error.sqlstate == GONE:
+            raise Repeat from None
+        fenced.failures[role.oid] = explain_stuck_door(session, target, role.name, error)
+
+    _by_halves(session, ordered, partial(_close_doors, session, begin, fenced), tell)
+    _revoke_each(session, begin, ordered)
     return fenced
+
+
+def _revoke_each(session: Session, begin: list[Statement], roles: Sequence[LoginRole]) -> None:
+    """Take memberships away, those in one role by themselves.
+
+    DROP ROLE takes along what cannot be revoked, such as a membership in a role that is gone (possible up to 15).
+    """
+    members: dict[tuple[str, str], list[LoginRole]] = {}
+    for role in roles:
+        for membership in role.memberships:
+            members.setdefault(membership, []).append(replace(role, memberships=(membership,)))
+    for same in members.values():
+        _by_halves(session, same, partial(_revoke, session, begin), lambda _role, _error: None)
 
 
 def _do_both(session: Session, begin: list[Statement], fenced: Fenced, roles: Sequence[LoginRole]) -> bool:
@@ -259,10 +283,9 @@ def _by_halves(
     session: Session,
     roles: Sequence[LoginRole],
     work: Callable[[Sequence[LoginRole]], None],
-    failures: dict[int, TargetError],
-    *,
-    repeats: bool = True,
+    tell: Callable[[LoginRole, psycopg.Error], None],
 ) -> None:
+    """Do it for all, or for each half that the server takes; `tell` gets each role for which it was refused."""
     if not roles:
         return
     try:
@@ -271,14 +294,12 @@ def _by_halves(
         if is_lost(error):
             raise
         session.roll_back()
-        if error.sqlstate == GONE and repeats:
-            raise Repeat from None
         if len(roles) == 1:
-            failures[roles[0].oid] = explain_stuck_door(session, roles[0].name, error)
+            tell(roles[0], error)
             return
         half = len(roles) // 2
-        _by_halves(session, roles[:half], work, failures, repeats=repeats)
-        _by_halves(session, roles[half:], work, failures, repeats=repeats)
+        _by_halves(session, roles[:half], work, tell)
+        _by_halves(session, roles[half:], work, tell)
 
 
 def _revoke(session: Session, begin: list[Statement], roles: Sequence[LoginRole]) -> None:

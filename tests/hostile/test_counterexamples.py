@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.hostile.acts import ALICE, DBA, WALTER, Step, Story
+from tests.hostile.acts import ALICE, BOB, DBA, WALTER, Step, Story
 from tests.hostile.ground import Ground
 from tests.hostile.trial import try_story
 
@@ -138,6 +138,10 @@ UNFINISHED: dict[str, tuple[tuple[int, ...], tuple[Step, ...]]] = {
         (alice("create table"), dba("revoke create in the play schema")),
     ),
     "a login with attributes that only a superuser may take": (BOTH, (HIGH,)),
+    "a colleague's prepared transaction in the way": (
+        ANY,
+        (alice("foreign key"), Step("prepare a transaction that reads", BOB)),
+    ),
     "a prepared transaction that holds the role's row": (
         BOTH,
         (alice("prepare a transaction that changes the role"),),

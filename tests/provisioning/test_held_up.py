@@ -9,13 +9,19 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from accessmgmt.domain.errors import TargetUnavailable
 from accessmgmt.domain.targets import EndReceipt, GrantOrder
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import admin_session
+from accessmgmt.provisioning.drift import resync_sets
 from accessmgmt.provisioning.end_batch import end_grants
+from accessmgmt.provisioning.held_up import HeldUp, insist
+from accessmgmt.provisioning.statements import BEGIN, COMMIT, Statement
+from accessmgmt.provisioning.statements_end import SHORT_LOCK_TIMEOUT
 from devstack.postgres import PostgresServer
-from tests.provisioning.conftest import Shop, new_order, permissions
+from tests.provisioning.conftest import INSTALLATION, Shop, new_order, permissions
+from tests.provisioning.dba import do_as_told
 
 ORDERS = permissions("SELECT", "app", "orders")
 
@@ -116,3 +122,108 @@ def test_no_name_ends_the_text_it_stands_in(new_shop: Callable[..., Shop], versi
     assert {(name, name) for name in NAMES} <= {(table.schema, table.table) for table in receipt.tables}
     [outcome] = end_grants(shop.target, [replace(order, role_oid=receipt.role_oid)])
     assert isinstance(outcome, EndReceipt)
+
+
+VERSIONS_OF_LOCKS = pytest.mark.parametrize("version", [18, 14])
+
+
+@VERSIONS_OF_LOCKS
+def test_who_keeps_a_grant_waiting_is_named_with_what_they_hold(
+    own_server: Callable[..., PostgresServer], shop_on: Callable[[PostgresServer], Shop], version: int
+) -> None:
+    """With `*` a set waits for every table: a session and a prepared transaction, each with what ends it."""
+    shop = shop_on(own_server(version, max_prepared_transactions=5))
+    with shop.as_dba() as dba:
+        dba.execute("SET application_name = 'nightly job'; BEGIN; LOCK TABLE app.customers IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(TargetUnavailable) as refusal:
+            apply_grant(shop.target, new_order(permissions("SELECT")))
+        assert refusal.value.sqlstate == "55P03"
+        [pid] = dba.execute("SELECT pg_backend_pid()").fetchone() or [0]
+        assert (
+            f"It waits for app.customers: the session “nightly job” of postgres (pid {pid}, in a" in refusal.value.why
+        )
+        assert f"A superuser runs: SELECT pg_terminate_backend({pid});" in refusal.value.todo
+        dba.execute("PREPARE TRANSACTION 'it''s nightly'")
+    with pytest.raises(TargetUnavailable) as refusal:
+        apply_grant(shop.target, new_order(permissions("SELECT")))
+    assert 'the transaction "it\'s nightly", which postgres prepared in ' in refusal.value.why
+    report = resync_sets(shop.target, INSTALLATION, [permissions("SELECT")])
+    assert [text.count("it's nightly") for text in report.refused.values()] == [1]
+    do_as_told(shop, refusal.value.todo)
+    order = new_order(permissions("SELECT"))
+    end_grants(shop.target, [replace(order, role_oid=apply_grant(shop.target, order).role_oid)])
+
+
+@VERSIONS_OF_LOCKS
+def test_who_holds_a_login_s_row_is_named(
+    own_server: Callable[..., PostgresServer], shop_on: Callable[[PostgresServer], Shop], version: int
+) -> None:
+    """A session of a DBA, or what a DBA prepared: sessions are cut, and the ending says what opens the way."""
+    shop = shop_on(own_server(version, max_prepared_transactions=5))
+    orders = applied(shop, 2)
+    user = shop.log_in(orders[0])
+    with shop.as_dba() as dba:
+        dba.execute("BEGIN")
+        dba.execute(sql.SQL("ALTER ROLE {} CONNECTION LIMIT 3").format(sql.Identifier(orders[0].role_name)))
+        [pid] = dba.execute("SELECT pg_backend_pid()").fetchone() or [0]
+        stuck, done = end_grants(shop.target, orders)
+        assert isinstance(done, EndReceipt)
+        assert isinstance(stuck, TargetUnavailable)
+        assert f"(pid {pid}, in a transaction since" in stuck.why
+        assert f"SELECT pg_terminate_backend({pid});" in stuck.todo
+        with pytest.raises(psycopg.OperationalError):
+            user.execute("SELECT 1")
+        dba.execute("PREPARE TRANSACTION 'the dba''s'")
+    [stuck] = end_grants(shop.target, orders[:1])
+    assert isinstance(stuck, TargetUnavailable)
+    assert "which postgres prepared in " in stuck.why
+    do_as_told(shop, stuck.todo)
+    assert isinstance(end_grants(shop.target, orders[:1])[0], EndReceipt)
+
+
+@VERSIONS_OF_LOCKS
+def test_a_prepared_transaction_that_is_not_in_the_way_is_not_named(
+    own_server: Callable[..., PostgresServer], shop_on: Callable[..., Shop], version: int
+) -> None:
+    """Only a lock that keeps ours waiting counts: who read the same table, or wrote to another, may go on."""
+    shop = shop_on(own_server(version, max_prepared_transactions=5), is_superuser=True)
+    with shop.as_dba() as dba:
+        dba.execute("BEGIN; SELECT FROM app.orders; PREPARE TRANSACTION 'read'")
+        dba.execute("BEGIN; INSERT INTO app.orders (item) VALUES ('milk'); PREPARE TRANSACTION 'wrote'")
+        dba.execute("BEGIN; INSERT INTO app.tickets (note) VALUES ('x'); PREPARE TRANSACTION 'elsewhere'")
+    lock = Statement("lock it", sql.SQL("LOCK TABLE app.orders IN SHARE ROW EXCLUSIVE MODE"))
+    with admin_session(shop.target, Budget(60)) as session:
+
+        def work() -> None:
+            session.send([BEGIN, SHORT_LOCK_TIMEOUT, lock, COMMIT])
+
+        with pytest.raises(HeldUp) as refusal:
+            insist(session, shop.target, work, "The table")
+        assert "ROLLBACK PREPARED 'wrote'" in refusal.value.todo
+        assert "'read'" not in refusal.value.todo
+        assert "'elsewhere'" not in refusal.value.todo
+        do_as_told(shop, refusal.value.todo)
+        assert insist(session, shop.target, work, "The table") == []
+
+
+@VERSIONS_OF_LOCKS
+def test_a_membership_that_only_others_may_take_keeps_no_other(
+    own_server: Callable[..., PostgresServer], shop_on: Callable[[PostgresServer], Shop], version: int
+) -> None:
+    """However long the ending stays unfinished: the capability role is lost at once."""
+    shop = shop_on(own_server(version, max_prepared_transactions=5))
+    [first] = applied(shop, 1)
+    with shop.as_dba() as dba:
+        name = sql.Identifier(first.role_name)
+        dba.execute(sql.SQL("GRANT pg_read_all_data TO {}").format(name))
+        dba.execute(sql.SQL("BEGIN; COMMENT ON ROLE {} IS 'mine'; PREPARE TRANSACTION 'holds'").format(name))
+        outcomes = end_grants(shop.target, [first])
+        held = dba.execute(
+            "SELECT m.roleid::regrole::text FROM pg_auth_members m WHERE m.member = %s", [first.role_oid]
+        ).fetchall()
+        assert (first.capability,) not in held
+        [stuck] = outcomes
+        assert isinstance(stuck, TargetUnavailable)
+        assert "ROLLBACK PREPARED 'holds'" in stuck.todo
+        do_as_told(shop, stuck.todo)
+    assert isinstance(end_grants(shop.target, [first])[0], EndReceipt)
