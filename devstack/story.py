@@ -177,16 +177,22 @@ class Story:
             outsider.open("/")
             outsider.open(outsider.links("a[aria-label='Request postgres-orders-repair']")[0])
             outsider.fill("form.card[method=post]", reason="Correcting the order of ticket 4711", duration="30m")
+            asked = self.expect(outsider.path, r"/requests/\d+$")
         with self.step("an approver approves, and that grant works too"):
             approver = self.person("approver@company.com")
             approver.open("/requests/")
-            approver.fill("form[action$='/approve']")
+            approver.fill("form[action$='/approve']", comment="Only that order", duration="20m")
             path = self.held_grant(outsider, "postgres-orders-repair")
             access = self.open_access(outsider, path)
             with access.log_in(self.ca_file) as session:
                 session.execute("UPDATE orders SET status = status WHERE id = 1")
             if access.path and approver.status_of(access.path) != 404:
                 raise StoryError("the approver sees a grant that is not his")
+        with self.step("the person reads who approved, for how long, and what was said to it"):
+            for path in (asked, access.path):
+                outsider.open(path)
+                if any(said not in outsider.text for said in ("Bob Approver", "20 minutes", "“Only that order”")):
+                    raise StoryError(f"{path} does not tell who approved:\n{outsider.text}")
         with self.step("the admin ends it"):
             self.admin.open(access.path)
             self.admin.fill("form[action$='/revoke']")

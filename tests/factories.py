@@ -10,11 +10,12 @@ from typing import Any
 from django.utils import timezone
 
 from accessmgmt.domain.names import new_login_role_name
-from accessmgmt.domain.states import EndReason, GrantState, RequestState
+from accessmgmt.domain.states import EndReason, GrantState, RequestState, Verdict
 from accessmgmt.domain.ttl import parse_ttl
 from accessmgmt.models import (
     AccessRequest,
     Authorization,
+    Decision,
     Endpoint,
     EndpointApprover,
     Grant,
@@ -121,8 +122,8 @@ def make_grant(state: str = GrantState.ACTIVE, **fields: Any) -> Grant:
     return Grant.objects.create(**{**values, **fields})
 
 
-def make_request(state: str = RequestState.PENDING, **fields: Any) -> AccessRequest:
-    """Store an access request for 1 hour."""
+def make_request(state: str = RequestState.PENDING, *, decided_by: User | None = None, **fields: Any) -> AccessRequest:
+    """Store an access request for 1 hour; one that is approved or denied has one vote, of `decided_by`."""
     endpoint = fields.pop("endpoint", None) or make_endpoint(is_requestable=True)
     now = timezone.now()
     values: dict[str, Any] = {
@@ -134,14 +135,35 @@ def make_request(state: str = RequestState.PENDING, **fields: Any) -> AccessRequ
         "duration_seconds": 3600,
         "permissions": endpoint.authorization.permissions,
         "permissions_digest": endpoint.authorization.permission_set.digest,
-        "state": state,
         "lapses_at": now + timedelta(days=7),
     }
-    if state in {RequestState.APPROVED, RequestState.DENIED}:
-        values |= {"decided_at": now, "decided_by": fields.pop("decided_by", None) or make_user()}
-    if state == RequestState.APPROVED:
-        values["approved_seconds"] = 3600
-    return AccessRequest.objects.create(**{**values, **fields})
+    request = AccessRequest.objects.create(**{**values, **fields})
+    if state == RequestState.PENDING:
+        return request
+    if state in set(Verdict):
+        make_decision(request, state, **({"decider": decided_by} if decided_by else {}))
+    return settle_request(request, state)
+
+
+def settle_request(request: AccessRequest, state: str = RequestState.APPROVED) -> AccessRequest:
+    """Bring a pending request to its end; `approved` and `denied` need a vote that says so."""
+    request.state, request.settled_at = RequestState(state), timezone.now()
+    request.granted_seconds = 3600 if state == RequestState.APPROVED else None
+    request.save(update_fields=["state", "settled_at", "granted_seconds"])
+    return request
+
+
+def make_decision(request: AccessRequest, verdict: str = Verdict.APPROVED, **fields: Any) -> Decision:
+    """Store one vote on a pending request; an approval is for 1 hour."""
+    values: dict[str, Any] = {
+        "request": request,
+        "asker": request.user,
+        "decider": fields.pop("decider", None) or make_user(),
+        "verdict": verdict,
+        "decided_at": timezone.now(),
+        "approved_seconds": 3600 if verdict == Verdict.APPROVED else None,
+    }
+    return Decision.objects.create(**{**values, **fields})
 
 
 APPLY_RECEIPT = {

@@ -36,5 +36,12 @@ class RequestState(StrEnum):
     LAPSED = "lapsed"
 
 
+class Verdict(StrEnum):
+    """What one approver says; a request that is settled by votes gets the state of the same value."""
+
+    APPROVED = "approved"
+    DENIED = "denied"
+
+
 LIVE_GRANT_STATES = (GrantState.QUEUED, GrantState.APPLYING, GrantState.ACTIVE, GrantState.ENDING)
 """States in which a role may exist on the target."""

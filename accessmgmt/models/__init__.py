@@ -3,6 +3,7 @@
 from accessmgmt.models.access_request import AccessRequest
 from accessmgmt.models.audit_event import AuditEvent, AuditSeal, AuditSlot
 from accessmgmt.models.authorization import Authorization
+from accessmgmt.models.decision import Decision
 from accessmgmt.models.drift_check import DriftCheck
 from accessmgmt.models.endpoint import Endpoint, EndpointApprover
 from accessmgmt.models.grant import Grant
@@ -18,6 +19,7 @@ __all__ = [
     "AuditSeal",
     "AuditSlot",
     "Authorization",
+    "Decision",
     "DriftCheck",
     "Endpoint",
     "EndpointApprover",

@@ -8,6 +8,7 @@ from django.db.models import Q
 from accessmgmt.domain.permissions import PermissionSet, parse_permissions
 from accessmgmt.domain.states import RequestState
 from accessmgmt.domain.ttl import LONGEST_SECONDS, ttl_in_words
+from accessmgmt.models.decision import Decision
 
 
 class AccessRequestQuerySet(models.QuerySet["AccessRequest"]):
@@ -17,16 +18,22 @@ class AccessRequestQuerySet(models.QuerySet["AccessRequest"]):
         """Requests that wait for a decision."""
         return self.filter(state=RequestState.PENDING)
 
-    def decided(self) -> AccessRequestQuerySet:
+    def settled(self) -> AccessRequestQuerySet:
         """Requests that are over, one way or another."""
         return self.exclude(state=RequestState.PENDING)
+
+    def with_decisions(self) -> AccessRequestQuerySet:
+        """The same requests with all votes and who gave them at hand, by one query more."""
+        return self.prefetch_related(models.Prefetch("decisions", Decision.objects.select_related("decider")))
 
 
 class AccessRequest(models.Model):
     """One row is one person's request for one endpoint. Only a pending one changes.
 
-    `resource`, `permissions` and `permissions_digest` are what the endpoint gave at that time. The approver
-    attests that database, that digest and `approved_seconds`, and exactly that is granted.
+    `resource`, `permissions` and `permissions_digest` are what the endpoint gave at that time. Approvers vote in
+    `decisions`: an approval attests that database, that digest and its seconds. `granted_seconds` is for how long
+    access was given in the end, of an approved request only, and `settled_at` is when it stopped being pending.
+    A trigger refuses the state `approved` or `denied` without a vote that says so (see migration 0013).
     """
 
     user = models.ForeignKey("User", on_delete=models.PROTECT, related_name="access_requests")
@@ -42,12 +49,8 @@ class AccessRequest(models.Model):
     )
     created_at = models.DateTimeField(auto_now_add=True)
     lapses_at = models.DateTimeField()
-    decided_at = models.DateTimeField(null=True, blank=True)
-    decided_by = models.ForeignKey(
-        "User", on_delete=models.PROTECT, related_name="decided_requests", null=True, blank=True
-    )
-    comment = models.TextField(blank=True)
-    approved_seconds = models.PositiveIntegerField(null=True, blank=True)
+    settled_at = models.DateTimeField(null=True, blank=True)
+    granted_seconds = models.PositiveIntegerField(null=True, blank=True)
 
     objects = AccessRequestQuerySet.as_manager()
 
@@ -62,16 +65,22 @@ class AccessRequest(models.Model):
                 name="access_request_duration_in_range",
             ),
             models.CheckConstraint(
-                condition=~Q(state=RequestState.APPROVED)
-                | Q(approved_seconds__isnull=False, decided_by__isnull=False, decided_at__isnull=False),
-                name="access_request_approval_complete",
+                condition=Q(state=RequestState.PENDING, settled_at__isnull=True)
+                | (~Q(state=RequestState.PENDING) & Q(settled_at__isnull=False)),
+                name="access_request_settled_when_over",
             ),
             models.CheckConstraint(
-                condition=Q(decided_by__isnull=True)
-                | ~Q(state__in=[RequestState.APPROVED, RequestState.DENIED])
-                | ~Q(decided_by=models.F("user")),
-                name="access_request_not_decided_by_its_own_person",
+                condition=Q(state=RequestState.APPROVED, granted_seconds__isnull=False)
+                | (~Q(state=RequestState.APPROVED) & Q(granted_seconds__isnull=True)),
+                name="access_request_seconds_when_approved",
             ),
+            models.CheckConstraint(
+                condition=Q(granted_seconds__isnull=True)
+                | Q(granted_seconds__gte=1, granted_seconds__lte=LONGEST_SECONDS),
+                name="access_request_granted_in_range",
+            ),
+            # What a vote refers to, so that it knows whose request it is.
+            models.UniqueConstraint(fields=("id", "user"), name="access_request_with_its_person"),
             models.UniqueConstraint(
                 fields=("user", "endpoint"), condition=Q(state=RequestState.PENDING), name="access_request_pending_once"
             ),

@@ -60,23 +60,21 @@ def requests_to_decide(user: User) -> QuerySet[AccessRequest]:
     return _requests(decidable_by(user)).pending().order_by("created_at")
 
 
-def requests_decided(user: User) -> QuerySet[AccessRequest]:
+def requests_settled(user: User) -> QuerySet[AccessRequest]:
     """Requests that are over, newest first: those the person made or might decide, all of them for auditors."""
-    return _requests(requests_visible_to(user)).decided().order_by("-decided_at")
+    return _requests(requests_visible_to(user)).settled().order_by("-settled_at")
 
 
 def _requests(rule: Q) -> AccessRequestQuerySet:
     rows: AccessRequestQuerySet = AccessRequest.objects.select_related(
-        "user", "endpoint", "endpoint__resource", "endpoint__authorization", "resource", "decided_by"
+        "user", "endpoint", "endpoint__resource", "endpoint__authorization", "resource"
     )
-    return rows.filter(rule)
+    return rows.filter(rule).with_decisions()
 
 
 def get_grant_for_user(user: User, pk: uuid.UUID) -> Grant:
     """Return a grant that the person may see: their own; any for admins and auditors. Raises Http404."""
-    rows = Grant.objects.select_related(
-        "user", "endpoint", "resource", "resource__primary", "ended_by", "request__decided_by"
-    )
+    rows = Grant.objects.select_related("user", "endpoint", "resource", "resource__primary", "ended_by", "request")
     grant = rows.filter(grants_visible_to(user), pk=pk).first()
     if grant is None:
         raise Http404("No such grant.")

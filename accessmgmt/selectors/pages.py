@@ -12,14 +12,14 @@ from django.http import Http404
 from accessmgmt.domain.emails import search_spelling
 from accessmgmt.domain.states import EndReason, GrantState, RequestState
 from accessmgmt.domain.ttl import format_ttl, ttl_in_words
-from accessmgmt.domain.words import LIVE, OVERDUE, end_reason_words
-from accessmgmt.models import AccessRequest, Endpoint, Grant, User
+from accessmgmt.domain.words import LIVE, OVERDUE, end_reason_words, state_words
+from accessmgmt.models import AccessRequest, Decision, Endpoint, Grant, User
 from accessmgmt.policy.access import endpoints_visible_to
 from accessmgmt.selectors.access import (
     endpoints_of_groups,
     pending_requests_of,
     requestable_endpoints,
-    requests_decided,
+    requests_settled,
 )
 
 DURATION_PRESETS = (900, 1_800, 3_600, 7_200, 14_400, 28_800, 86_400, 3 * 86_400, 7 * 86_400, 30 * 86_400)
@@ -107,7 +107,7 @@ def requests_for_history(
     user: User, *, search: str = "", state: str = "", is_own: bool = False
 ) -> QuerySet[AccessRequest]:
     """Requests that are over, filtered by person or endpoint, by state, or to the person's own ones."""
-    rows = requests_decided(user)
+    rows = requests_settled(user)
     if search:
         rows = rows.filter(
             Q(user__email__icontains=search_spelling(search))
@@ -135,14 +135,16 @@ def _beginning(grant: Grant) -> list[Moment]:
     if request is None:
         return [Moment("Activated", grant.queued_at, f"by {grant.user}", icon="player-play")]
     asked = Moment("Requested", request.created_at, f"by {grant.user}, for {request.duration_in_words}", icon="send")
-    approved = Moment(
-        "Approved",
-        request.decided_at,
-        f"by {request.decided_by}, for {ttl_in_words(grant.ttl_seconds)}",
-        tone="green",
-        icon="check",
-    )
-    return [asked, approved]
+    return [asked, *(_voted(vote) for vote in request.decisions.select_related("decider"))]
+
+
+def _voted(vote: Decision) -> Moment:
+    said = f": “{vote.comment}”" if vote.comment else ""
+    verdict = state_words(vote.verdict).capitalize()
+    if vote.approved_seconds is None:
+        return Moment(verdict, vote.decided_at, f"by {vote.decider}{said}", tone="red", icon="x")
+    detail = f"by {vote.decider}, for {ttl_in_words(vote.approved_seconds)}{said}"
+    return Moment(verdict, vote.decided_at, detail, tone="green", icon="check")
 
 
 def _middle(grant: Grant) -> list[Moment]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -10,11 +10,11 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from accessmgmt.domain.errors import ConflictError, ForbiddenError, InvalidError
-from accessmgmt.domain.states import RequestState
+from accessmgmt.domain.states import RequestState, Verdict
 from accessmgmt.domain.texts import read_text
 from accessmgmt.domain.ttl import parse_ttl, read_ttl, ttl_in_words
 from accessmgmt.domain.words import state_words
-from accessmgmt.models import AccessRequest, Endpoint, User
+from accessmgmt.models import AccessRequest, Decision, Endpoint, User
 from accessmgmt.policy.access import may_request
 from accessmgmt.policy.approval import require_asker, require_decider
 from accessmgmt.selectors.access import approvers_of
@@ -92,7 +92,8 @@ def approve_request(
             todo="Look at it again, and decide.",
         )
     seconds = _checked_duration(duration.strip() or row.duration, now.most_seconds)
-    _decide(row, actor, RequestState.APPROVED, comment, approved_seconds=seconds)
+    vote = _vote(row, actor, Verdict.APPROVED, comment, approved_seconds=seconds)
+    _settle(row, RequestState.APPROVED, vote.decided_at, granted_seconds=seconds)
     audit.record(
         actor,
         "request.approved",
@@ -101,7 +102,7 @@ def approve_request(
         approved_seconds=seconds,
         permissions_digest=row.permissions_digest,
         attested=now.attested,
-        comment=row.comment,
+        comment=vote.comment,
     )
     queue_grant(
         actor=actor,
@@ -119,8 +120,9 @@ def approve_request(
 def deny_request(*, actor: User, request: AccessRequest, comment: str = "") -> AccessRequest:
     """Deny. Raises ForbiddenError or ConflictError as approve_request does."""
     row = _locked_for_decision(actor, request)
-    _decide(row, actor, RequestState.DENIED, comment)
-    audit.record(actor, "request.denied", row, user=row.user.email, comment=row.comment)
+    vote = _vote(row, actor, Verdict.DENIED, comment)
+    _settle(row, RequestState.DENIED, vote.decided_at)
+    audit.record(actor, "request.denied", row, user=row.user.email, comment=vote.comment)
     return row
 
 
@@ -129,7 +131,7 @@ def cancel_request(*, actor: User, request: AccessRequest) -> AccessRequest:
     """Take back one's own pending request. Raises ForbiddenError or ConflictError."""
     require_asker(actor, request)
     row = _locked_pending(request)
-    _decide(row, actor, RequestState.CANCELLED, "")
+    _settle(row, RequestState.CANCELLED, timezone.now())
     audit.record(actor, "request.cancelled", row)
     return row
 
@@ -142,7 +144,7 @@ def lapse_requests() -> int:
     )
     rows = list(late.select_related("endpoint", "user"))
     for row in rows:
-        _decide(row, None, RequestState.LAPSED, "")
+        _settle(row, RequestState.LAPSED, timezone.now())
         audit.record(None, "request.lapsed", row, user=row.user.email)
     return len(rows)
 
@@ -161,13 +163,14 @@ def _checked_duration(text: str, most_seconds: int) -> int:
 def _locked_pending(request: AccessRequest) -> AccessRequest:
     row = (
         AccessRequest.objects.select_for_update(of=("self",))
-        .select_related("endpoint", "endpoint__resource", "endpoint__authorization", "resource", "user", "decided_by")
+        .select_related("endpoint", "endpoint__resource", "endpoint__authorization", "resource", "user")
         .get(pk=request.pk)
     )
     if row.state == RequestState.PENDING and row.lapses_at <= timezone.now():
         raise ConflictError("This request has lapsed.", why="Nobody decided in time.", todo="It has to be made again.")
     if row.state != RequestState.PENDING:
-        by = f" by {row.decided_by}" if row.decided_by and row.state != RequestState.CANCELLED else ""
+        deciders = [str(vote.decider) for vote in row.decisions.filter(verdict=row.state).select_related("decider")]
+        by = f" by {' and '.join(deciders)}" if deciders else ""
         raise ConflictError(
             f"This request was already {state_words(row.state)}{by}.", todo="Nothing is left to do here."
         )
@@ -180,12 +183,22 @@ def _locked_for_decision(actor: User, request: AccessRequest) -> AccessRequest:
     return row
 
 
-def _decide(
-    row: AccessRequest, actor: User | None, state: RequestState, comment: str, *, approved_seconds: int | None = None
-) -> None:
+def _vote(
+    row: AccessRequest, actor: User, verdict: Verdict, comment: str, *, approved_seconds: int | None = None
+) -> Decision:
+    return Decision.objects.create(
+        request=row,
+        asker=row.user,
+        decider=actor,
+        verdict=verdict,
+        decided_at=timezone.now(),
+        comment=read_field("comment", lambda text: read_text(text, what="The comment"), comment),
+        approved_seconds=approved_seconds,
+    )
+
+
+def _settle(row: AccessRequest, state: RequestState, at: datetime, *, granted_seconds: int | None = None) -> None:
     row.state = state
-    row.decided_by = actor
-    row.decided_at = timezone.now()
-    row.comment = read_field("comment", lambda text: read_text(text, what="The comment"), comment)
-    row.approved_seconds = approved_seconds
-    row.save(update_fields=["state", "decided_by", "decided_at", "comment", "approved_seconds"])
+    row.settled_at = at
+    row.granted_seconds = granted_seconds
+    row.save(update_fields=["state", "settled_at", "granted_seconds"])

@@ -40,6 +40,7 @@ from accessmgmt.models import (
     AccessRequest,
     AuditEvent,
     Authorization,
+    Decision,
     Endpoint,
     EndpointApprover,
     Group,
@@ -257,9 +258,10 @@ def check_duration(desk: Any, typed: str) -> None:
 
 
 def check_approved_duration(desk: Any, typed: str) -> None:
-    row = AccessRequest.objects.get(pk=desk.request.pk)
-    if row.approved_seconds is not None and typed.strip():
-        assert row.approved_seconds == parse_ttl(typed)
+    vote = Decision.objects.get(request=desk.request)
+    assert vote.approved_seconds == AccessRequest.objects.get(pk=desk.request.pk).granted_seconds
+    if vote.approved_seconds is not None and typed.strip():
+        assert vote.approved_seconds == parse_ttl(typed)
 
 
 def nothing_stored(desk: Any, typed: str) -> None:
@@ -331,7 +333,7 @@ FIELDS = [
     Field("OwnPasswordForm", "new_password2", spellings.PASSWORDS, nothing_stored, is_kept=False),
     Field("RequestForm", "reason", spellings.PARAGRAPHS, is_text(lambda: AccessRequest.objects.latest("pk").reason)),
     Field("RequestForm", "duration", spellings.DURATIONS, check_duration),
-    Field("DecisionForm", "comment", spellings.LINES, is_text(lambda: AccessRequest.objects.latest("pk").comment)),
+    Field("DecisionForm", "comment", spellings.LINES, is_text(lambda: Decision.objects.get().comment)),
     Field("DecisionForm", "duration", spellings.DURATIONS, check_approved_duration),
     Field(
         "DecisionForm", "attested", spellings.LINES, nothing_stored, is_kept=False, statuses=frozenset({302, 409, 422})

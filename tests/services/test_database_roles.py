@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -16,8 +12,8 @@ from django.db import connection
 from accessmgmt.models import AuditEvent
 from devstack.portal_database import create_portal_database_with_owner
 from devstack.postgres import PostgresServer
+from tests.run_manage import run_manage
 
-ROOT = Path(__file__).parent.parent.parent
 MAKE_EVENTS = """
 from accessmgmt.models import User
 from accessmgmt.services import audit
@@ -44,17 +40,7 @@ def manage(urls: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> M
     checkpoints = tmp_path_factory.mktemp("audit") / "checkpoints"
 
     def run(*arguments: str, owner_url: str = "", url: str = urls[0]) -> str:
-        environment = {
-            **os.environ,
-            "DJANGO_SETTINGS_MODULE": "portal.settings",
-            "DATABASE_URL": url,
-            "PORTAL_OWNER_DATABASE_URL": owner_url,
-            "PORTAL_AUDIT_CHECKPOINTS": str(checkpoints),
-        }
-        command = [sys.executable, "manage.py", *arguments]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
+        return run_manage(*arguments, url=url, owner_url=owner_url, PORTAL_AUDIT_CHECKPOINTS=str(checkpoints))
 
     run("migrate", "--verbosity=0", owner_url=urls[1])
     run("migrate", "--verbosity=0", owner_url=urls[1])  # again: nothing to do

@@ -8,8 +8,8 @@ import pytest
 from django.utils import timezone
 
 from accessmgmt.domain.errors import ConflictError, ForbiddenError, InvalidError
-from accessmgmt.domain.states import RequestState
-from accessmgmt.models import AccessRequest, AuditEvent, Endpoint, Grant, User
+from accessmgmt.domain.states import RequestState, Verdict
+from accessmgmt.models import AccessRequest, AuditEvent, Decision, Endpoint, Grant, User
 from accessmgmt.selectors.since_asked import since_asked
 from accessmgmt.services.requests import approve_request, cancel_request, deny_request, lapse_requests, request_access
 from tests import factories
@@ -83,7 +83,57 @@ def test_who_may_decide(carol: User, alice: User, bob: User, dave: User, erin: U
     own = ask(bob, endpoint)
     with pytest.raises(ForbiddenError):
         approve_request(actor=bob, request=own)
-    assert approve_request(actor=dave, request=own).decided_by == dave
+    assert approve_request(actor=dave, request=own).decisions.get().decider == dave
+
+
+@pytest.mark.django_db
+def test_an_approval_is_one_vote_and_settles_the_request(carol: User, bob: User, endpoint: Endpoint) -> None:
+    row = approve_request(actor=bob, request=ask(carol, endpoint), duration="30m", comment=" Only for today ")
+    vote = row.decisions.get()
+    assert (vote.decider, vote.asker, vote.verdict) == (bob, carol, Verdict.APPROVED)
+    assert (vote.comment, vote.approved_seconds) == ("Only for today", 1800)
+    stored = AccessRequest.objects.get(pk=row.pk)
+    assert (stored.state, stored.granted_seconds) == (RequestState.APPROVED, 1800)
+    assert stored.settled_at == vote.decided_at >= stored.created_at
+    details = AuditEvent.objects.get(action="request.approved").details
+    assert (details["approved_seconds"], details["comment"]) == (1800, "Only for today")
+
+
+@pytest.mark.django_db
+def test_a_denial_is_one_vote_and_settles_the_request(carol: User, bob: User, endpoint: Endpoint) -> None:
+    row = deny_request(actor=bob, request=ask(carol, endpoint), comment="Use the replica")
+    vote = row.decisions.get()
+    assert (vote.decider, vote.verdict, vote.comment) == (bob, Verdict.DENIED, "Use the replica")
+    assert vote.approved_seconds is None
+    stored = AccessRequest.objects.get(pk=row.pk)
+    assert (stored.state, stored.settled_at, stored.granted_seconds) == (RequestState.DENIED, vote.decided_at, None)
+    assert AuditEvent.objects.get(action="request.denied").details["comment"] == "Use the replica"
+
+
+@pytest.mark.django_db
+def test_who_comes_too_late_reads_who_decided(carol: User, bob: User, dave: User, endpoint: Endpoint) -> None:
+    request = ask(carol, endpoint)
+    factories.make_decision(request, Verdict.DENIED)  # a vote that did not settle it
+    frank = factories.make_user()
+    denied = deny_request(actor=bob, request=ask(frank, endpoint))
+    approve_request(actor=dave, request=request)
+    with pytest.raises(ConflictError, match="already approved by Dave Admin\\."):
+        deny_request(actor=bob, request=request)
+    with pytest.raises(ConflictError, match="already denied by Bob Approver\\."):
+        cancel_request(actor=frank, request=denied)
+    assert request.decisions.count() == 2
+
+
+@pytest.mark.django_db
+def test_an_approval_that_grants_nothing_leaves_no_vote(carol: User, bob: User, endpoint: Endpoint) -> None:
+    request = ask(carol, endpoint)
+    factories.make_grant(user=carol, endpoint=endpoint)
+    with pytest.raises(ConflictError, match="already has access"):
+        approve_request(actor=bob, request=request)
+    with pytest.raises(InvalidError):
+        deny_request(actor=bob, request=request, comment="no\u202eon")
+    assert not request.decisions.exists()
+    assert AccessRequest.objects.get(pk=request.pk).settled_at is None
 
 
 @pytest.mark.django_db
@@ -125,6 +175,7 @@ def test_two_approvers_at_once_make_one_grant(carol: User, bob: User, dave: User
     assert sum(isinstance(result, ConflictError) for result in results) == 2
     decided = AccessRequest.objects.get(pk=request.pk)
     assert Grant.objects.count() == (1 if decided.state == RequestState.APPROVED else 0)
+    assert decided.decisions.get().verdict == decided.state
 
 
 @pytest.mark.django_db
@@ -145,6 +196,8 @@ def test_cancel_and_lapse(carol: User, bob: User, endpoint: Endpoint) -> None:
     AccessRequest.objects.filter(pk=later.pk).update(lapses_at=timezone.now() - timedelta(seconds=1))
     assert lapse_requests() == 1
     assert lapse_requests() == 0
+    assert not Decision.objects.exists()
+    assert not AccessRequest.objects.filter(settled_at__isnull=True).exists()
     with pytest.raises(ConflictError):
         approve_request(actor=bob, request=later)
 

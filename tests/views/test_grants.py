@@ -12,7 +12,15 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from accessmgmt.models import AuditEvent, Grant, User
-from tests.factories import APPLY_RECEIPT, make_endpoint, make_grant, make_request, make_resource
+from tests.factories import (
+    APPLY_RECEIPT,
+    make_decision,
+    make_endpoint,
+    make_grant,
+    make_request,
+    make_resource,
+    settle_request,
+)
 
 ClientFor = Callable[[User], Client]
 HTMX = {"HX-Request": "true"}
@@ -156,7 +164,16 @@ class TestStatus:
     def test_the_time_line_names_who_approved(self, client_for: ClientFor, alice: User, bob: User) -> None:
         request = make_request("approved", user=alice, decided_by=bob)
         grant = make_grant(user=alice, endpoint=request.endpoint, request=request)
-        assert "by Bob Approver, for" in client_for(alice).get(f"/grants/{grant.pk}").content.decode()
+        assert "by Bob Approver, for 1 hour" in client_for(alice).get(f"/grants/{grant.pk}").content.decode()
+
+    def test_the_time_line_tells_every_vote(self, client_for: ClientFor, alice: User, bob: User, dave: User) -> None:
+        request = make_request(user=alice)
+        make_decision(request, "denied", decider=dave, comment="Use the replica")
+        make_decision(request, decider=bob, approved_seconds=1800, comment="For once")
+        grant = make_grant(user=alice, endpoint=request.endpoint, request=settle_request(request))
+        text = client_for(alice).get(f"/grants/{grant.pk}").content.decode()
+        denied, approved = "by Dave Admin: “Use the replica”", "by Bob Approver, for 30 minutes: “For once”"
+        assert text.index(denied) < text.index(approved)
 
 
 class TestEnding:

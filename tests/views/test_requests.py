@@ -11,7 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accessmgmt.models import AccessRequest, Endpoint, Grant, User
-from tests.factories import make_endpoint, make_grant, make_request
+from tests.factories import make_decision, make_endpoint, make_grant, make_request, settle_request
 
 ClientFor = Callable[[User], Client]
 HTMX = {"HX-Request": "true"}
@@ -122,7 +122,7 @@ class TestDecide:
         text = client_for(bob).post(f"/requests/{row.pk}/approve", data, headers=HTMX).content.decode()
         assert text.strip().startswith("<article")
         assert "30 minutes (asked for 1 hour)" in text
-        assert "Fine" in text
+        assert re.search(r"Approved by Bob Approver for 30 minutes, <time.*?</time>: “Fine”", text)
         assert "<form" not in text
         assert Grant.objects.get().ttl_seconds == 1800
 
@@ -168,7 +168,8 @@ class TestDecide:
         response = client.post(f"/requests/{row.pk}/deny", {"comment": "Use the replica", "duration": "nonsense"})
         assert response.headers["Location"] == "/requests/"
         assert "Denied" in client.get("/requests/").content.decode()
-        assert "Use the replica" in client_for(carol).get(f"/requests/{row.pk}").content.decode()
+        text = client_for(carol).get(f"/requests/{row.pk}").content.decode()
+        assert re.search(r"Denied by Bob Approver <time.*?</time>: “Use the replica”", text)
 
     def test_cancel_by_htmx_takes_the_row_away(self, client_for: ClientFor, carol: User, endpoint: Endpoint) -> None:
         row = make_request(user=carol, endpoint=endpoint)
@@ -176,6 +177,22 @@ class TestDecide:
         assert response.content == b""
         row.refresh_from_db()
         assert row.state == "cancelled"
+        assert "Cancelled by Carol Outsider" in client_for(carol).get(f"/requests/{row.pk}").content.decode()
+
+    def test_every_vote_is_told_oldest_first(
+        self, client_for: ClientFor, bob: User, dave: User, carol: User, endpoint: Endpoint
+    ) -> None:
+        row = make_request(user=carol, endpoint=endpoint)
+        for decider, verdict in ((dave, "denied"), (bob, "approved")):
+            make_decision(row, verdict, decider=decider)
+        text = client_for(carol).get(f"/requests/{row.pk}").content.decode()
+        assert text.index("Denied by Dave Admin") < text.index("Approved by Bob Approver for 1 hour")
+
+    def test_a_request_that_nobody_decided_says_so(
+        self, client_for: ClientFor, carol: User, endpoint: Endpoint
+    ) -> None:
+        row = make_request("lapsed", user=carol, endpoint=endpoint)
+        assert "nobody decided in time" in client_for(carol).get(f"/requests/{row.pk}").content.decode()
 
     def test_detail_links_to_the_grant_for_its_person(
         self, client_for: ClientFor, bob: User, carol: User, endpoint: Endpoint
@@ -204,6 +221,16 @@ class TestHistory:
         assert listed("whose=mine") == {own.pk}
         assert listed("state=nonsense") == {denied.pk, lapsed.pk, own.pk}
 
+    def test_who_decided(self, client_for: ClientFor, bob: User, dave: User, carol: User, endpoint: Endpoint) -> None:
+        row = make_request(user=carol, endpoint=endpoint)
+        make_decision(row, decider=dave)
+        make_decision(row, decider=bob)
+        settle_request(row)
+        make_request("cancelled", user=carol, endpoint=endpoint)
+        text = client_for(bob).get("/requests/history").content.decode()
+        told = [re.sub("<[^>]*>", "", cell) for cell in re.findall(r'data-label="Decided by">(.*?)</td>', text)]
+        assert sorted(told) == ["Dave Admin, Bob Approver", "—"]
+
     def test_outsiders_see_their_own_only(self, client_for: ClientFor, carol: User, alice: User) -> None:
         make_request("denied", user=alice)
         assert b"No request is over yet" in client_for(carol).get("/requests/history").content
@@ -219,7 +246,7 @@ def test_queries_do_not_grow_with_rows(client_for: ClientFor, dave: User, path: 
 
     def grow(count: int) -> None:
         for _ in range(count):
-            make_request()
+            make_decision(make_request())
             make_request("denied")
 
     grow(1)
