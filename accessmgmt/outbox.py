@@ -28,6 +28,7 @@ class Task(StrEnum):
     HELP_END_GRANTS_OF = "accessmgmt.tasks.help_end_grants_of"
     CHECK_DRIFT = "accessmgmt.tasks.check_drift"
     RESYNC_RESOURCE = "accessmgmt.tasks.resync_resource"
+    LOOK_AT_TARGET = "accessmgmt.tasks.look_at_target"
 
 
 def wake(task: Task, pk: object, *, expires_seconds: float | None = None) -> None:

@@ -7,7 +7,7 @@ import logging
 from celery import shared_task
 from django.conf import settings
 
-from accessmgmt.services import audit_chain, drift, endings, housekeeping, provision, requests, ways
+from accessmgmt.services import audit_chain, drift, endings, housekeeping, look_work, looks, provision, requests, ways
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def keep_ways_open() -> None:
 @shared_task(name="accessmgmt.tasks.sweep")
 def sweep() -> None:
     """Find due and stuck rows and wake workers for them."""
-    woken = provision.sweep()
+    woken = provision.sweep() + looks.sweep()
     if woken:
         logger.info("sweep woke %d", woken)
 
@@ -79,3 +79,9 @@ def resync_resource(resource_id: str) -> None:
 def check_drift(resource_id: str) -> None:
     """Compare one resource with what the portal gave there."""
     logger.info("drift of %s: %s", resource_id, drift.check_resource(int(resource_id)))
+
+
+@shared_task(name="accessmgmt.tasks.look_at_target")
+def look_at_target(look_id: str) -> None:
+    """Look at a server because somebody asked for it."""
+    logger.info("look %s: %s", look_id, look_work.look_at_target(look_id))

@@ -44,7 +44,7 @@ from devstack.supervisor import Supervisor
 
 VERSION = 18
 SERVERS = ("postgres-portal", "postgres-primary", "postgres-standby", "redis", "aws")
-WORKERS = ("worker-ending", "worker-applying", "worker-drift", "worker-upkeep")
+WORKERS = ("worker-ending", "worker-applying", "worker-drift", "worker-looks", "worker-upkeep")
 APPLICATION = ("web", *WORKERS, "beat")
 
 
@@ -359,6 +359,7 @@ class Stack:
             "worker-ending": [*worker, "-Q", "ending", "-n", "ending@%h", "--pool=threads", "-c", "32"],
             "worker-applying": [*worker, "-Q", "applying", "-n", "applying@%h", "--pool=threads", "-c", "24"],
             "worker-drift": [*worker, "-Q", "drift", "-n", "drift@%h", "--pool=threads", "-c", "8"],
+            "worker-looks": [*worker, "-Q", "looks", "-n", "looks@%h", "--pool=threads", "-c", "8"],
             "worker-upkeep": [*worker, "-Q", "sweep,default", "-n", "upkeep@%h", "--pool=threads", "-c", "4"],
             "beat": [*beat, f"--pidfile={self.state_dir / 'beat.pid'}"],
         }

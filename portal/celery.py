@@ -35,7 +35,7 @@ application.config_from_object(
         "task_default_queue": "default",
         # Each task has a route (docs/operations.md). Each queue that speaks to targets has a worker, with more threads
         # than servers may hang at a time; what speaks to none, "sweep" and "default", waits for none of them.
-        "task_queues": [Queue(name) for name in ("ending", "sweep", "applying", "default", "drift")],
+        "task_queues": [Queue(name) for name in ("ending", "sweep", "applying", "default", "drift", "looks")],
         "task_routes": {
             "accessmgmt.tasks.end_grants_of": {"queue": "ending"},
             "accessmgmt.tasks.help_end_grants_of": {"queue": "ending"},
@@ -48,6 +48,7 @@ application.config_from_object(
             "accessmgmt.tasks.resync": {"queue": "default"},
             "accessmgmt.tasks.resync_resource": {"queue": "drift"},
             "accessmgmt.tasks.check_drift": {"queue": "drift"},
+            "accessmgmt.tasks.look_at_target": {"queue": "looks"},
         },
         "beat_schedule": {
             "sweep": {"task": "accessmgmt.tasks.sweep", "schedule": 1.0, "options": {"expires": 5}},

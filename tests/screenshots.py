@@ -300,7 +300,7 @@ def _save(page: Page) -> None:
 
 def _test(page: Page) -> None:
     page.get_by_role("button", name="Test connection").click()
-    page.locator(".ladder").wait_for()
+    page.locator("#look-ladder:not([aria-busy])").wait_for()
 
 
 def _choose_repairs(page: Page) -> None:

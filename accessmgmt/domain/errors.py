@@ -41,12 +41,6 @@ class TooManyError(AccessError):
     status_code = 429
 
 
-class BusyError(AccessError):
-    """Others are at it, and there is no room for more: try again (HTTP 503)."""
-
-    status_code = 503
-
-
 class InvalidError(AccessError):
     """The input has to be changed (HTTP 422). `fields` maps a field's name to its messages."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -241,3 +242,18 @@ class Rung:
     detail: str
     fix: str = ""
     elapsed_ms: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return a JSON-able form for a look's row."""
+        return {
+            "name": self.name,
+            "state": self.state.value,
+            "detail": self.detail,
+            "fix": self.fix,
+            "elapsed_ms": self.elapsed_ms,
+        }
+
+
+def rung_from_json(value: Mapping[str, Any]) -> Rung:
+    """Read what `Rung.as_json` gave."""
+    return Rung(value["name"], RungState(value["state"]), value["detail"], value["fix"], value["elapsed_ms"])

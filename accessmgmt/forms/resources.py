@@ -21,8 +21,9 @@ from accessmgmt.domain.targets import SslMode
 from accessmgmt.domain.texts import strip_unseen
 from accessmgmt.forms.base import SecretInput, SecretTextarea, add_invalid, check_free_name, required_messages
 from accessmgmt.forms.fields import LineField, RawField, TextField, read_or_refuse
-from accessmgmt.models import Resource
+from accessmgmt.models import Resource, TargetLook
 from accessmgmt.selectors.configuration import live_grants_at, standby_chain_has
+from accessmgmt.services.configuration import changed_address
 
 CERTIFICATE_FIELDS = ("tls_root_cert", "tls_cert_file")
 SECRET_FIELDS = ("password", "tls_key_file", "aws_access_key_id", "aws_secret_access_key")
@@ -246,6 +247,12 @@ class ResourceForm(forms.ModelForm[Resource]):
                 self.add_error(name, "Write it again: a secret is never sent back to the browser.")
 
     @property
+    def is_to_be_asked(self) -> bool:
+        """Whether the form promises that another address is the same server: that is asked before it is saved."""
+        is_promised = self.cleaned_data["is_same_server"] and not self.is_new
+        return bool(is_promised and changed_address(Resource.objects.get(pk=self.instance.pk), self.instance))
+
+    @property
     def connection_errors(self) -> dict[str, Any]:
         """The errors that keep a connection from being tested: all but those of the name, the pool and so on."""
         return {name: texts for name, texts in self.errors.items() if name not in UNTESTED_FIELDS}
@@ -383,6 +390,17 @@ class ResourceForm(forms.ModelForm[Resource]):
                 setattr(self.instance, name, written)
             elif is_cleared:
                 setattr(self.instance, name, "")
+
+
+def form_of_refused_move(look: TargetLook) -> ResourceForm:
+    """Return the form as it was sent when its new address was asked, without its secrets, with what came of it."""
+    sent = {name.removesuffix("_id"): "" if value is None else value for name, value in look.order.items()}
+    form = ResourceForm({**sent, "is_same_server": True}, instance=look.resource)
+    form.full_clean()
+    error = look.error or {}
+    text = " ".join(part for part in (error.get("what"), error.get("why"), error.get("todo")) if part)
+    add_invalid(form, InvalidError(text, fields=error.get("fields")))
+    return form
 
 
 def _read_name(text: str) -> str:

@@ -11,6 +11,7 @@ from accessmgmt.models.group import Group, GroupEndpoint, GroupMember
 from accessmgmt.models.installation import Installation
 from accessmgmt.models.resource import Resource
 from accessmgmt.models.tally import Tally
+from accessmgmt.models.target_look import TargetLook
 from accessmgmt.models.user import User
 
 __all__ = [
@@ -30,5 +31,6 @@ __all__ = [
     "Installation",
     "Resource",
     "Tally",
+    "TargetLook",
     "User",
 ]

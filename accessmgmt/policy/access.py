@@ -1,4 +1,4 @@
-"""Who may see, activate and request endpoints, and who may do what with a grant.
+"""Who may see, activate and request endpoints, who may do what with a grant, and who sees which look at a server.
 
 A rule that lists filter by stands here twice: as a filter (`…_by`, `…_to`), and as a judgement of one row (`may_…`).
 tests/policy asks both about the same rows.
@@ -79,6 +79,11 @@ def require_releaser(user: User, grant: Grant) -> None:
 def require_revoker(user: User) -> None:
     """Raise ForbiddenError unless the person may end anybody's grant."""
     require_admin(user, "ends somebody else's access")
+
+
+def looks_visible_to(user: User) -> Q:
+    """Looks that the person may see: those at stored resources to auditors, those at a form to whoever asked."""
+    return Q(resource__isnull=False) | Q(asked_by=user) if is_auditor(user) else NOTHING
 
 
 def may_reveal(user: User, grant: Grant) -> bool:

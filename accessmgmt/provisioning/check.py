@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -87,7 +87,7 @@ def test_connection(
     installation: Installation | None = None,  # noqa: PT028
     *,
     only_looks: bool = False,  # noqa: PT028
-) -> Iterator[Rung]:
+) -> Generator[Rung, None, None]:
     """Climb from the name of the host to a rehearsal of a grant; yield each rung as it is known.
 
     The first MOST_REHEARSED permission sets are rehearsed; SELECT on some table when there are none. Then a login is
@@ -330,7 +330,7 @@ def _leftovers(climb: Climb) -> Answer:
     if climb.given.leftovers == KEEP:
         return Answer("What an ended login owns is listed, and its grant stays ending until an admin has seen to it.")
     writable = climb.given.primary or climb.given
-    with admin_session(writable, Budget(BUDGET_SECONDS)) as session:
+    with admin_session(writable, climb.budget) as session:
         owner = read_powers(session, named_owner(writable))
         if not owner.found and owner.name == QUARANTINE_ROLE:
             return Answer(f"{owner.name} takes over what ended logins own; it is made when it is needed.")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Sequence
 from functools import partial
+from math import inf
 
 import psycopg
 
@@ -12,7 +14,7 @@ from accessmgmt.domain.errors import TargetError
 from accessmgmt.domain.names import Installation
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import GrantOrder, Target
-from accessmgmt.provisioning import end
+from accessmgmt.provisioning import end, end_batch
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.capability import ensure_capability
 from accessmgmt.provisioning.connect import admin_session, database_session
@@ -30,6 +32,7 @@ from accessmgmt.provisioning.statements_locks import BEGIN_BRIEFLY
 from accessmgmt.provisioning.stepped_into import disarm
 
 STILL_SO = "It was mended, and is so again, or still: somebody does it anew, or another role gave it as well."
+NO_TIME = "There was no time left for it: choose Repair again."
 FOR_A_PERSON = "A person has to do this: nothing that the portal may run helps."
 
 
@@ -39,12 +42,13 @@ def repair(
     findings: Collection[DriftFinding],
     *,
     budget_seconds: float = BUDGET_SECONDS,
+    until: float = inf,
 ) -> RepairReport:
     """Mend these differences, if they are still there; what a second look still finds is not mended.
 
     Privileges are mended set by set, in locked chunks, as apply does. Orphans are ended with the same care as a
     grant, and sessions until they are gone. Vanished roles are not made again: the caller ends their grants. What the
-    target refuses is reported.
+    target refuses is reported. No orphan's end is begun after `until` (monotonic), or takes longer.
     """
     keys = {finding.key for finding in findings}
     target = with_primary(target, budget_seconds)
@@ -55,7 +59,7 @@ def repair(
             if not _is_mended_with_its_set(each) and each.finding.kind not in {DriftKind.ORPHAN, DriftKind.VANISHED}:
                 errors[each.finding.key] = _mend(session, target, each)
         for each in [each for each in chosen if each.finding.kind is DriftKind.ORPHAN]:
-            errors[each.finding.key] = _end_orphan(target, wanted.installation, each.finding)
+            errors[each.finding.key] = _end_orphan(target, wanted.installation, each.finding, until)
         left = {each.finding.key for each in look(session, target, wanted).differences} if chosen else set()
     mended, refused = [], []
     for finding in [each.finding for each in chosen if each.finding.kind is not DriftKind.VANISHED]:
@@ -125,7 +129,10 @@ def _ensure(session: Session, order: GrantOrder, scope: Scope) -> str:
     return ""
 
 
-def _end_orphan(target: Target, installation: Installation, finding: DriftFinding) -> str:
+def _end_orphan(target: Target, installation: Installation, finding: DriftFinding, until: float) -> str:
+    left = until - time.monotonic()
+    if left <= 0:
+        return NO_TIME
     order = GrantOrder(
         grant_id=finding.grant_id,
         installation=installation,
@@ -134,7 +141,7 @@ def _end_orphan(target: Target, installation: Installation, finding: DriftFindin
         ttl_seconds=0,
     )
     try:
-        end.end_grant(target, order)
+        end.end_grant(target, order, longest_seconds=min(left, end_batch.BUDGET_SECONDS))
     except TargetError as error:
         return str(error)
     return ""

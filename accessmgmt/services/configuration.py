@@ -56,6 +56,13 @@ def save_resource(*, actor: User, resource: Resource, is_same_server: bool = Fal
     return _save(actor, resource)
 
 
+def check_move(resource: Resource) -> None:
+    """Refuse at once a move that no server's answer would allow. Raises ConflictError."""
+    before = Resource.objects.get(pk=resource.pk)
+    if live := live_grants_at(before).count():
+        _refuse_move(before, resource, live, is_same_server=True)
+
+
 def changed_address(before: Resource, after: Resource) -> list[str]:
     """Return the fields that would lead to another server; an address that is not stored stands in the AWS secret."""
     is_complete = after.host and after.port

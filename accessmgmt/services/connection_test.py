@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import closing
+
 from accessmgmt.domain.errors import InvalidError, TargetError
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import Rung, RungState
@@ -10,26 +13,34 @@ from accessmgmt.models.installation import this_installation
 from accessmgmt.policy.people import require_admin
 from accessmgmt.provisioning import check
 from accessmgmt.selectors.configuration import live_grants_at
-from accessmgmt.services import audit, installation, looks, silence
+from accessmgmt.services import audit, installation, silence
 from accessmgmt.services.configuration import changed_address
 
 
-@looks.few_at_once()
-def test_connection(*, actor: User, resource: Resource) -> list[Rung]:
+def test_connection(
+    *,
+    actor: User,
+    resource: Resource,
+    on_rung: Callable[[list[Rung]], None] | None = None,  # noqa: PT028 - it is no test of ours
+) -> list[Rung]:
     """Return the rungs of the ladder, top to bottom. A stored resource's test is audited. Changes nothing there.
 
-    Raises ForbiddenError for anybody but admins: the test opens connections from the portal's network. Raises BusyError
-    when others are at it.
+    `on_rung` gets all that are known whenever there is one more; when it raises, the climb ends in good order.
+    Raises ForbiddenError for anybody but admins: the test opens connections from the portal's network.
     """
     require_admin(actor, "tests connections")
-    rungs = list(
-        check.test_connection(
-            resource.as_target(),
-            _permission_sets(resource),
-            this_installation(),
-            only_looks=installation.is_observing(),
-        )
+    rungs: list[Rung] = []
+    climb = check.test_connection(
+        resource.as_target(),
+        _permission_sets(resource),
+        this_installation(),
+        only_looks=installation.is_observing(),
     )
+    with closing(climb):
+        for rung in climb:
+            rungs.append(rung)
+            if on_rung is not None:
+                on_rung(rungs)
     if resource.pk:
         if RungState.FAILED not in {rung.state for rung in rungs}:
             silence.answered(resource)
@@ -45,14 +56,13 @@ def _permission_sets(resource: Resource) -> list[PermissionSet]:
     return list({authorization.permission_set: None for authorization in authorizations})
 
 
-@looks.few_at_once()
 def check_same_server(*, actor: User, resource: Resource) -> None:
     """Make sure that the changed address of a resource leads to the server that its live grants are on.
 
     The system identifier of the cluster is compared, which a server keeps for life, whatever its address; a standby has
     its primary's. Nothing is asked when no address changed, and nothing is stored. `resource` is not saved yet.
 
-    Raises InvalidError at `is_same_server` when it is another server, or when that cannot be told, and BusyError.
+    Raises InvalidError at `is_same_server` when it is another server, or when that cannot be told.
     """
     require_admin(actor, "tests connections")
     before = Resource.objects.select_related("primary").get(pk=resource.pk)

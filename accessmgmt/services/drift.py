@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from math import inf
 from typing import Any
 
 from django.conf import settings
@@ -32,7 +33,7 @@ from accessmgmt.selectors.drift import (
     resources_to_check,
     resources_to_resync,
 )
-from accessmgmt.services import audit, installation, late_endings, looks, strangers
+from accessmgmt.services import audit, installation, late_endings, strangers
 from accessmgmt.services.drift_changes import record_changes
 from accessmgmt.services.grants import begin_end
 
@@ -43,7 +44,8 @@ RESYNC_SECONDS = 30
 FIRST_RETRY_SECONDS = 30
 LONGEST_RETRY_SECONDS = 600
 MOST_STORED = 500
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 10.0
+LOOK_SECONDS, LINK_SECONDS = 15.0, 10.0
 
 
 def wake_due() -> int:
@@ -162,7 +164,6 @@ def _retire_unused(resource: Resource) -> list[DriftFinding]:
     ]
 
 
-@looks.few_at_once()
 def check_now(*, actor: User, resource: Resource) -> DriftCheck:
     """Check a resource because somebody asks; what cannot be reached is stored as the check's error.
 
@@ -172,13 +173,12 @@ def check_now(*, actor: User, resource: Resource) -> DriftCheck:
     with _alone(resource.pk, patience_seconds=PATIENCE_SECONDS) as is_alone:
         _must_be_alone(resource, is_alone=is_alone)
         try:
-            return _check(resource)
+            return _check(resource, until=_end_of_look())
         except TargetError as error:
             _record_failure(resource, error)
     return DriftCheck.objects.get(resource=resource)
 
 
-@looks.few_at_once()
 def repair_now(*, actor: User, resource: Resource, keys: Collection[str]) -> RepairReport:
     """Mend the differences that somebody confirmed, by their keys, and check again.
 
@@ -189,20 +189,33 @@ def repair_now(*, actor: User, resource: Resource, keys: Collection[str]) -> Rep
         raise ConflictError("The portal only observes.", why="Its database was restored.", todo="Confirm that first.")
     if strangers.is_paused(resource.pk):
         raise strangers.refusal(resource)
+    until = _end_of_look()
     with _alone(resource.pk, patience_seconds=PATIENCE_SECONDS) as is_alone:
         _must_be_alone(resource, is_alone=is_alone)
         stored = findings_of(DriftCheck.objects.filter(resource=resource).first())
-        report = _repair(resource, [finding for finding in stored if finding.key in set(keys)], actor=actor)
-        _check(resource)
+        chosen = [finding for finding in stored if finding.key in set(keys)]
+        report = _repair(resource, chosen, actor=actor, until=until)
+        _check(resource, until=until)
     return report
 
 
-def _check(resource: Resource, kept: Sequence[DriftFinding] = ()) -> DriftCheck:
+def _end_of_look() -> float:
+    """Return when a look that somebody waits for is to be over, whatever the server does (monotonic)."""
+    return time.monotonic() + float(settings.PORTAL_LOOK_SECONDS)
+
+
+def _left(until: float, at_most: float = LOOK_SECONDS) -> float:
+    """Return how long the next conversation may take; a first moment at least, in which nothing is found out late."""
+    return max(min(until - time.monotonic(), at_most), 1.0)
+
+
+def _check(resource: Resource, kept: Sequence[DriftFinding] = (), *, until: float = inf) -> DriftCheck:
     """Compare, and store what was found with the roles that are `kept` although nothing needs them."""
     order = _full_order(resource)
     target = resource.as_target()
-    report = drift.check_drift(target, order)
-    return _store(resource, report, [*_still_true(order, report.findings), *kept], link_trouble(target))
+    report = drift.check_drift(target, order, budget_seconds=_left(until))
+    trouble = link_trouble(target, _left(until, LINK_SECONDS))
+    return _store(resource, report, [*_still_true(order, report.findings), *kept], trouble)
 
 
 def _still_true(order: DriftOrder, findings: Collection[DriftFinding]) -> list[DriftFinding]:
@@ -271,8 +284,12 @@ def _told(error: TargetError) -> dict[str, Any]:
     return {"what": error.what, "why": error.why, "todo": error.todo, "sqlstate": error.sqlstate}
 
 
-def _repair(resource: Resource, findings: list[DriftFinding], *, actor: User | None) -> RepairReport:
-    report = drift_repair.repair(resource.as_target(), _full_order(resource), findings)
+def _repair(
+    resource: Resource, findings: list[DriftFinding], *, actor: User | None, until: float = inf
+) -> RepairReport:
+    report = drift_repair.repair(
+        resource.as_target(), _full_order(resource), findings, budget_seconds=_left(until), until=until
+    )
     ended = [finding for finding in findings if finding.kind is DriftKind.VANISHED and _end_vanished(finding, actor)]
     mended = (*report.mended, *ended)
     if mended or report.refused:

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +21,7 @@ from django.utils import timezone
 
 from accessmgmt.domain.errors import TargetError, TargetUnavailable
 from accessmgmt.domain.states import GrantState
-from accessmgmt.models import Grant
+from accessmgmt.models import Grant, TargetLook
 
 logger = logging.getLogger(__name__)
 LONGEST_BACKOFF_SECONDS = 60
@@ -56,18 +57,26 @@ def renew_lease(grant_id: uuid.UUID, token: uuid.UUID | None) -> None:
 
 
 @contextmanager
-def kept(grants: Sequence[Grant]) -> Iterator[None]:
-    """Keep the leases of grants, which one claim took, during work that may outlast them.
+def kept(rows: Sequence[Grant] | Sequence[TargetLook]) -> Iterator[None]:
+    """Keep the leases of rows, which one claim took, during work that may outlast them.
 
     A killed worker keeps nothing, so its rows are free again after one lease; a hung one is cut by the engine's budget.
     """
-    token = grants[0].lease_token
+    token = rows[0].lease_token
     keeper = _keeper_of_this_process()
-    keeper.keep(token, [grant.pk for grant in grants])
+    keeper.keep(token, _Held(type(rows[0]), tuple(row.pk for row in rows)))
     try:
         yield
     finally:
         keeper.leave(token)
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The rows of one table that one piece of work holds."""
+
+    model: type[Grant] | type[TargetLook]
+    pks: tuple[uuid.UUID, ...]
 
 
 class _Keeper:
@@ -75,13 +84,13 @@ class _Keeper:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self._held: dict[uuid.UUID | None, list[uuid.UUID]] = {}
+        self._held: dict[uuid.UUID | None, _Held] = {}
         self._changed = threading.Condition()
         threading.Thread(target=self._run, name="lease-keeper", daemon=True).start()
 
-    def keep(self, token: uuid.UUID | None, pks: list[uuid.UUID]) -> None:
+    def keep(self, token: uuid.UUID | None, rows: _Held) -> None:
         with self._changed:
-            self._held[token] = pks
+            self._held[token] = rows
             if len(self._held) == 1:
                 self._changed.notify()
 
@@ -99,16 +108,17 @@ class _Keeper:
             if held:
                 self._renew(held)
 
-    def _renew(self, held: dict[uuid.UUID | None, list[uuid.UUID]]) -> None:
+    def _renew(self, held: dict[uuid.UUID | None, _Held]) -> None:
         """Keep all of them. A row that somebody has locked is being recorded: nobody waits for it here."""
-        pks = [pk for some in held.values() for pk in some]
         try:
-            with transaction.atomic():
-                mine = Grant.objects.filter(pk__in=pks, lease_token__in=held).select_for_update(skip_locked=True)
-                free = list(mine.values_list("pk", flat=True))
-                Grant.objects.filter(pk__in=free).update(lease_until=lease_end())
+            for model in {rows.model for rows in held.values()}:
+                pks = [pk for rows in held.values() if rows.model is model for pk in rows.pks]
+                with transaction.atomic():
+                    mine = model._default_manager.filter(pk__in=pks, lease_token__in=held)
+                    free = list(mine.select_for_update(skip_locked=True).values_list("pk", flat=True))
+                    model._default_manager.filter(pk__in=free).update(lease_until=lease_end())
         except DatabaseError:
-            logger.exception("the leases of %d grants could not be kept now", len(pks))
+            logger.exception("the leases of %d rows could not be kept now", sum(len(r.pks) for r in held.values()))
         finally:
             connection.close()
 

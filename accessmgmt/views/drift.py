@@ -1,4 +1,4 @@
-"""What differs between a resource and what the portal gave there: look, check now, repair."""
+"""What differs between a resource and what the portal gave there: look, ask for a check, ask for a repair."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from accessmgmt.domain.errors import TargetError
+from accessmgmt.domain.looks import LookKind
 from accessmgmt.models import DriftCheck, Resource
 from accessmgmt.selectors.drift import findings_by_kind, findings_of, newest_changes
-from accessmgmt.services import drift, installation
+from accessmgmt.selectors.looks import is_ignored, newest_look, time_to_poll
+from accessmgmt.services import installation, looks
 from accessmgmt.views.permissions import UserRequest, admin_required, auditor_required
 
 
@@ -21,21 +22,26 @@ def detail(request: UserRequest, pk: int) -> HttpResponse:
     return render(request, "drift/detail.html", _context(_get(pk)))
 
 
+def render_drift(request: UserRequest, resource: Resource) -> HttpResponse:
+    """Return the part of the page that a look changes."""
+    return render(request, "drift/detail.html#drift", _context(resource))
+
+
 @admin_required
 @require_POST
 def check(request: UserRequest, pk: int) -> HttpResponse:
-    """Check now, and show what was found."""
+    """Ask for a check; the page shows what it finds."""
     resource = _get(pk)
-    drift.check_now(actor=request.user, resource=resource)
+    looks.ask_for_check(actor=request.user, resource=resource)
     if request.htmx:
-        return render(request, "drift/detail.html#drift", _context(resource))
+        return render_drift(request, resource)
     return redirect("accessmgmt:resource-drift", pk=pk)
 
 
 @admin_required
 @require_POST
 def repair(request: UserRequest, pk: int) -> HttpResponse:
-    """List what would be done about the chosen differences; do it when that was confirmed."""
+    """List what would be done about the chosen differences; ask for it when that was confirmed."""
     resource = _get(pk)
     chosen = set(request.POST.getlist("finding"))
     found = findings_of(DriftCheck.objects.filter(resource=resource).first())
@@ -45,17 +51,8 @@ def repair(request: UserRequest, pk: int) -> HttpResponse:
         return redirect("accessmgmt:resource-drift", pk=pk)
     if request.POST.get("confirmed") != "yes":
         return render(request, "drift/confirm.html", {"resource": resource, "findings": findings})
-    try:
-        report = drift.repair_now(actor=request.user, resource=resource, keys=[finding.key for finding in findings])
-    except TargetError as error:
-        messages.error(request, str(error))
-        return redirect("accessmgmt:resource-drift", pk=pk)
-    if report.mended:
-        messages.success(request, f"{len(report.mended)} of {len(findings)} differences are mended.")
-    for finding, words in report.refused[:5]:
-        messages.warning(request, f"{finding.object}: {words}")
-    if not report.mended and not report.refused:
-        messages.success(request, "Nothing was left to mend: somebody was faster.")
+    keys = [finding.key for finding in findings]
+    looks.ask_for_repair(actor=request.user, resource=resource, keys=keys)
     return redirect("accessmgmt:resource-drift", pk=pk)
 
 
@@ -66,7 +63,11 @@ def _get(pk: int) -> Resource:
 def _context(resource: Resource) -> dict[str, object]:
     found = DriftCheck.objects.filter(resource=resource).first()
     groups = findings_by_kind(found)
+    look = newest_look(resource, LookKind.DRIFT, LookKind.REPAIR)
     return {
+        "look": look,
+        "poll": time_to_poll(look) if look else "",
+        "is_ignored": look is not None and is_ignored(look),
         "resource": resource,
         "check": found,
         "groups": groups,

@@ -1,8 +1,6 @@
-"""Resources: list, form, detail, and the connection test."""
+"""Resources: list, form, detail, and asking for the connection test."""
 
 from __future__ import annotations
-
-from copy import copy
 
 from django.contrib import messages
 from django.db.models import QuerySet
@@ -11,17 +9,20 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accessmgmt.domain.certificates import describe_certificates
-from accessmgmt.domain.targets import Rung
-from accessmgmt.forms.resources import CERTIFICATE_FIELDS, SSL_CHOICES, ResourceForm
-from accessmgmt.models import Resource, User
+from accessmgmt.domain.looks import LookKind
+from accessmgmt.forms.base import save_or_refuse
+from accessmgmt.forms.resources import CERTIFICATE_FIELDS, SSL_CHOICES, ResourceForm, form_of_refused_move
+from accessmgmt.models import Resource, TargetLook, User
 from accessmgmt.selectors.configuration import (
     clean_pk,
     endpoints_with_counts,
     resources_for_list,
 )
-from accessmgmt.services import configuration, connection_test, strangers
+from accessmgmt.selectors.looks import newest_look, refused_move
+from accessmgmt.services import configuration, looks, strangers
 from accessmgmt.views.deleting import confirm_and_delete
 from accessmgmt.views.lists import Filter, Listing, columns, render_list, searched
+from accessmgmt.views.looks import look_context
 from accessmgmt.views.permissions import UserRequest, admin_required, auditor_required
 from accessmgmt.views.saving import saved_page
 
@@ -83,28 +84,33 @@ def edit(request: UserRequest, pk: int) -> HttpResponse:
 
 def _edit(request: UserRequest, resource: Resource | None) -> HttpResponse:
     if request.method != "POST":
+        look = refused_move(request.user, resource, request.GET.get("look")) if resource is not None else None
+        if look is not None:
+            return _form_page(request, form_of_refused_move(look))
         # The credential section asks for itself again when its switch is turned.
         initial = {name: request.GET[name] for name in CREDENTIAL_FIELDS if name in request.GET}
         if initial:
             initial["use_aws_secrets"] = request.GET.get("use_aws_secrets", "")
         return _form_page(request, ResourceForm(instance=resource, initial=initial))
     form = ResourceForm(request.POST, request.FILES, instance=resource)
-    if (done := saved_page(request, form, lambda: _save(request.user, form))) is not None:
+    if form.is_valid() and form.is_to_be_asked:
+        # It is saved when the server at the new address has said that it is the same one.
+        asked = save_or_refuse(form, lambda: looks.ask_for_move(actor=request.user, resource=form.instance))
+        if asked is not None:
+            return redirect("accessmgmt:look", pk=asked.pk)
+    elif (done := saved_page(request, form, lambda: _save(request.user, form))) is not None:
         return done
     form.ask_secrets_again()
     return _form_page(request, form, status=422)
 
 
 def _save(actor: User, form: ResourceForm) -> Resource:
-    """Store what the form says; a promise that it is the same server is looked into first."""
-    is_same_server = form.cleaned_data["is_same_server"] and not form.is_new
-    if is_same_server:
-        connection_test.check_same_server(actor=actor, resource=form.instance)
-    return configuration.save_resource(actor=actor, resource=form.instance, is_same_server=is_same_server)
+    """Store what the form says."""
+    return configuration.save_resource(actor=actor, resource=form.instance)
 
 
 def _form_page(
-    request: UserRequest, form: ResourceForm, *, status: int = 200, rungs: list[Rung] | None = None
+    request: UserRequest, form: ResourceForm, *, status: int = 200, look: TargetLook | None = None
 ) -> HttpResponse:
     facts = {name: describe_certificates(str(form[name].value() or "")) for name in CERTIFICATE_FIELDS}
     context = {
@@ -112,7 +118,7 @@ def _form_page(
         "resource": None if form.is_new else Resource.objects.get(pk=form.instance.pk),
         "ca_facts": facts["tls_root_cert"],
         "client_facts": facts["tls_cert_file"],
-        "rungs": rungs,
+        **look_context(look),
     }
     return render(request, "resources/form.html", context, status=status)
 
@@ -120,22 +126,21 @@ def _form_page(
 @admin_required
 @require_POST
 def test_unsaved(request: UserRequest) -> HttpResponse:
-    """Run the connection test with what stands in the form. Nothing is stored."""
+    """Ask for the connection test of what stands in the form. Of the form nothing is stored but until it is over."""
     pk = clean_pk(request.POST.get("resource"))
     stored = get_object_or_404(Resource, pk=pk) if pk is not None else None
     form = ResourceForm(request.POST, request.FILES, instance=stored)
     form.full_clean()
-    rungs: list[Rung] | None = None
+    look: TargetLook | None = None
     if not form.connection_errors:
-        unsaved = copy(form.instance)
-        unsaved.pk = None  # what is tested is not the stored resource, and no event of it
-        rungs = connection_test.test_connection(actor=request.user, resource=unsaved)
-    status = 422 if rungs is None else 200
+        look = looks.ask_for_unsaved_test(actor=request.user, resource=form.instance)
+    status = 422 if look is None else 200
     if not request.htmx:
         form.ask_secrets_again()
-        return _form_page(request, form, status=status, rungs=rungs)
+        return _form_page(request, form, status=status, look=look)
     problems = [(form[name], texts) for name, texts in form.connection_errors.items() if name in form.fields]
-    return render(request, "resources/form.html#ladder", {"rungs": rungs, "problems": problems}, status=status)
+    context = {**look_context(look), "problems": problems}
+    return render(request, "resources/form.html#ladder", context, status=status)
 
 
 @admin_required
@@ -177,18 +182,18 @@ def _detail_context(resource: Resource) -> dict[str, object]:
         "endpoint_count": endpoints.count(),
         "standbys": resource.standbys.only("name"),
         "live_grants": resource.grants.live().count(),
+        **look_context(newest_look(resource, LookKind.CONNECTION)),
     }
 
 
 @admin_required
 @require_POST
 def test(request: UserRequest, pk: int) -> HttpResponse:
-    """Run the connection test of a stored resource."""
-    resource = _get(pk)
-    rungs = connection_test.test_connection(actor=request.user, resource=resource)
+    """Ask for the connection test of a stored resource; the page shows each rung as it is known."""
+    look = looks.ask_for_test(actor=request.user, resource=_get(pk))
     if request.htmx:
-        return render(request, "resources/detail.html#ladder", {"rungs": rungs})
-    return render(request, "resources/detail.html", {**_detail_context(resource), "rungs": rungs})
+        return render(request, "resources/detail.html#ladder", look_context(look))
+    return redirect("accessmgmt:resource-detail", pk=pk)
 
 
 @admin_required

@@ -40,6 +40,7 @@ VICTIMS = {
     "worker-ending": Pace(up=(4, 18), down=(0, 3)),
     "worker-applying": Pace(up=(4, 18), down=(0, 3)),
     "worker-drift": Pace(up=(4, 18), down=(0, 4)),
+    "worker-looks": Pace(up=(4, 18), down=(0, 4)),
     "worker-upkeep": Pace(up=(4, 18), down=(0, 4)),
     "beat": Pace(up=(4, 18), down=(0, 4)),
     "redis": Pace(up=(4, 20), down=(0, 5)),

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from celery import current_app
 from django.conf import settings
 from django.db import connection
 
@@ -38,7 +39,7 @@ def celery(name: str, logs: Path, *arguments: str) -> ChildProcess:
 
 def worker(logs: Path, name: str = "worker") -> ChildProcess:
     """Return one worker for every queue, with four processes."""
-    queues = "ending,sweep,applying,default,drift"
+    queues = ",".join(queue.name for queue in current_app.conf.task_queues)
     return celery(name, logs, "worker", "-Q", queues, "-c", "4", "--without-gossip", "--without-mingle")
 
 

@@ -74,7 +74,7 @@ resource-certificate            POST  log-in    403       403       403       40
 resource-detail                 GET   log-in    403       403       403       403       200       200       log-in
 resource-edit                   GET   log-in    403       403       403       403       403       200       log-in
 resource-edit                   POST  log-in    403       403       403       403       403       422       log-in
-resource-test                   POST  log-in    403       403       403       403       403       200       log-in
+resource-test                   POST  log-in    403       403       403       403       403       302       log-in
 resource-resume                 POST  log-in    403       403       403       403       403       409       log-in
 resource-drift                  GET   log-in    403       403       403       403       200       200       log-in
 resource-drift-check            POST  log-in    403       403       403       403       403       302       log-in
@@ -82,6 +82,8 @@ resource-drift-repair           POST  log-in    403       403       403       40
 resource-pgbouncer              GET   log-in    403       403       403       403       200       200       log-in
 resource-delete                 GET   log-in    403       403       403       403       403       200       log-in
 resource-delete                 POST  log-in    403       403       403       403       403       409       log-in
+look                            GET   log-in    403       403       403       403       200       200       log-in
+look-progress                   GET   log-in    403       403       403       403       200       200       log-in
 authorization-list              GET   log-in    403       403       403       403       200       200       log-in
 authorization-create            GET   log-in    403       403       403       403       403       200       log-in
 authorization-create            POST  log-in    403       403       403       403       403       422       log-in

@@ -1,7 +1,8 @@
-"""What a browser sends for a resource, and a connection test without a network. Shared by the tests of that page."""
+"""What a browser sends for a resource, and a connection test without a network, which tests.looks does."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -63,12 +64,14 @@ def tested(monkeypatch: pytest.MonkeyPatch) -> list[Resource]:
     """Replace the network edge; return what was tested."""
     seen: list[Resource] = []
 
-    def run(*, actor: Any, resource: Resource) -> list[Rung]:
+    def run(*, actor: Any, resource: Resource, on_rung: Callable[[list[Rung]], None]) -> list[Rung]:
         seen.append(resource)
-        return [
+        rungs = [
             Rung("name resolves", RungState.PASSED, "db1 is 10.0.0.1", elapsed_ms=3.2),
             Rung("port answers", RungState.FAILED, "connection refused", fix="sudo ufw allow 5432/tcp"),
         ]
+        on_rung(rungs)
+        return rungs
 
     monkeypatch.setattr(connection_test, "test_connection", run)
     return seen

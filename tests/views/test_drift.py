@@ -12,10 +12,11 @@ from django.utils import timezone
 
 from accessmgmt.domain.drift import DriftChange, DriftFinding, DriftKind, DriftReport, RepairReport, Severity
 from accessmgmt.domain.errors import TargetUnavailable
-from accessmgmt.models import DriftCheck, Installation, Resource
+from accessmgmt.models import DriftCheck, Installation, Resource, TargetLook
 from accessmgmt.services import audit, drift
 from accessmgmt.services.drift_changes import record_changes
 from tests.factories import make_resource
+from tests.looks import do_waiting
 
 ALARM = DriftFinding(
     DriftKind.ATTRIBUTE,
@@ -47,11 +48,11 @@ def repaired(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Replace the network edge; return what was repaired."""
     seen: list[list[str]] = []
 
-    def repair(target: Any, wanted: Any, findings: Any) -> RepairReport:
+    def repair(target: Any, wanted: Any, findings: Any, **_: Any) -> RepairReport:
         seen.append([finding.key for finding in findings])
         return RepairReport(mended=tuple(findings), refused=((ORPHAN, "PostgreSQL answers 42501."),))
 
-    def check(target: Any, wanted: Any) -> DriftReport:
+    def check(target: Any, wanted: Any, **_: Any) -> DriftReport:
         return DriftReport((FOREIGN,), relation_count=2, login_count=1, took_ms=12.0, checked_at=timezone.now())
 
     monkeypatch.setattr(drift.drift_repair, "repair", repair)
@@ -92,11 +93,23 @@ def test_empty_states_and_a_target_out_of_reach(client_for, dave, erin):
 
 def test_check_now_shows_what_was_found(client_for, dave, repaired):
     resource = make_check().resource
-    page = client_for(dave).post(url_of(resource, "-check"), **HTMX)
-    text = page.content.decode()
-    assert "Not ours." in text
-    assert "<html" not in text
-    assert client_for(dave).post(url_of(resource, "-check")).headers["Location"] == url_of(resource)
+    client = client_for(dave)
+    page = client.post(url_of(resource, "-check"), **HTMX).content.decode()
+    assert "<html" not in page
+    assert "Waiting for a worker" in page
+    assert client.post(url_of(resource, "-check")).headers["Location"] == url_of(resource)
+    [look] = TargetLook.objects.all()
+    progress = reverse("accessmgmt:look-progress", args=[look.pk])
+    assert "Waiting for a worker" in client.get(progress, **HTMX).content.decode()
+    do_waiting()
+    over = client.get(progress, **HTMX)
+    assert over["HX-Retarget"] == "#drift"
+    text = over.content.decode()
+    assert text.strip().startswith('<div id="drift"')
+    for words in ("Not ours.", "1 difference found", f"when {dave} asked"):
+        assert words in text
+    assert "hx-trigger" not in text
+    assert "1 difference found" in client.get(url_of(resource)).content.decode()
 
 
 def test_check_now_of_a_target_out_of_reach(client_for, dave, monkeypatch):
@@ -104,8 +117,11 @@ def test_check_now_of_a_target_out_of_reach(client_for, dave, monkeypatch):
         raise TargetUnavailable("The server does not answer.", why="Timeout.")
 
     monkeypatch.setattr(drift.drift, "check_drift", fail)
-    page = client_for(dave).post(url_of(make_resource(), "-check"), **HTMX)
-    assert (page.status_code, "does not answer" in page.content.decode()) == (200, True)
+    resource = make_resource()
+    client_for(dave).post(url_of(resource, "-check"), **HTMX)
+    do_waiting()
+    text = client_for(dave).get(url_of(resource)).content.decode()
+    assert text.count("The server does not answer.") == 1
 
 
 def test_a_repair_asks_first_and_does_only_what_was_chosen(client_for, dave, repaired):
@@ -119,8 +135,12 @@ def test_a_repair_asks_first_and_does_only_what_was_chosen(client_for, dave, rep
     assert "DROP ROLE" not in text
     assert FOREIGN.reference not in text, "what is not ours is not offered, whoever asks"
     assert repaired == []
-    done = client.post(url_of(resource, "-repair"), {**chosen, "confirmed": "yes"}, follow=True)
+    page = client.post(url_of(resource, "-repair"), {**chosen, "confirmed": "yes"}, follow=True)
+    assert "Waiting for a worker" in page.content.decode()
+    assert repaired == [], "the web mends nothing"
+    do_waiting()
     assert repaired == [[ALARM.key]]
+    done = client.get(url_of(resource))
     text = done.content.decode()
     assert "1 of 1 differences are mended" in text
     assert "42501" in text
@@ -131,6 +151,7 @@ def test_nothing_chosen_does_nothing(client_for, dave, repaired, chosen):
     resource = make_check(ALARM, FOREIGN).resource
     page = client_for(dave).post(url_of(resource, "-repair"), {"finding": chosen, "confirmed": "yes"}, follow=True)
     assert "Nothing was chosen" in page.content.decode()
+    assert not do_waiting()
     assert repaired == []
 
 

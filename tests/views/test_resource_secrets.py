@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from django.http import HttpResponse
+from django.test import Client
 from django.urls import reverse
 
-from accessmgmt.models import AuditEvent, Resource
+from accessmgmt.models import AuditEvent, Resource, TargetLook
 from tests.factories import make_resource
+from tests.looks import do_waiting
 from tests.views import resource_form
 from tests.views.resource_form import CREATE, HTMX, LIST, SECRET, TEST_UNSAVED, authority, ca_pem, form_of
 
@@ -96,7 +99,8 @@ def test_secrets_are_on_no_page_and_in_no_event(client_for, dave, tested):
         client.get(edit),
         client.post(edit, new),
         client.post(TEST_UNSAVED, {**new, "port": "5432"}),
-        client.post(reverse("accessmgmt:resource-test", args=[resource.pk])),
+        client.post(reverse("accessmgmt:resource-test", args=[resource.pk]), **HTMX),
+        *looked_at(client),
         client.get(reverse("accessmgmt:audit-list")),
         client.get(reverse("accessmgmt:terraform")),
     ]
@@ -112,6 +116,17 @@ def test_secrets_are_on_no_page_and_in_no_event(client_for, dave, tested):
     assert key_line not in details
 
 
+def looked_at(client: Client) -> list[HttpResponse]:
+    """Return every page of a look, before and after a worker was at it."""
+    pages = []
+    for _ in range(2):
+        for look in TargetLook.objects.all():
+            pages.append(client.get(reverse("accessmgmt:look-progress", args=[look.pk])))
+            pages.append(client.get(reverse("accessmgmt:look", args=[look.pk]), follow=True))
+        do_waiting()
+    return pages
+
+
 OTHER_WAYS = [{"host": "evil.example.com"}, {"port": "6432"}, {"ssl_mode": "disable"}, {"tls_root_cert": ""}]
 
 
@@ -123,7 +138,7 @@ def test_a_stored_password_is_not_sent_another_way(client_for, dave, tested, cha
     response = client_for(dave).post(url, form_of(resource, **change))
     assert response.status_code == 422
     assert "not sent to another server" in response.context["form"].errors["password"][0]
-    assert not tested
+    assert not do_waiting()
     resource.refresh_from_db()
     assert (resource.host, resource.port, resource.ssl_mode) == ("db1.internal", 5432, "verify-full")
     written = client_for(dave).post(url, form_of(resource, password=SECRET, **change))
@@ -139,7 +154,8 @@ def test_stored_aws_keys_are_not_used_for_another_server(client_for, dave, teste
     assert client_for(dave).post(TEST_UNSAVED, data).status_code == 200
     moved = client_for(dave).post(TEST_UNSAVED, {**data, "host": "evil.example.com"})
     assert "not sent to another server" in moved.context["form"].errors["aws_secret_access_key"][0]
-    assert len(tested) == 1
+    assert len(do_waiting()) == len(tested) == 1
+    assert (tested[0].aws_access_key_id, tested[0].aws_secret_access_key) == ("AKIAEXAMPLE", "aws-secret-text")
 
 
 @pytest.mark.parametrize("change", [*OTHER_WAYS, {"host": "evil.example.com", "clear_aws_keys": "on"}], ids=str)
@@ -162,7 +178,7 @@ def test_a_secret_that_the_portal_may_read_by_itself_is_not_sent_another_way(cli
     assert response.status_code == 422
     assert "not sent to another server" in response.context["form"].errors["may_send_secret"][0]
     assert 'name="may_send_secret"' in response.content.decode()
-    assert not tested
+    assert not do_waiting()
     resource.refresh_from_db()
     assert (resource.host, resource.port, resource.ssl_mode) == ("db1.internal", 5432, "verify-full")
     confirmed = client_for(dave).post(url, {**data, "may_send_secret": "on"})
@@ -172,12 +188,23 @@ def test_a_secret_that_the_portal_may_read_by_itself_is_not_sent_another_way(cli
 # --- the connection test ---
 
 
+def progress_of(client: Client, look: TargetLook) -> str:
+    """Return what the page gets when it asks again."""
+    return client.get(reverse("accessmgmt:look-progress", args=[look.pk]), **HTMX).content.decode()
+
+
 def test_the_form_is_tested_without_being_stored(client_for, dave, tested):
-    response = client_for(dave).post(TEST_UNSAVED, form_of(name=""), **HTMX)
-    page = response.content.decode()
+    client = client_for(dave)
+    page = client.post(TEST_UNSAVED, form_of(name=""), **HTMX).content.decode()
     assert page.strip().startswith('<div id="ladder"')
+    assert "Waiting for a worker" in page
+    assert "hx-trigger" in page
+    assert not tested, "the web has asked nobody"
+    [look] = do_waiting()
+    page = progress_of(client, look)
     assert "Name resolves" in page
     assert "sudo ufw allow 5432/tcp" in page
+    assert "hx-trigger" not in page, "nobody asks again when it is over"
     assert (tested[0].pk, tested[0].host, tested[0].password) == (None, "db1.internal.company.net", SECRET)
     assert not Resource.objects.exists()
 
@@ -185,6 +212,7 @@ def test_the_form_is_tested_without_being_stored(client_for, dave, tested):
 def test_an_existing_resource_is_tested_with_its_stored_password(client_for, dave, tested):
     resource = make_resource(password=SECRET)
     client_for(dave).post(TEST_UNSAVED, form_of(resource, database_name="other"), **HTMX)
+    do_waiting()
     assert (tested[0].pk, tested[0].password, tested[0].database_name) == (None, SECRET, "other")
     resource.refresh_from_db()
     assert resource.database_name == "production"
@@ -196,19 +224,35 @@ def test_an_incomplete_form_is_not_tested_but_says_what_is_missing(client_for, d
     page = response.content.decode()
     assert 'href="#id_host"' in page
     assert "A port is a number from 1 to 65535." in page
-    assert not tested
+    assert not do_waiting()
 
 
-def test_without_htmx_the_whole_form_comes_back_with_the_ladder(client_for, dave, tested):
-    page = client_for(dave).post(TEST_UNSAVED, form_of()).content.decode()
+def test_without_htmx_the_whole_form_comes_back_with_a_link_to_the_test(client_for, dave, tested):
+    client = client_for(dave)
+    page = client.post(TEST_UNSAVED, form_of()).content.decode()
     assert "<!DOCTYPE html>" in page
-    assert "Port answers" in page
     assert f'action="{CREATE}"' in page
+    [look] = TargetLook.objects.all()
+    url = reverse("accessmgmt:look", args=[look.pk])
+    assert f'<a href="{url}"' in page
+    assert 'http-equiv="refresh"' not in page, "what was typed would be lost"
+    assert '<noscript><meta http-equiv="refresh"' in client.get(url).content.decode()
+    do_waiting()
+    page = client.get(url).content.decode()
+    assert "Port answers" in page
+    assert 'http-equiv="refresh"' not in page
 
 
 def test_a_stored_resource_is_tested_from_its_page(client_for, dave, erin, tested):
-    url = reverse("accessmgmt:resource-test", args=[make_resource().pk])
+    resource = make_resource()
+    url, detail = (reverse(f"accessmgmt:resource-{name}", args=[resource.pk]) for name in ("test", "detail"))
     assert client_for(erin).post(url).status_code == 403
-    assert "Port answers" in client_for(dave).post(url, **HTMX).content.decode()
-    assert "<!DOCTYPE html>" in client_for(dave).post(url).content.decode()
+    assert "Waiting for a worker" in client_for(dave).post(url, **HTMX).content.decode()
+    assert client_for(dave).post(url)["Location"] == detail
+    assert '<noscript><meta http-equiv="refresh"' in client_for(erin).get(detail).content.decode()
+    [look] = do_waiting()
+    assert "Port answers" in progress_of(client_for(dave), look)
+    page = client_for(erin).get(detail).content.decode()
+    assert "Port answers" in page
+    assert f"by {dave}" in page, "who looks later sees who tested"
     assert client_for(dave).get(url).status_code == 405

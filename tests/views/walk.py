@@ -17,7 +17,8 @@ from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from accessmgmt.models import Resource, User
+from accessmgmt.domain.looks import LookKind
+from accessmgmt.models import Resource, TargetLook, User
 from tests import factories
 
 ARGUMENT = re.compile(r"<(?:(?P<converter>\w+):)?(?P<name>\w+)>")
@@ -102,6 +103,7 @@ def world(alice: User, bob: User, carol: User, dave: User, erin: User) -> World:
             "requests": factories.make_request(user=alice, endpoint=asked).pk,
             "grants": factories.make_grant(user=alice, endpoint=endpoint).pk,
             "users": carol.pk,
+            "looks": TargetLook.objects.create(kind=LookKind.MOVE, resource=resource, asked_by=dave).pk,
         },
     )
 
