@@ -12,7 +12,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accessmgmt', '0012_resource_paused'),
+        ('accessmgmt', '0013_decisions_as_rows'),
     ]
 
     operations = [
