@@ -90,6 +90,14 @@ RIGHTS: dict[str, tuple[tuple[int, ...], tuple[Step, ...]]] = {
         BOTH,
         (Step("give the capability role with admin option", DBA), alice("pass on the capability role")),
     ),
+    "a session that stepped through the passed login": (
+        BEFORE_16,
+        (alice("pass on the login"), Step("step through the passed login", WALTER)),
+    ),
+    "a cursor that was opened through the passed login": (
+        BEFORE_16,
+        (alice("pass on the login"), Step("cursor through the passed login", WALTER)),
+    ),
     "membership in a group that was passed on": (
         BOTH,
         (Step("make the login a member of a group", DBA), alice("pass on a group")),

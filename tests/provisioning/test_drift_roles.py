@@ -120,6 +120,15 @@ def test_an_attribute_of_a_login_that_the_portal_may_not_take_is_not_offered(por
     assert portal.findings() == ()
 
 
+def test_a_member_of_a_login_is_found_whatever_options_came_with_it(portal: Portal) -> None:
+    """Up to 15 who may administer a role is a member like any other."""
+    login = portal.grant()
+    other = f"other_{secrets.token_hex(3)}"
+    portal.dba("CREATE ROLE {other}", "GRANT {login} TO {other} WITH ADMIN OPTION", other=other, login=login.role_name)
+    [finding] = [finding for finding in portal.findings() if other in finding.object + finding.what]
+    assert finding.kind is DriftKind.MEMBERSHIP
+
+
 def test_its_sql_works_for_who_has_createrole_admin_and_the_attribute(portal: Portal) -> None:
     """On a managed service nobody is a superuser."""
     portal.grant()

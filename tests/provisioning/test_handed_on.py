@@ -88,11 +88,12 @@ def is_cut(user: psycopg.Connection) -> bool:
     return False
 
 
+@pytest.mark.parametrize("option", ["", " WITH ADMIN OPTION"])
 @pytest.mark.parametrize("version", [14])
-def test_sessions_of_whom_a_person_let_into_the_login_end_with_it(case: Case) -> None:
+def test_sessions_of_whom_a_person_let_into_the_login_end_with_it(case: Case, option: str) -> None:
     """On 14 everybody may hand their own role on; from there the way leads into the capability role."""
     case.dba("GRANT {friend} TO {second}")
-    with case.log_in("alice", "GRANT {alice} TO {friend}"):
+    with case.log_in("alice", f"GRANT {{alice}} TO {{friend}}{option}"):
         pass
     sessions = {who: case.log_in(who, "SET ROLE {set}", READ) for who in ("friend", "second")}
     pids = [str(user.info.backend_pid) for user in sessions.values()]

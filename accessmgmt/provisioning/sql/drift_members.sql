@@ -12,5 +12,6 @@ FROM pg_auth_members m
 -- IS TRUE keeps these as lookups in a hash: the planner expects one tagged role, and would compare every pair.
 WHERE (m.roleid IN (SELECT t.oid FROM tagged t)) IS TRUE AND (m.member IN (SELECT t.oid FROM tagged t)) IS FALSE
   AND pg_get_userbyid(m.member) NOT IN (current_user, session_user, {admin_role})
-  AND NOT (m.admin_option AND to_jsonb(m) -> 'inherit_option' = 'false' AND to_jsonb(m) -> 'set_option' = 'false')
+  AND NOT (m.admin_option AND to_jsonb(m) -> 'inherit_option' IS NOT DISTINCT FROM 'false'
+               AND to_jsonb(m) -> 'set_option' IS NOT DISTINCT FROM 'false')
 ORDER BY 1, 3

@@ -10,7 +10,8 @@ WITH own AS (
                AS listed
     FROM pg_auth_members m
     WHERE m.roleid IN (SELECT oid FROM mine) AND m.member NOT IN (SELECT oid FROM own)
-      AND NOT (m.admin_option AND to_jsonb(m) -> 'inherit_option' = 'false' AND to_jsonb(m) -> 'set_option' = 'false')
+      AND NOT (m.admin_option AND to_jsonb(m) -> 'inherit_option' IS NOT DISTINCT FROM 'false'
+               AND to_jsonb(m) -> 'set_option' IS NOT DISTINCT FROM 'false')
     GROUP BY 1
 ), passed_on AS (
     -- Memberships in other roles that it gave, where somebody let it: up to 15 they outlive it.
