@@ -6,9 +6,9 @@ The URLs come from the resolver, the parameters from what the views read, the fi
 from __future__ import annotations
 
 import itertools
-import os
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from bs4 import BeautifulSoup, Tag
@@ -29,7 +29,7 @@ from tests.views.hostile import (
     sender,
     unlike_what_it_says,
 )
-from tests.views.walk import PERSONAS, Place, World, places, world
+from tests.views.walk import EVERYTHING, PERSONAS, Place, World, places, world
 
 __all__ = ["names_read", "world"]
 
@@ -49,6 +49,13 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(check, "test_connection", lambda *_, **__: [])
     monkeypatch.setattr(check, "read_cluster", refuse)
+
+
+@pytest.fixture(autouse=True)
+def own_turns(request: pytest.FixtureRequest) -> None:
+    """Begin with another value in each test, and with the same one in each run of it."""
+    START[0] = zlib.crc32(request.node.name.encode())
+    TURNS.clear()
 
 
 def read_at(world: World, place: Place, method: str, names: set[str]) -> list[str]:
@@ -88,7 +95,8 @@ def sent(
 def test_objects_that_cannot_be(world: World, persona: str) -> None:
     with sender(world.client(persona)) as send:
         for place in PLACES:
-            for number, argument in enumerate(PATHS[:: 1 if persona == "dave" else 3] if place.arguments else ()):
+            values = turn(PATHS, 6 if persona == "dave" else 2) if place.arguments else ()
+            for number, argument in values:
                 url = place.url(*[argument] * len(place.arguments))
                 send.send("", ("GET", "POST")[number % 2], url)
         for path in ("//", "/%00", "/%ff", "/..%2f", "/" + "a/" * 5_000, "/" + "%20" * 3_000, "/login/;x", "/\\"):
@@ -99,12 +107,11 @@ def test_objects_that_cannot_be(world: World, persona: str) -> None:
 @pytest.mark.parametrize("persona", PERSONAS)
 def test_parameters_and_fields(world: World, names_read: set[str], persona: str, method: str) -> None:
     """Each place gets values in each of its parameters, all of them at once; the admin more than others."""
-    step = 2 if persona == "dave" else 12
     with sender(world.client(persona)) as send:
-        for number, place in enumerate(PLACES):
+        for place in PLACES:
             url = world.url(place)
             names = [*read_at(world, place, method, names_read), *STRANGE]
-            for first in range(number % step, len(TEXTS), step):
+            for first, _ in turn(TEXTS, 8 if persona == "dave" else 2):
                 pairs = [(name, TEXTS[(first + 7 * n) % len(TEXTS)]) for n, name in enumerate(names)]
                 sent(send, f"value {first}", method, url, pairs, HTMX if first % 2 else {})
             twice: list[tuple[str, str | bytes]] = [(name, value) for name in names for value in ("1", "x")]
@@ -117,7 +124,7 @@ def test_one_parameter_beside_good_ones(world: World, names_read: set[str]) -> N
         for place in PLACES:
             url = world.url(place)
             for name in read_at(world, place, "GET", names_read):
-                for number, value in turn(TEXTS):
+                for number, value in turn(TEXTS, 2):
                     sent(send, f"{name}, value {number}", "GET", url, [(name, value)], HTMX if number % 2 else {})
 
 
@@ -137,25 +144,28 @@ def test_one_field_beside_good_ones(world: World, persona: str) -> None:
                 send.send("as it is", "POST", action, data=form_body(pairs), content_type=FORM)
                 for name in names:
                     others = [pair for pair in pairs if pair[0] != name]
-                    for number, value in turn(TEXTS):
+                    for number, value in turn(TEXTS, 2):
                         data = form_body([*others, (name, value)])
                         send.send(f"{name}, value {number}", "POST", action, data=data, content_type=FORM)
                     send.send(f"no {name}", "POST", action, data=form_body(others), content_type=FORM)
 
 
-def turn(values: Sequence[str | bytes]) -> list[tuple[int, str | bytes]]:
-    """Return a part of the values, the next one each time; all of them where PORTAL_TEST_EVERYTHING is set.
+Value = TypeVar("Value")
+
+
+def turn(values: Sequence[Value], count: int) -> list[tuple[int, Value]]:
+    """Return so many of the values, the next ones each time; all of them where everything is to be sent.
 
     So every value comes to many fields, and every field gets many values, in a run that stays short.
     """
-    if os.environ.get("PORTAL_TEST_EVERYTHING"):
+    if EVERYTHING:
         return list(enumerate(values))
-    first = next(TURNS)
-    return [(number % len(values), values[number % len(values)]) for number in range(first, first + PART)]
+    numbers = itertools.islice(TURNS.setdefault(len(values), itertools.count(START[0])), count)
+    return [(number % len(values), values[number % len(values)]) for number in numbers]
 
 
-PART = 3
-TURNS = itertools.count(0, PART)
+START = [0]
+TURNS: dict[int, Iterator[int]] = {}  # a list of each length has turns of its own, so that each value has its turn
 METHODS = itertools.cycle(("GET", "POST"))
 
 
@@ -187,11 +197,12 @@ def good_value(tag: Tag) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("persona", ["anonymous", "dave"])
 def test_headers(world: World, persona: str) -> None:
-    """Each header goes to each place; the log-in and the home page get each value of each."""
+    """Each header goes to every third place; the log-in and the home page get each value of each."""
     with sender(world.client(persona)) as send:
         for number, place in enumerate(PLACES):
-            for name, values in HEADERS.items():
-                for value in values if place.route in {"", "login/"} else [values[number % len(values)]]:
+            is_whole = EVERYTHING or place.route in {"", "login/"}
+            for name, values in list(HEADERS.items())[0 if is_whole else number % 3 :: 1 if is_whole else 3]:
+                for value in values if is_whole else [values[number // 3 % len(values)]]:
                     send.send(f"{name}: {value!r}", next(METHODS), world.url(place), headers={name: value})
 
 
@@ -199,10 +210,9 @@ def test_bodies(world: World) -> None:
     with sender(world.client("dave")) as send:
         for place in PLACES:
             url = world.url(place)
-            for number, _ in turn([str(number) for number in range(len(BODIES))]):
-                content_type, body = BODIES[number]
+            for _, (content_type, body) in turn(BODIES, 2):
                 send.send(f"{content_type} {body[:40]!r}", "POST", url, data=body, content_type=content_type)
-            for length in ("0", "x", "-1", "3", "9999", "9" * 5_000, "٣", "1e3"):
+            for _, length in turn(("0", "x", "-1", "3", "9999", "9" * 5_000, "٣", "1e3"), 2):
                 send.send(f"length {length}", "POST", url, **unlike_what_it_says(b"name=abcdef", length))
 
 
@@ -211,7 +221,7 @@ def test_files_where_texts_are_expected(world: World, names_read: set[str]) -> N
         for place in PLACES:
             url = world.url(place)
             names = read_at(world, place, "POST", names_read)
-            for content in (b"", b"\x00\xff", b"x" * 100_000):
+            for _, content in turn((b"", b"\x00\xff", b"x" * 100_000), 1):
                 body = b"".join(part_of(name, content) for name in names) + b"--b--\r\n"
                 send.send(f"files of {len(content)}", "POST", url, data=body, content_type=MULTIPART)
 
