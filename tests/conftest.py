@@ -4,22 +4,40 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 from django.db import connection
 from django.test import Client
 
 from accessmgmt.models import User
+from devstack.process import ProcessError, wait_until
 from devstack.pytest_servers import *  # noqa: F403
+from devstack.pytest_servers import portal_server
 from tests.factories import make_user
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: pytest.FixtureRequest) -> None:
-    """Let the tests' own flush empty the audit tables; tests/models checks the trigger itself."""
+def django_db_setup(django_db_setup: None, django_db_blocker: pytest.FixtureRequest) -> Iterator[None]:
+    """Let the tests' own flush empty the audit tables; tests/models checks the trigger itself.
+
+    At the end nobody else may be connected, or the database cannot be dropped: then this says who it is.
+    """
     with django_db_blocker.unblock(), connection.cursor() as cursor:  # type: ignore[attr-defined]
         for table in ("accessmgmt_auditevent", "accessmgmt_auditseal", "accessmgmt_auditslot"):
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {table}_no_truncate")
+        name = connection.settings_dict["NAME"]
+    yield
+    connection.close()
+    with portal_server().connect("postgres") as dba:
+
+        def connected() -> list[tuple[object, ...]]:
+            query = "SELECT pid, application_name, state, query FROM pg_stat_activity WHERE datname = %s"
+            return dba.execute(f"{query} AND backend_type = 'client backend'", [name]).fetchall()
+
+        with suppress(ProcessError):
+            wait_until(lambda: not connected(), timeout=60, what="nobody is connected")
+        assert connected() == [], "somebody has not closed a connection to the tests' database"
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from pytest_django.fixtures import Settings
 from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.domain.targets import GrantOrder, Target
 from accessmgmt.models import AuditEvent, Endpoint, Grant
-from accessmgmt.provisioning import end_batch
+from accessmgmt.provisioning import end_batch, reach
 from accessmgmt.services import endings, provision
 from devstack.postgres import PostgresServer
 from tests import factories
@@ -190,6 +190,7 @@ def test_a_resource_that_never_answers_delays_no_other(
         return connect(target, orders)
 
     monkeypatch.setattr(end_batch, "end_grants", hang)
+    monkeypatch.setattr(reach, "TIMEOUT_SECONDS", 1.0)
     queue = [silent.resource_id, silent.resource_id, silent.resource_id, endpoint.resource_id]
     lock = threading.Lock()
 
