@@ -26,6 +26,7 @@ class DriftKind(StrEnum):
     ORPHAN = "orphan"  # a role with our tag that the portal does not know
     SESSION = "session"  # a session of a login that is gone
     OWNERSHIP = "ownership"  # a capability role owns something
+    PASSED_ON = "passed_on"  # what a capability role gave to others of what it holds
     SETTING = "setting"  # what was set for a role
     POLICY = "policy"  # a row security policy that names a capability role
     UNUSED = "unused"  # a capability role that nothing needs, and that cannot be dropped

@@ -59,6 +59,7 @@ DRIFT_KIND_WORDS: Mapping[DriftKind, str] = {
     DriftKind.GRANTOR: "Granted by others",
     DriftKind.DIRECT: "Granted directly to logins",
     DriftKind.OWNERSHIP: "Owned by capability roles",
+    DriftKind.PASSED_ON: "Passed on by capability roles",
     DriftKind.MEMBERSHIP: "Memberships",
     DriftKind.ATTRIBUTE: "Attributes of roles",
     DriftKind.VANISHED: "Grants whose role is gone",

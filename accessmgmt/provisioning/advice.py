@@ -6,7 +6,7 @@ names, and then repeats the act that was refused. What has nothing to run is a s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -345,11 +345,34 @@ def end_backends(pids: Sequence[int], *, has_superuser: bool) -> Advice:
     return Advice(tuple(f"SELECT pg_terminate_backend({pid})" for pid in pids), runner)
 
 
-def take_back_by_hand(gifts: Sequence[tuple[str, str, str, str]], database: str) -> Advice:
-    """Take back privileges that only their grantors can: (grantor, kind, name, grantee), quoted by the server."""
+def take_back_by_hand(gifts: Sequence[tuple[str, str, str, str, Sequence[str]]], database: str) -> Advice:
+    """Take back privileges that only their grantors can: (grantor, kind, name, grantee, privileges).
+
+    All was quoted by the server. REVOKE ALL would ask a grantor with USAGE on a sequence, say, for more.
+    """
     statements: list[str] = []
-    for grantor, kind, name, grantee in gifts:
-        statements += [f"SET ROLE {grantor}", f"REVOKE ALL ON {kind} {name} FROM {grantee} CASCADE", "RESET ROLE"]
+    for grantor, kind, name, grantee, privileges in gifts:
+        take = f"REVOKE {', '.join(privileges)} ON {kind} {name} FROM {grantee} CASCADE"
+        statements += [f"SET ROLE {grantor}", take, "RESET ROLE"]
+    return Advice(tuple(statements), Runner.SUPERUSER, database, after="The portal then goes on by itself.")
+
+
+def take_back_anew(
+    gifts: Sequence[tuple[str, str, str, str, Sequence[str]]], held: Collection[tuple[str, str, str]], database: str
+) -> Advice:
+    """Take back what a role cannot take back itself, as it may not pass that on any more, which a REVOKE needs.
+
+    `gifts` are as for take_back_by_hand, `held` what the role has: kind, name and privilege.
+    """
+    statements: list[str] = []
+    for grantor, kind, name, grantee, privileges in gifts:
+        listed, on = ", ".join(privileges), f"ON {kind} {name}"
+        kept = [privilege for privilege in privileges if (kind, name, privilege) in held]
+        borrowed = [privilege for privilege in privileges if privilege not in kept]
+        statements += [f"GRANT {listed} {on} TO {grantor} WITH GRANT OPTION"]
+        statements += [f"SET ROLE {grantor}", f"REVOKE {listed} {on} FROM {grantee} CASCADE", "RESET ROLE"]
+        statements += [f"REVOKE GRANT OPTION FOR {', '.join(kept)} {on} FROM {grantor} CASCADE"] if kept else []
+        statements += [f"REVOKE {', '.join(borrowed)} {on} FROM {grantor} CASCADE"] if borrowed else []
     return Advice(tuple(statements), Runner.SUPERUSER, database, after="The portal then goes on by itself.")
 
 

@@ -86,7 +86,7 @@ def _mend(
     """Bring what the capability role holds in order, part by part."""
     plan, oid = plan_capability(found), found.facts.capability_oid
     if oid is not None and any(drift.surplus for drift in found.drift):
-        noted += map(passed_on_change, take_back_passed_on(session, scope.capability, oid))
+        noted += map(passed_on_change, take_back_passed_on(session, scope.capability, oid).lost)
     if not plan.is_empty:
         frame = [partial(_mend_frame, session, order, scope, noted) for _ in plan.frame]
         for works in (frame, [partial(_mend_chunk, session, scope, chunk, noted) for chunk in plan.chunks]):

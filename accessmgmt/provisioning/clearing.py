@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import psycopg
 
@@ -18,7 +17,7 @@ from accessmgmt.provisioning.execute import Row, Session
 from accessmgmt.provisioning.failures import is_lost
 from accessmgmt.provisioning.fence import LoginRole
 from accessmgmt.provisioning.held_up import Blocker, insist
-from accessmgmt.provisioning.passed_on import PassedOn, take_back_passed_on
+from accessmgmt.provisioning.passed_on import PassedOn, gifts_in, take_back_passed_on
 from accessmgmt.provisioning.plan import CHUNK_SIZE, hold
 from accessmgmt.provisioning.statements import COMMIT, Statement, revoke_on, revoke_tables
 from accessmgmt.provisioning.statements_drift import read_held
@@ -65,10 +64,15 @@ class Clearing:
     def is_superuser(self) -> bool:
         return self.session.conn.info.parameter_status("is_superuser") == "on"
 
-    def insist(self, statements: Sequence[Statement]) -> None:
-        """Run a transaction, past our own logins that keep it waiting."""
-        work = partial(self.session.send, [*self.beginning, *statements, COMMIT])
+    def insist(self, statements: Sequence[Statement]) -> list[list[Row]]:
+        """Run a transaction, past our own logins that keep it waiting; return the rows of each statement."""
+        results: list[list[Row]] = []
+
+        def work() -> None:
+            results[:] = self.session.send([*self.beginning, *statements, COMMIT])
+
         self.cleared.cut += insist(self.session, self.target, work, f"What {self.role.name} left")
+        return results
 
     def held(self) -> list[Row]:
         return self.session.send([read_held(self.role.oid)])[0]
@@ -82,7 +86,7 @@ def clear_role(
     Raises psycopg.Error of SQLSTATE 42501 when we may not, and HeldUp when somebody holds on to it.
     """
     clearing = Clearing(session, target, role, beginning)
-    clearing.cleared.passed_on += take_back_passed_on(session, role.name, role.oid, beginning=beginning)
+    clearing.cleared.passed_on += take_back_passed_on(session, role.name, role.oid, clearing.insist).lost
     _revoke_held(clearing)
     _drop_owned(clearing, first)
     _drop_as_grantors(clearing)
@@ -163,8 +167,8 @@ def _take_back_what_is_ours(clearing: Clearing, givers: Sequence[int], ours: Seq
     owners = {giver["oid"] for giver in _read_givers(clearing, givers) if giver["is_held"] or giver["name"] in ours}
     rows = session.send([read_entries([role.oid], session.server_version)])[0]
     given = [row for row in rows if row["grantee_oid"] == role.oid and row["owner"] == row["grantor_oid"]]
-    found = dict.fromkeys((row["kind"], row["name"], row["grantee"]) for row in given if row["owner"] in owners)
-    return [take_back(kind, name, grantee) for kind, name, grantee in found]
+    gifts = gifts_in(row for row in given if row["owner"] in owners)
+    return [take_back(gift.privileges, gift.kind, gift.name, gift.grantee) for gift in gifts]
 
 
 def _revoke_what_we_gave(clearing: Clearing) -> list[Statement]:

@@ -21,14 +21,15 @@ CREATEDB), who also change all else of a role that replicates."""
 class Difference:
     """A finding, and the statements that mend it; none where a procedure does, or nothing can.
 
-    `hands_over` is the role whose objects the statements give to the resource's new owner of leftovers,
-    `ends_sessions_of` the OID of a role that is gone and whose sessions are ended, `database` another one than the
-    resource's, in which the statements are run.
+    `hands_over` is the role whose objects the statements give to the resource's new owner of leftovers, `takes_back` a
+    role that takes back what it passed on, `ends_sessions_of` the OID of a role that is gone and whose sessions are
+    ended, `database` another one than the resource's, in which the statements are run.
     """
 
     finding: DriftFinding
     statements: tuple[Statement, ...] = ()
     hands_over: LoginRole | None = None
+    takes_back: LoginRole | None = None
     ends_sessions_of: int | None = None
     database: str = ""
 

@@ -1,13 +1,14 @@
 """Looks at a target for all that differs from what the portal gave there.
 
 A fixed number of questions, whatever the number of tables and logins: one message with a query for each permission set
-(the same query that apply decides by), and one with six over all roles. Only what is found may ask for more.
+(the same query that apply decides by), one with seven over all roles, and one about what was left in the sets' names.
+Only what is found may ask for more.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import psycopg
@@ -28,12 +29,19 @@ from accessmgmt.provisioning.drift_logins import (
     compare_sessions,
     role_found,
 )
-from accessmgmt.provisioning.drift_roles import compare_elsewhere, compare_named, compare_set_roles, own_sets
+from accessmgmt.provisioning.drift_roles import (
+    compare_elsewhere,
+    compare_named,
+    compare_passed_on,
+    compare_set_roles,
+    own_sets,
+)
 from accessmgmt.provisioning.drift_sets import MOST_OWNED, compare_owned, compare_set
 from accessmgmt.provisioning.execute import Row, Session
 from accessmgmt.provisioning.inspect import Found, Scope, inspect_sets, scope_of
 from accessmgmt.provisioning.leftovers import KEEP
 from accessmgmt.provisioning.new_owner import likely_owner, named_owner
+from accessmgmt.provisioning.passed_on import find_passed_on, passed_on_by
 from accessmgmt.provisioning.statements_drift import (
     READ_ACTING_AS,
     read_grantors,
@@ -43,6 +51,7 @@ from accessmgmt.provisioning.statements_drift import (
     read_roles,
     read_sessions,
 )
+from accessmgmt.provisioning.statements_end import UNSETTLED
 from accessmgmt.provisioning.statements_privileges import read_entries, read_givers
 
 MOST_IDLE = 100
@@ -115,7 +124,9 @@ def look(session: Session, target: Target, wanted: DriftOrder) -> Look:
     differences += compare_sessions(sessions)
     named_differences, strange = compare_named(named, sets, wanted, me)
     differences += named_differences
-    differences += [_look_elsewhere(session, target, *place) for place in strange]
+    for place in strange:
+        differences += _look_elsewhere(session, target, me, *place)
+    differences += _passed_on(session, sets, me)
     differences += compare_owned(
         [row for row in owned if installation.read_tag(row["tag"], row["role"])],
         owner=likely_owner(session, target) if owned else named_owner(target),
@@ -179,11 +190,23 @@ def _compare_gifts(
     ]
 
 
-def _look_elsewhere(session: Session, target: Target, role: RoleFound, database: str, number: int) -> Difference:
-    """Look what a capability role holds in another database, where it should hold nothing."""
+def _look_elsewhere(
+    session: Session, target: Target, me: Me, role: RoleFound, database: str, number: int
+) -> list[Difference]:
+    """Look what a capability role holds, and passed on, in another database, where it should hold nothing."""
     try:
         with database_session(target.primary or target, database, session.budget) as there:
             entries = there.send([read_entries([role.oid], there.server_version)])[0]
     except (TargetError, psycopg.Error):
-        return compare_elsewhere(role, database, number, None)
-    return compare_elsewhere(role, database, number, entries)
+        return [compare_elsewhere(role, database, number, None)]
+    passed_on = compare_passed_on(role, passed_on_by(entries, [role.oid]), me, database)
+    return [*passed_on, compare_elsewhere(role, database, number, entries)]
+
+
+def _passed_on(session: Session, sets: Mapping[int, RoleFound], me: Me) -> list[Difference]:
+    """Look what capability roles passed on, also those that nobody uses now: nobody else would take it back."""
+    rows = session.ask_one(UNSETTLED, {"sets": [role.name for role in sets.values()]}) if sets else []
+    differences: list[Difference] = []
+    for oid in [row["oid"] for row in rows if row["passed_on"] and row["oid"] in sets]:
+        differences += compare_passed_on(sets[oid], find_passed_on(session, [oid]), me, me.database)
+    return differences

@@ -17,19 +17,19 @@ from accessmgmt.domain.targets import GrantOrder, Target
 from accessmgmt.provisioning import end, end_batch
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.capability import ensure_capability
-from accessmgmt.provisioning.connect import admin_session, database_session
+from accessmgmt.provisioning.connect import admin_session
 from accessmgmt.provisioning.difference import Difference
 from accessmgmt.provisioning.discovery import with_primary
 from accessmgmt.provisioning.drift import BUDGET_SECONDS, why_not
 from accessmgmt.provisioning.drift_look import idle_here, look, order_of, scopes_of
 from accessmgmt.provisioning.execute import Repeat, Session
 from accessmgmt.provisioning.inspect import Scope, inspect_target
-from accessmgmt.provisioning.leftovers import REFUSED
+from accessmgmt.provisioning.leftovers import REFUSED, session_in
 from accessmgmt.provisioning.new_owner import ensure_owner, likely_owner, may_not_hand_over
 from accessmgmt.provisioning.sessions import end_sessions
 from accessmgmt.provisioning.statements import COMMIT
 from accessmgmt.provisioning.statements_locks import BEGIN_BRIEFLY
-from accessmgmt.provisioning.stepped_into import disarm
+from accessmgmt.provisioning.stepped_into import disarm, take_back_what_it_passed_on
 
 STILL_SO = "It was mended, and is so again, or still: somebody does it anew, or another role gave it as well."
 NO_TIME = "There was no time left for it: choose Repair again."
@@ -79,15 +79,14 @@ def _mend(session: Session, target: Target, difference: Difference) -> str:
     if difference.ends_sessions_of is not None:
         cut = end_sessions(session, [difference.ends_sessions_of], server="primary")
         return "".join(str(error) for error in cut.failures.values())
-    if not difference.statements or difference.finding.is_for_dba:
+    here = session.conn.info.dbname
+    if not (difference.statements or difference.takes_back) or difference.finding.is_for_dba:
         return FOR_A_PERSON
-    if difference.database:
-        try:
-            with database_session(target.primary or target, difference.database, session.budget) as there:
-                return _run(there, target, difference)
-        except TargetError as error:
-            return str(error)
-    return _run(session, target, difference)
+    try:
+        with session_in(session, target.primary or target, difference.database or here, session.budget) as place:
+            return _run(place, target, difference)
+    except TargetError as error:
+        return str(error)
 
 
 def _run(session: Session, target: Target, difference: Difference) -> str:
@@ -97,7 +96,10 @@ def _run(session: Session, target: Target, difference: Difference) -> str:
         if role is not None:
             disarm(session, role)  # by itself: it counts whoever may take over
             ensure_owner(session, target)
-        session.repeat(partial(session.send, [*BEGIN_BRIEFLY, *difference.statements, COMMIT]))
+        if difference.takes_back is not None:
+            take_back_what_it_passed_on(session, target, difference.takes_back)
+        if difference.statements:
+            session.repeat(partial(session.send, [*BEGIN_BRIEFLY, *difference.statements, COMMIT]))
     except TargetError as refusal:
         return str(refusal)
     except psycopg.Error as error:

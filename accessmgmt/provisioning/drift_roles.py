@@ -13,11 +13,14 @@ from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.difference import Difference, Me
 from accessmgmt.provisioning.drift_logins import Membership, RoleFound, compare_attributes
 from accessmgmt.provisioning.execute import Row
+from accessmgmt.provisioning.fence import LoginRole
+from accessmgmt.provisioning.passed_on import PassedOn
 from accessmgmt.provisioning.statements import revoke_on
 from accessmgmt.provisioning.statements_drift import as_text, reset_setting
 from accessmgmt.provisioning.statements_end import revoke_memberships
 
 SHARED = frozenset({"DATABASE", "TABLESPACE", "PARAMETER"})
+MOST_PASSED_ON = 200
 
 
 def own_sets(roles: Sequence[RoleFound], order: DriftOrder) -> dict[int, RoleFound]:
@@ -154,3 +157,26 @@ def compare_elsewhere(role: RoleFound, database: str, number: int, entries: Sequ
         is_for_dba=not take,
     )
     return Difference(finding, take, database=database)
+
+
+def compare_passed_on(role: RoleFound, gifts: Sequence[PassedOn], me: Me, database: str) -> list[Difference]:
+    """What others have from a capability role, to which a DBA gave something WITH GRANT OPTION: no set says so.
+
+    Whoever passed it on, it would outlive their grants. The first MOST_PASSED_ON are told, all are taken back.
+    """
+    place = "" if database == me.database else f"database {database}: "
+    differences = []
+    for gift in gifts[:MOST_PASSED_ON]:
+        finding = DriftFinding(
+            DriftKind.PASSED_ON,
+            Severity.ALARM,
+            f"{place}{gift.name}" if gift.kind == "TABLE" else f"{place}{gift.kind.lower()} {gift.name}",
+            f"{gift.grantee} has {', '.join(gift.privileges)} on it: {gift.grantor} passed that on, which nobody"
+            " approved.",
+            sql=advice.take_back_by_hand([gift.gift], database).as_sql(),
+            role=role.name,
+            is_automatic=True,
+        )
+        role_itself = LoginRole(role.name, role.oid, (), me.name)
+        differences.append(Difference(finding, takes_back=role_itself, database=place and database))
+    return differences

@@ -20,15 +20,15 @@ from accessmgmt.provisioning.another_database import Detour, find_detour
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import admin_connection, admin_session, forget_connections
 from accessmgmt.provisioning.discovery import with_primary
-from accessmgmt.provisioning.execute import Interrupted, Repeat, Session, wait_a_little
-from accessmgmt.provisioning.fence import Fenced, LoginRole, fence, find_roles, owning_sets
+from accessmgmt.provisioning.execute import Interrupted, Repeat, Row, Session, wait_a_little
+from accessmgmt.provisioning.fence import Fenced, LoginRole, fence, find_roles
 from accessmgmt.provisioning.leftovers import Emptied, drop_logins
 from accessmgmt.provisioning.members import Holder, end_sessions_of, find_holders, undo_memberships
 from accessmgmt.provisioning.sessions import become_member, end_sessions
 from accessmgmt.provisioning.standby import wait_for_replay
 from accessmgmt.provisioning.statements import READ_LSN
-from accessmgmt.provisioning.statements_end import ABSENCE, READ_CLOCK
-from accessmgmt.provisioning.stepped_into import settle_owned
+from accessmgmt.provisioning.statements_end import ABSENCE, READ_CLOCK, UNSETTLED
+from accessmgmt.provisioning.stepped_into import UnsettledSet, settle_set, unsettled_sets
 from accessmgmt.provisioning.steps import Steps
 from accessmgmt.provisioning.topology import is_standby, link_notes, other_hosts
 
@@ -57,10 +57,7 @@ class Ending:
 
 @dataclass(slots=True)
 class Batch:
-    """Grants that end together, on one target. `moments` are when the doors were shut, by each server's clock.
-
-    `owning` are capability roles in whose name somebody left something.
-    """
+    """Grants that end together, on one target. `moments` are when the doors were shut, by each server's clock."""
 
     target: Target
     endings: list[Ending]
@@ -69,7 +66,6 @@ class Batch:
     standby_failure: TargetError | None = None
     detour: Detour | None = None
     moments: dict[tuple[str, int], datetime] = field(default_factory=dict)
-    owning: dict[str, LoginRole] = field(default_factory=dict)
 
     @property
     def live(self) -> list[Ending]:
@@ -84,6 +80,9 @@ class Batch:
         """Take out the grants of these role OIDs."""
         for ending in self.live:
             ending.error = next((failures[oid] for oid in ending.oids if oid in failures), None)
+
+
+Rest = tuple[Ending, dict[str, int]]
 
 
 def end_grants(
@@ -237,26 +236,21 @@ def _take_away(session: Session, batch: Batch) -> None:
                 ending.reassigned += emptied.reassigned
                 ending.notes += emptied.notes
         batch.fail(dropped.failures)
-        _settle_owned(session, batch)
         for ending in batch.live:
             ending.error = ending.refusal
 
 
-def _settle_owned(session: Session, batch: Batch) -> None:
-    """See to what was left in the names of the grants' capability roles: it would outlive every one of them."""
-    for role in batch.owning.values():
-        mine = [ending for ending in batch.endings if ending.order.capability == role.name]
-        try:
-            notes = settle_owned(session, batch.target.primary or batch.target, role, batch.budget)
-        except Interrupted:
-            raise
-        except TargetError as error:
-            for ending in mine:
-                ending.error = ending.error or error
-        else:
-            for ending in mine:
-                ending.notes += notes
-    batch.owning.clear()
+def _settle_sets(session: Session, batch: Batch, found: Sequence[UnsettledSet]) -> None:
+    """See to what was left in the names of the grants' capability roles: it would outlive every one of them.
+
+    Also where the login is still there, or was gone before: nobody else looks at a set that nobody has any more.
+    """
+    for unsettled in found:
+        settled = settle_set(session, batch.target.primary or batch.target, unsettled, batch.budget)
+        for ending in batch.endings:
+            if ending.order.capability == unsettled.role.name:
+                ending.notes += settled.notes
+                ending.error = ending.error or settled.error
 
 
 def _with_its_set(ending: Ending, role: LoginRole) -> LoginRole:
@@ -268,8 +262,6 @@ def _fence(session: Session, batch: Batch) -> Fenced:
     """Find the roles and shut their doors; return what came of it."""
     live, strangers = batch.live, list[LoginRole]()
     for ending, found in zip(live, find_roles(session, [ending.order for ending in live]), strict=True):
-        if found.owning_set is not None:
-            batch.owning[found.owning_set.name] = found.owning_set
         if found.stranger is not None:
             strangers.append(found.stranger)
         if found.refusal is not None and not found.oids:
@@ -325,30 +317,39 @@ def _cut_holders(session: Session, batch: Batch, *, server: str) -> None:
 def _verify_primary(session: Session, batch: Batch) -> None:
     """Look once more for anything at all; sessions that are there after all are ended, and it is looked again."""
     with batch.steps.measured("verify"):
-        rest = _rest_of(session, batch)
+        rest, unsettled = _look_again(session, batch)
         if any(left.get("sessions") for _, left in rest) or any(ending.holders for ending in batch.live):
             _cut(session, batch, server="primary")
-            rest = _rest_of(session, batch)
+            rest, unsettled = _look_again(session, batch)
         _judge(session, rest)
-        _settle_owned(session, batch)  # what came between the first look and the end of the last session
+        _settle_sets(session, batch, unsettled)
+
+
+def _look_again(session: Session, batch: Batch) -> tuple[list[Rest], list[UnsettledSet]]:
+    """Ask in one message what is left of each live ending, and in the names of all the grants' capability roles."""
+    tags = {ending.order.capability: ending.order.set_tag for ending in batch.endings}
+    pairs = _pairs(batch)
+    asked = [(ABSENCE, _absence_values(pairs))] if pairs else []
+    *absence, unsettled = session.ask_prepared([*asked, (UNSETTLED, {"sets": list(tags)})])
+    return _rest_of(pairs, absence[0] if pairs else []), unsettled_sets(unsettled, tags)
 
 
 def _verify_absence(session: Session, batch: Batch) -> None:
-    _judge(session, _rest_of(session, batch))
+    if pairs := _pairs(batch):
+        _judge(session, _rest_of(pairs, session.ask_one(ABSENCE, _absence_values(pairs))))
 
 
-def _rest_of(session: Session, batch: Batch) -> list[tuple[Ending, dict[str, int]]]:
-    """Ask what is left of each live ending, by each of its OIDs: how many of what; nothing when it is gone."""
-    pairs = [(ending, oid) for ending in batch.live for oid in ending.oids or [0]]
-    if not pairs:
-        return []
-    values = {
-        "names": [ending.order.role_name for ending, _ in pairs],
-        "oids": [oid for _, oid in pairs],
-        "sets": list({ending.order.capability for ending, _ in pairs}),
-    }
-    rows = session.ask_one(ABSENCE, values)
-    batch.owning |= {role.name: role for role in owning_sets(rows[0], [ending.order for ending, _ in pairs])}
+def _pairs(batch: Batch) -> list[tuple[Ending, int]]:
+    """Return each live ending with each of its OIDs, or with 0."""
+    return [(ending, oid) for ending in batch.live for oid in ending.oids or [0]]
+
+
+def _absence_values(pairs: Sequence[tuple[Ending, int]]) -> dict[str, object]:
+    return {"names": [ending.order.role_name for ending, _ in pairs], "oids": [oid for _, oid in pairs]}
+
+
+def _rest_of(pairs: Sequence[tuple[Ending, int]], rows: Sequence[Row]) -> list[Rest]:
+    """Return how many of what are left of each ending, by each of its OIDs; nothing when it is gone."""
     found = []
     for (ending, _), row in zip(pairs, rows, strict=True):
         ending.verified_at = row["verified_at"].astimezone(UTC)
@@ -357,7 +358,7 @@ def _rest_of(session: Session, batch: Batch) -> list[tuple[Ending, dict[str, int
     return found
 
 
-def _judge(session: Session, rest: Sequence[tuple[Ending, dict[str, int]]]) -> None:
+def _judge(session: Session, rest: Sequence[Rest]) -> None:
     for ending, left in rest:
         if left and ending.error is None:
             ending.error = TargetUnavailable(

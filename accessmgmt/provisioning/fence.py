@@ -45,8 +45,7 @@ class FoundLogin:
 
     `oids` are those under which it may have sessions. `refusal` says that another role stands in its place, so that
     the ending cannot be proved; all the same its login is ended. `stranger` is that role where it is a member of the
-    grant's capability role. `owning_set` is the capability role where somebody left something in its name. `notes` are
-    for the receipt.
+    grant's capability role. `notes` are for the receipt.
     """
 
     roles: tuple[LoginRole, ...]
@@ -54,7 +53,6 @@ class FoundLogin:
     notes: tuple[str, ...] = ()
     refusal: TargetRefused | None = None
     stranger: LoginRole | None = None
-    owning_set: LoginRole | None = None
 
 
 @dataclass(slots=True)
@@ -79,7 +77,6 @@ def find_roles(session: Session, orders: Sequence[GrantOrder]) -> list[FoundLogi
     values = {
         "names": [o.role_name for o in orders],
         "oids": [o.role_oid for o in orders if o.role_oid],
-        "sets": list({o.capability for o in orders}),
     }
     rows = session.ask_one(ROLES, values)
     if rows[0]["in_recovery"]:
@@ -91,21 +88,7 @@ def find_roles(session: Session, orders: Sequence[GrantOrder]) -> list[FoundLogi
         )
     by_name = {row["name"]: row for row in rows if row["oid"] is not None}
     by_oid = {row["oid"]: row for row in by_name.values()}
-    owning = {role.name: role for role in owning_sets(rows[0], orders)}
-    return [
-        replace(
-            _judge(session, order, by_oid.get(order.role_oid), by_name.get(order.role_name)),
-            owning_set=owning.get(order.capability),
-        )
-        for order in orders
-    ]
-
-
-def owning_sets(row: Row, orders: Sequence[GrantOrder]) -> list[LoginRole]:
-    """Return the capability roles of these grants that own something, as roles_of_grants.sql has found them."""
-    tags = {order.capability: order.set_tag for order in orders}
-    found = [text.split("\n", 2) for text in row["owning_sets"]]
-    return [LoginRole(name, int(oid), (), "") for oid, name, tag in found if tags.get(name) == tag]
+    return [_judge(session, order, by_oid.get(order.role_oid), by_name.get(order.role_name)) for order in orders]
 
 
 def _judge(session: Session, order: GrantOrder, known: Row | None, named: Row | None) -> FoundLogin:

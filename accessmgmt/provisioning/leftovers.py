@@ -31,6 +31,7 @@ from accessmgmt.provisioning.out_of_the_way import (
     tell_closed,
     tell_moved,
 )
+from accessmgmt.provisioning.passed_on import gifts_in
 from accessmgmt.provisioning.statements import COMMIT, Statement
 from accessmgmt.provisioning.statements_end import (
     DEPENDENCIES,
@@ -312,13 +313,11 @@ def _what_is_left(session: Session, target: Target, role: LoginRole, budget: Bud
     for database in dict.fromkeys(row["database"] or here for row in rows):
         with session_in(session, target, database, budget) as place:
             entries = place.send([read_entries([role.oid], place.server_version)])[0]
-        gifts = {
-            (row["grantor"], row["kind"], row["name"], row["grantee"]): None
-            for row in entries
-            if role.oid in {row["grantee_oid"], row["grantor_oid"]} and row["owner"] != role.oid
-        }
+        gifts = gifts_in(
+            row for row in entries if role.oid in {row["grantee_oid"], row["grantor_oid"]} and row["owner"] != role.oid
+        )
         if gifts:
-            todo.append(advice.take_back_by_hand(list(gifts), database))
+            todo.append(advice.take_back_by_hand([gift.gift for gift in gifts], database))
     if not todo or any(row["owns"] for row in rows):
         todo.append(advice.clear_by_hand(role.name, named_owner(target), [row["database"] for row in rows]))
     return advice.in_words(todo)

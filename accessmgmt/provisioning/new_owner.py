@@ -16,6 +16,7 @@ from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.execute import Row, Session
 from accessmgmt.provisioning.fence import LoginRole
+from accessmgmt.provisioning.passed_on import gifts_in
 from accessmgmt.provisioning.statements import BEGIN, COMMIT, QUARANTINE_ROLE
 from accessmgmt.provisioning.statements_end import (
     create_quarantine,
@@ -77,14 +78,10 @@ def read_powers(session: Session, owner: str) -> OwnerPowers:
 def strip(session: Session, owner: OwnerPowers) -> list[advice.Advice]:
     """Return what a DBA runs so that a role has nothing to lose any more."""
     rows = session.send([read_entries([owner.oid], session.server_version)])[0]
-    gifts = {
-        (row["grantor"], row["kind"], row["name"], row["grantee"]): None
-        for row in rows
-        if row["grantee_oid"] == owner.oid and row["kind"] not in PLACES
-    }
+    gifts = gifts_in(row for row in rows if row["grantee_oid"] == owner.oid and row["kind"] not in PLACES)
     mend = [advice.undo_attributes(owner.name, owner.attributes)] if owner.attributes else []
     mend += [advice.leave_roles(owner.name, owner.memberships, session.server_version)] if owner.memberships else []
-    mend += [advice.take_back_by_hand(list(gifts), session.conn.info.dbname)] if gifts else []
+    mend += [advice.take_back_by_hand([gift.gift for gift in gifts], session.conn.info.dbname)] if gifts else []
     return mend
 
 

@@ -8,8 +8,8 @@ transaction in which the portal acts as the role.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import psycopg
@@ -30,6 +30,8 @@ from accessmgmt.provisioning.statements_privileges import (
 )
 
 CHUNK_SIZE = 200
+Run = Callable[[Sequence[Statement]], list[list[Row]]]
+"""Runs statements as one transaction, and returns the rows of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,70 +44,110 @@ class PassedOn:
     name: str
     privileges: tuple[str, ...]
 
+    @property
+    def gift(self) -> tuple[str, str, str, str, tuple[str, ...]]:
+        """What an advice needs that takes it back."""
+        return self.grantor, self.kind, self.name, self.grantee, self.privileges
+
     def in_words(self) -> str:
         """Say who loses what, for a receipt."""
         return f"{self.grantee} lost {', '.join(self.privileges)} on {self.kind.lower()} {self.name}"
 
 
+@dataclass(frozen=True, slots=True)
+class TakenBack:
+    """What others lost, whole chains of it, and what of it is still there: only a superuser can take that back."""
+
+    lost: list[PassedOn] = field(default_factory=list)
+    left: list[PassedOn] = field(default_factory=list)
+
+
 def find_passed_on(session: Session, oids: Sequence[int]) -> list[PassedOn]:
     """Return what these roles passed on, in the connected database and of shared objects, step by step of a chain."""
-    rows = session.send([read_entries(oids, session.server_version)])[0]
-    return _summed(row for oid in oids for row in _chain(rows, oid))
+    return passed_on_by(session.send([read_entries(oids, session.server_version)])[0], oids)
 
 
-def take_back_passed_on(
-    session: Session, name: str, oid: int, *, beginning: Sequence[Statement] = BEGIN_BRIEFLY
-) -> list[PassedOn]:
-    """Let a role of the portal take back what it passed on; return what others lost by that, whole chains of it.
+def passed_on_by(rows: Sequence[Row], oids: Sequence[int]) -> list[PassedOn]:
+    """Return what these roles passed on, by the rows of read_entries; not what goes with another session."""
+    return gifts_in(row for oid in oids for row in _chain(rows, oid) if not row["is_temporary"])
 
-    The role keeps what it holds, without the right to pass it on. What we may not act on is left: who wants the role
-    to be gone finds it with its dependencies.
+
+def gifts_in(rows: Iterable[Row]) -> list[PassedOn]:
+    """Return these rows of read_entries with the privileges of each object, grantor and grantee together."""
+    privileges: dict[tuple[str, str, str, str], dict[str, None]] = {}
+    for row in rows:
+        key = (row["grantor"], row["grantee"], row["kind"], row["name"])
+        privileges.setdefault(key, {})[row["privilege"]] = None
+    return [PassedOn(*key, tuple(names)) for key, names in privileges.items()]
+
+
+def take_back_passed_on(session: Session, name: str, oid: int, run: Run | None = None) -> TakenBack:
+    """Let a role of the portal take back what it passed on.
+
+    The role keeps what it holds, without the right to pass it on. What is in another session's temporary schema goes
+    with that session.
     """
-    rows = session.send([read_entries([oid], session.server_version)])[0]
-    found = [row for row in _chain(rows, oid) if not row["is_temporary"]]
+    found = [row for row in _chain(_read(session, oid), oid) if not row["is_temporary"]]
     if not found:
-        return []
-    me = str(session.ask(READ_ME)[0]["name"])
+        return TakenBack()
+    giver = _Giver(session, name, oid, str(session.ask(READ_ME)[0]["name"]), run or partial(_run_briefly, session))
+    left = gifts_in(row for row in found if row["grantor_oid"] == oid)
     for is_forced in (False, True):
-        direct = _summed(row for row in found if row["grantor_oid"] == oid)
-        for start in range(0, len(direct), CHUNK_SIZE):
-            _take_back(session, name, me, direct[start : start + CHUNK_SIZE], beginning, is_forced=is_forced)
-        left = session.send([read_entries([oid], session.server_version)])[0]
-        if not any(row["grantor_oid"] == oid and row["owner"] != oid for row in left):
-            left = []
-            break
-    kept = {_key(row) for row in left}
-    return _summed(row for row in found if _key(row) not in kept)
+        chunks = [left[start : start + CHUNK_SIZE] for start in range(0, len(left), CHUNK_SIZE)]
+        left = [entry for chunk in chunks for entry in _take_back(giver, chunk, is_forced=is_forced)]
+    kept = {_key(row) for row in _read(session, oid)} if left else set()
+    return TakenBack(gifts_in(row for row in found if _key(row) not in kept), left)
 
 
-def _take_back(
-    session: Session,
-    name: str,
-    me: str,
-    entries: Sequence[PassedOn],
-    beginning: Sequence[Statement],
-    *,
-    is_forced: bool,
-) -> None:
-    """Take back in one transaction, or one by one where something is refused.
+@dataclass(frozen=True, slots=True)
+class _Giver:
+    """The role that passed something on, and as whom we make it take that back."""
 
-    `is_forced` gives the role the right to pass on anew, which somebody has taken from it meanwhile.
+    session: Session
+    name: str
+    oid: int
+    me: str
+    run: Run
+
+
+def _read(session: Session, oid: int) -> list[Row]:
+    return session.send([read_entries([oid], session.server_version)])[0]
+
+
+def _run_briefly(session: Session, statements: Sequence[Statement]) -> list[list[Row]]:
+    return session.repeat(partial(session.send, [*BEGIN_BRIEFLY, *statements, COMMIT]))
+
+
+def _take_back(giver: _Giver, entries: Sequence[PassedOn], *, is_forced: bool) -> list[PassedOn]:
+    """Take back in one transaction, or one by one where something is refused; return what had no effect.
+
+    `is_forced` gives the role the right to pass on anew, which somebody has taken from it meanwhile. Inside the
+    transaction it is looked at what is left: nobody can pass it on anew before that.
     """
-    own = [] if session.conn.info.parameter_status("is_superuser") == "on" else [name]
-    statements: list[Statement] = [step_into(role, session.server_version, with_set=True) for role in own]
+    name, version = giver.name, giver.session.server_version
+    own = [] if giver.session.conn.info.parameter_status("is_superuser") == "on" else [name]
+    statements: list[Statement] = [step_into(role, version, with_set=True) for role in own]
     if is_forced:
         statements += [let_pass_on(entry.privileges, entry.kind, entry.name, name) for entry in entries]
-    statements += [act_as(name), *(take_back(entry.kind, entry.name, entry.grantee) for entry in entries), act_as(me)]
-    statements += [no_more_passing_on(entry.kind, entry.name, name) for entry in entries]
+    statements += [act_as(name), *(take_back(e.privileges, e.kind, e.name, e.grantee) for e in entries)]
+    statements += [act_as(giver.me), *(no_more_passing_on(e.privileges, e.kind, e.name, name) for e in entries)]
     statements += [step_out(role) for role in own]
     try:
-        session.repeat(partial(session.send, [*beginning, *statements, COMMIT]))
+        results = giver.run([*statements, read_entries([giver.oid], version)])
     except psycopg.Error as error:
         if is_lost(error) or error.sqlstate != "42501":
             raise
-        session.roll_back()
-        for entry in entries if len(entries) > 1 else ():
-            _take_back(session, name, me, [entry], beginning, is_forced=is_forced)
+        giver.session.roll_back()
+        if len(entries) == 1:
+            return list(entries)
+        return [left for entry in entries for left in _take_back(giver, [entry], is_forced=is_forced)]
+    still = {(row["kind"], row["name"], row["grantee"]) for row in _given(results, giver.oid)}
+    return [entry for entry in entries if (entry.kind, entry.name, entry.grantee) in still]
+
+
+def _given(results: Iterable[Sequence[Row]], oid: int) -> Iterator[Row]:
+    """Yield what a role is the grantor of, of the rows of read_entries, the only ones among these results."""
+    return (row for rows in results for row in rows if row["grantor_oid"] == oid)
 
 
 def _chain(rows: Sequence[Row], oid: int) -> Iterator[Row]:
@@ -139,11 +181,3 @@ def _object(row: Row) -> tuple[int, int]:
 
 def _key(row: Row) -> tuple[int, int, int, int, str]:
     return (*_object(row), row["grantor_oid"], row["grantee_oid"], row["privilege"])
-
-
-def _summed(rows: Iterator[Row]) -> list[PassedOn]:
-    privileges: dict[tuple[str, str, str, str], dict[str, None]] = {}
-    for row in rows:
-        key = (row["grantor"], row["grantee"], row["kind"], row["name"])
-        privileges.setdefault(key, {})[row["privilege"]] = None
-    return [PassedOn(*key, tuple(names)) for key, names in privileges.items()]

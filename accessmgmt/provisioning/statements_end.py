@@ -29,7 +29,7 @@ ROLES = Prepared(
     "jit_roles",
     "look for the login role",
     load_text("roles_of_grants").format(admin_role=f"'{ADMIN_ROLE}'"),
-    {"names": "text[]", "oids": "bigint[]", "sets": "text[]"},
+    {"names": "text[]", "oids": "bigint[]"},
 )
 DEPENDENCIES = Prepared(
     "jit_dependencies", "look for what depends on the role", load_text("dependencies"), {"oids": "bigint[]"}
@@ -41,7 +41,10 @@ ABSENCE = Prepared(
     "jit_absence",
     "verify that nothing is left",
     load_text("absence_of_grants"),
-    {"names": "text[]", "oids": "bigint[]", "sets": "text[]"},
+    {"names": "text[]", "oids": "bigint[]"},
+)
+UNSETTLED = Prepared(
+    "jit_unsettled", "look what was left in the sets' names", load_text("unsettled_sets"), {"sets": "text[]"}
 )
 READ_NAMES = Statement(
     "read the names of roles",

@@ -87,11 +87,16 @@ def step_out(role: str) -> Statement:
     )
 
 
-def take_back(kind: str, name: str, grantee: str) -> Statement:
-    """Take back what the acting role gave on one object; all three were quoted by the server."""
+def take_back(privileges: Sequence[str], kind: str, name: str, grantee: str) -> Statement:
+    """Take back what the acting role gave on one object; all was quoted by the server.
+
+    REVOKE ALL would need a privilege on the columns too, which a role with USAGE on a sequence, say, has not.
+    """
     return Statement(
         "take back what was passed on",
-        sql.SQL("REVOKE ALL ON {} {} FROM {} CASCADE").format(trusted(kind), trusted(name), trusted(grantee)),
+        sql.SQL("REVOKE {} ON {} {} FROM {} CASCADE").format(
+            trusted(", ".join(privileges)), trusted(kind), trusted(name), trusted(grantee)
+        ),
     )
 
 
@@ -118,12 +123,12 @@ def let_pass_on(privileges: Sequence[str], kind: str, name: str, role: str) -> S
     )
 
 
-def no_more_passing_on(kind: str, name: str, role: str) -> Statement:
-    """Take the right to pass on away; the role's own privileges stay."""
+def no_more_passing_on(privileges: Sequence[str], kind: str, name: str, role: str) -> Statement:
+    """Take the right to pass these on away; the role's own privileges stay."""
     return Statement(
         "take the right to pass on away",
-        sql.SQL("REVOKE GRANT OPTION FOR ALL ON {} {} FROM {} CASCADE").format(
-            trusted(kind), trusted(name), sql.Identifier(role)
+        sql.SQL("REVOKE GRANT OPTION FOR {} ON {} {} FROM {} CASCADE").format(
+            trusted(", ".join(privileges)), trusted(kind), trusted(name), sql.Identifier(role)
         ),
     )
 

@@ -1,32 +1,128 @@
-"""Takes the sting out of what somebody left in a capability role's name, and hands it over as a login's own.
+"""Takes the sting out of what somebody left in a capability role's name: what it owns, and what it passed on.
 
 Up to 15 every member may step into the role (later where somebody gave SET), and what it makes there runs and reads
-with all that the set may do, for as long as it exists: a SECURITY DEFINER routine outlives its author's grant. The role
-itself stays, with what it was given: others need it.
+with all that the set may do, for as long as it exists: a SECURITY DEFINER routine outlives its author's grant. It is
+handed over as a login's own. And where a DBA gave the role something WITH GRANT OPTION, every member may pass that on
+in its name. Nobody can tell which member did, and no set says that it may be: all of it is taken back with any of their
+grants. The role itself stays, with what it was given: others need it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import psycopg
 
-from accessmgmt.domain.errors import TargetError
+from accessmgmt.domain.errors import TargetError, TargetRefused
 from accessmgmt.domain.targets import Target
+from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.budget import Budget
-from accessmgmt.provisioning.execute import Interrupted, Session
+from accessmgmt.provisioning.execute import Interrupted, Row, Session
 from accessmgmt.provisioning.failures import is_lost
 from accessmgmt.provisioning.fence import LoginRole
+from accessmgmt.provisioning.held_up import insist
 from accessmgmt.provisioning.leftovers import KEEP, session_in
 from accessmgmt.provisioning.new_owner import REFUSED, ensure_owner, may_not_hand_over, named_owner
 from accessmgmt.provisioning.out_of_the_way import find_in_the_way, tell_moved
+from accessmgmt.provisioning.passed_on import PassedOn, take_back_passed_on
 from accessmgmt.provisioning.statements import COMMIT, Statement
 from accessmgmt.provisioning.statements_end import DEPENDENCIES, read_owned, reassign_owned, step_into
 from accessmgmt.provisioning.statements_locks import BEGIN_BRIEFLY
-from accessmgmt.provisioning.statements_privileges import disarm_owned, move_away, step_out
+from accessmgmt.provisioning.statements_privileges import disarm_owned, move_away, read_entries, step_out
 
 MOST_LISTED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class UnsettledSet:
+    """A capability role in whose name somebody left something."""
+
+    role: LoginRole
+    owns: bool
+    has_passed_on: bool
+
+
+@dataclass(slots=True)
+class Settled:
+    """What a receipt says, and why something is as it was."""
+
+    notes: list[str] = field(default_factory=list)
+    error: TargetError | None = None
+
+
+def unsettled_sets(rows: Sequence[Row], tags: Mapping[str, str]) -> list[UnsettledSet]:
+    """Return the roles of UNSETTLED's answer that bear the tag of a capability role. `tags` are those, by name."""
+    return [
+        UnsettledSet(LoginRole(row["name"], row["oid"], (), ""), row["owns"], row["passed_on"])
+        for row in rows
+        if tags.get(row["name"]) == row["tag"]
+    ]
+
+
+def settle_set(session: Session, target: Target, found: UnsettledSet, budget: Budget) -> Settled:
+    """See to all that was left in a capability role's name. What one half may not do keeps the other from nothing."""
+    settled = Settled()
+    try:
+        if found.has_passed_on:
+            settled.notes += take_back_what_it_passed_on(session, target, found.role)
+    except Interrupted:
+        raise
+    except TargetError as error:
+        settled.error = error
+    try:
+        if found.owns:
+            settled.notes += settle_owned(session, target, found.role, budget)
+    except Interrupted:
+        raise
+    except TargetError as error:
+        settled.error = settled.error or error
+    return settled
+
+
+def take_back_what_it_passed_on(session: Session, target: Target, role: LoginRole) -> list[str]:
+    """Let a capability role take back what it passed on here; return who lost what, in words.
+
+    Raises HeldUp when somebody keeps that waiting who is not ours to cut, and TargetRefused when something is left.
+    """
+    place, notes = session.conn.info.dbname, list[str]()
+
+    def run(statements: Sequence[Statement]) -> list[list[Row]]:
+        results: list[list[Row]] = []
+
+        def work() -> None:
+            results[:] = session.send([*BEGIN_BRIEFLY, *statements, COMMIT])
+
+        for blocker in insist(session, target, work, f"What {role.name} passed on"):
+            notes.append(f"It kept this ending waiting, and was ended: {blocker.in_words()}.")
+        return results
+
+    try:
+        taken = take_back_passed_on(session, role.name, role.oid, run)
+    except psycopg.Error as error:
+        if is_lost(error):
+            raise
+        session.roll_back()
+        raise session.explained(error) from None
+    notes += [f"{place}: {gift.in_words()}, which {gift.grantor} had passed on." for gift in taken.lost]
+    if taken.left:
+        raise _may_not_take_back(session, role, taken.left)
+    return notes
+
+
+def _may_not_take_back(session: Session, role: LoginRole, left: Sequence[PassedOn]) -> TargetRefused:
+    listed = [f"{', '.join(g.privileges)} on {g.kind.lower()} {g.name} to {g.grantee}" for g in left]
+    more = f" and {len(left) - MOST_LISTED} more" if len(left) > MOST_LISTED else ""
+    rows = session.send([read_entries([role.oid], session.server_version)])[0]
+    held = {(row["kind"], row["name"], row["privilege"]) for row in rows if row["grantee_oid"] == role.oid}
+    by_hand = advice.take_back_anew([gift.gift for gift in left], held, session.conn.info.dbname)
+    return TargetRefused(
+        f"{role.name} on “{session.target_name}” passed on what the portal may not take back.",
+        why=f"Somebody gave in its name: {'; '.join(listed[:MOST_LISTED])}{more}.",
+        todo=str(by_hand),
+        sqlstate=REFUSED,
+    )
 
 
 def settle_owned(session: Session, target: Target, role: LoginRole, budget: Budget) -> list[str]:

@@ -116,8 +116,8 @@ def _to_mend(resource: Resource, findings: Collection[DriftFinding]) -> list[Dri
     """Choose what is mended without a person.
 
     What a grant that is over left behind is always ended: its login may come back with a server that was away, and a
-    session may outlive its login. What a capability role owns is always handed over: up to 15 a person may make it in
-    that name, and others would have it when the grant is over.
+    session may outlive its login. What a capability role owns is always handed over, and what it passed on taken back:
+    a person may do either in that name, and others would have it when the grant is over.
     """
     over = late_endings.roles_that_are_over(finding.role for finding in findings if finding.kind is DriftKind.ORPHAN)
     repairs = resource.is_drift_repaired and not strangers.is_paused(resource.pk)
@@ -126,7 +126,7 @@ def _to_mend(resource: Resource, findings: Collection[DriftFinding]) -> list[Dri
         for finding in findings
         if (repairs and finding.is_automatic)
         or finding.kind is DriftKind.SESSION
-        or (finding.kind is DriftKind.OWNERSHIP and finding.is_automatic)
+        or (finding.kind in {DriftKind.OWNERSHIP, DriftKind.PASSED_ON} and finding.is_automatic)
         or (finding.role, finding.grant_id) in over
     ]
 

@@ -102,6 +102,45 @@ RIGHTS: dict[str, tuple[tuple[int, ...], tuple[Step, ...]]] = {
         BOTH,
         (Step("make the login a member of a group", DBA), alice("pass on a group")),
     ),
+    "what the last member of a set passed on": (
+        BOTH,
+        (dba("give a sequence with grant option", "cap"), alice("pass on a sequence")),
+    ),
+    "what the last member of a set passed on of the cluster": (
+        ANY,
+        (dba("give a tablespace with grant option", "cap"), alice("pass on a tablespace")),
+    ),
+    "what the last member of a set passed on of a wrapper": (
+        BOTH,
+        (dba("give a foreign data wrapper with grant option", "cap"), alice("pass on a foreign data wrapper")),
+    ),
+    "what was passed on while somebody holds the capability role": (
+        ANY,
+        (
+            dba("give a tablespace with grant option", "cap"),
+            alice("pass on a tablespace"),
+            dba("hold the capability role"),
+        ),
+    ),
+    "what the last member of a set passed on of the database": (
+        BOTH,
+        (dba("give the database with grant option", "cap"), alice("pass on the database")),
+    ),
+    "what was passed on by a login that a DBA dropped": (
+        BOTH,
+        (
+            dba("give a sequence with grant option", "cap"),
+            alice("pass on a sequence"),
+            dba("drop the login"),
+        ),
+    ),
+    "what was passed on to a colleague's set": (
+        ANY,
+        (
+            dba("give a table with grant option", "cap"),
+            alice("pass on an app table as the capability role", "bobcap"),
+        ),
+    ),
     "a leftover that colleagues would get with their set": (
         ANY,
         (OPEN_SCHEMA, alice("move into the application's schema")),

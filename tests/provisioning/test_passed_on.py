@@ -14,7 +14,7 @@ from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import admin_session
 from accessmgmt.provisioning.end import end_grant
-from accessmgmt.provisioning.passed_on import PassedOn, find_passed_on, take_back_passed_on
+from accessmgmt.provisioning.passed_on import PassedOn, TakenBack, find_passed_on, take_back_passed_on
 from accessmgmt.provisioning.retire import retire_capabilities
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 
@@ -114,9 +114,9 @@ def test_what_was_passed_on_is_found_and_taken_back_alone(new_shop: Callable[...
     with admin_session(shop.target, Budget(20)) as session:
         given = PassedOn(capability, friend, "TABLE", "app.orders", ("SELECT",))
         assert find_passed_on(session, [oid, order.role_oid]) == [given]
-        assert take_back_passed_on(session, capability, oid) == [given]
+        assert take_back_passed_on(session, capability, oid) == TakenBack([given], [])
         assert find_passed_on(session, [oid]) == []
-        assert take_back_passed_on(session, capability, oid) == []
+        assert take_back_passed_on(session, capability, oid) == TakenBack()
     assert may_read(shop, capability)
     assert not may_read(shop, friend)
     with shop.as_dba() as dba:

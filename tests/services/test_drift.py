@@ -315,6 +315,29 @@ def test_what_a_capability_role_came_to_own_is_handed_over_unasked(
         assert conn.execute(owner).fetchall() == [("jit_quarantine", False)]
 
 
+def test_what_a_set_that_nobody_has_passed_on_is_taken_back_unasked(server: PostgresServer, endpoint: Endpoint) -> None:
+    """Also of a set that the portal has forgotten, and whose role it may not drop."""
+    grant = ended(endpoint)
+    capability, friend = capability_of(grant), f"friend_{secrets.token_hex(4)}"
+    as_dba(
+        server,
+        endpoint,
+        f"CREATE ROLE {friend}",
+        f'CREATE POLICY mine ON customers TO "{capability}" USING (true)',
+        f'GRANT SELECT ON customers TO "{capability}" WITH GRANT OPTION',
+        f'SET ROLE "{capability}"',
+        f"GRANT SELECT ON customers TO {friend}",
+    )
+    days = settings.PORTAL_CAPABILITY_KEEP_DAYS
+    Grant.objects.filter(pk=grant.pk).update(ended_at=timezone.now() - timedelta(days=days, minutes=1))
+    may_read = f"SELECT has_table_privilege('{friend}', 'customers', 'SELECT')"
+    with server.connect(endpoint.resource.database_name) as conn:
+        assert conn.execute(may_read).fetchall() == [(True,)]  # type: ignore[call-overload]
+        drift.check_resource(endpoint.resource.pk)
+        assert conn.execute(may_read).fetchall() == [(False,)]  # type: ignore[call-overload]
+    assert DriftKind.PASSED_ON not in kinds(DriftCheck.objects.get(resource=endpoint.resource))
+
+
 def ended(endpoint: Endpoint) -> Grant:
     grant = active(endpoint)
     begin_end(actor=None, grant_id=grant.pk, reason=EndReason.REVOKED, action="grant.revoked")

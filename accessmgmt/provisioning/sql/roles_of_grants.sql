@@ -18,14 +18,6 @@ WITH own AS (
     SELECT m.grantor AS oid, array_agg(pg_get_userbyid(m.roleid)::text || chr(10) || pg_get_userbyid(m.member)::text)
                AS listed
     FROM pg_auth_members m WHERE m.grantor IN (SELECT oid FROM mine) AND m.roleid <> m.grantor GROUP BY 1
-), owning AS MATERIALIZED (
-    -- Capability roles that own something: somebody has stepped into them, and left it there. Default privileges too,
-    -- which each member may set for them.
-    SELECT r.oid, r.rolname FROM pg_roles r
-    WHERE r.rolname = ANY (%(sets)s::name[]) AND EXISTS (
-        SELECT FROM pg_shdepend s
-        WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = r.oid AND s.deptype = 'o'
-          AND s.classid <> 'pg_user_mapping'::regclass)
 )
 SELECT r.oid::bigint AS oid, r.rolname::text AS name, shobj_description(r.oid, 'pg_authid') AS tag,
        pg_is_in_recovery() AS in_recovery,
@@ -34,8 +26,6 @@ SELECT r.oid::bigint AS oid, r.rolname::text AS name, shobj_description(r.oid, '
                  FROM pg_auth_members m WHERE m.member = r.oid), '{{}}') AS memberships,
        coalesce(members.listed, '{{}}') AS members,
        coalesce(passed_on.listed, '{{}}') AS passed_on,
-       ARRAY(SELECT o.oid || chr(10) || o.rolname || chr(10) || coalesce(shobj_description(o.oid, 'pg_authid'), '')
-             FROM owning o) AS owning_sets,
        current_user::text AS acting_as
 FROM (SELECT 1) one
 LEFT JOIN mine r ON true
