@@ -153,13 +153,14 @@ def connect_login(
     Raises TargetUnavailable, or TargetRefused when nobody's login would be let in.
     """
     budget = Budget(min(timeout_seconds, LONGEST_SECONDS))
-    return _connect(
-        replace(resolve_target(target), aws_secret=None, username=role, password=password),
-        budget,
-        application_name=f"{APPLICATION_NAME} check",
-        made_on=server_version,
-        keys=libpq_keys(keys) if keys else None,
-    )
+    as_role = replace(resolve_target(target), aws_secret=None, username=role, password=password)
+    name = f"{APPLICATION_NAME} check"
+    if keys is not None:
+        try:
+            return _connect_first(as_role, budget, name, libpq_keys(keys))
+        except Nowhere:
+            pass  # another worker on the same grant may have given the role another verifier of its password
+    return _connect(as_role, budget, application_name=name, made_on=server_version)
 
 
 def connect_admin(target: Target, timeout_seconds: float) -> psycopg.Connection:
@@ -238,19 +239,33 @@ def _connect(
     *,
     application_name: str = APPLICATION_NAME,
     made_on: int = 0,
-    keys: Mapping[str, Any] | None = None,
 ) -> psycopg.Connection:
     """Connect to the one host, or to the first of a list that will do; tell in words why none does.
 
     `made_on` is the server's major version when the portal made the login itself.
     """
+    try:
+        return _connect_first(target, budget, application_name)
+    except Nowhere:
+        raise diagnose(target, budget, made_on=made_on) from None
+
+
+class Nowhere(Exception):
+    """No host let us in, for reasons that are still to be found out."""
+
+
+def _connect_first(
+    target: Target, budget: Budget, application_name: str, keys: Mapping[str, Any] | None = None
+) -> psycopg.Connection:
+    """Connect to the one host, or to the first of a list that will do.
+
+    Raises Nowhere, or in words that those which let us in are standbys.
+    """
     if not has_several_hosts(target):
         try:
             return _connect_host(target, target.host, budget.check() * ATTEMPTS_SHARE, application_name, keys)
         except NO_CONNECTION:
-            if keys:  # another worker on the same grant may have given the role another verifier of its password
-                return _connect(target, budget, application_name=application_name, made_on=made_on)
-            raise diagnose(target, budget, made_on=made_on) from None
+            raise Nowhere from None
     found: dict[str, str] = {}
     hosts = _answering(target, budget)
     for number, host in enumerate(hosts):
@@ -266,10 +281,8 @@ def _connect(
         found[host] = "a standby"
         conn.close()
     forget_host(target)
-    if "a standby" not in found.values() and keys:
-        return _connect(target, budget, application_name=application_name, made_on=made_on)
     if "a standby" not in found.values():
-        raise diagnose(target, budget, made_on=made_on)
+        raise Nowhere
     raise none_takes_changes(target, {host: found.get(host, "no connection") for host in hosts_in_order(target)})
 
 

@@ -409,6 +409,17 @@ def test_what_somebody_gave_to_a_login_directly(case: Case) -> None:
     case.ends_when_told(ending)
 
 
+@proves(advice.take_back_by_hand)
+@pytest.mark.parametrize("version", [15, 18])
+def test_a_parameter_with_a_word_of_sql_in_its_name_that_somebody_gave_to_a_login(
+    own_server: Callable[..., PostgresServer], shop_on: Callable[..., Shop], version: int
+) -> None:
+    case = Case(shop_on(own_server(version)), new_installation())
+    ending = case.given()
+    case.run('GRANT SET ON PARAMETER a."group" TO {role}', role=ending.role_name)
+    assert 'PARAMETER a."group"' in case.ends_when_told(ending).todo
+
+
 @proves(advice.reserve_connections)
 @pytest.mark.parametrize("version", [16, 18])
 def test_a_server_that_keeps_no_connection_free(

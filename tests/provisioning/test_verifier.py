@@ -10,12 +10,13 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from accessmgmt.domain.errors import TargetUnavailable
+from accessmgmt.domain.errors import TargetError, TargetUnavailable
 from accessmgmt.domain.targets import SslMode
 from accessmgmt.provisioning import execute
 from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.connect import close_pools
+from accessmgmt.provisioning.connect import close_pools, connect_login
 from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.scram import derive_keys
 from devstack.certs import CertificateAuthority
 from devstack.postgres import VERSIONS, PostgresServer
 from tests.provisioning.conftest import Shop, make_shop, new_order, permissions
@@ -119,3 +120,23 @@ def test_a_server_whose_pg_hba_says_md5(
         apply_grant(target, order)
     shop.log_in(order).close()
     end_grant(shop.target, order)
+
+
+@pytest.mark.parametrize("hosts", ["localhost", "localhost,127.0.0.1"])
+def test_keys_that_another_worker_overtook_are_followed_by_the_password(shop: Shop, hosts: str) -> None:
+    """Each worker on a grant gives the role a verifier of its own; the password fits all of them."""
+    order = new_order(ORDERS)
+    receipt = apply_grant(shop.target, order)
+    target = replace(shop.target, host=hosts)
+
+    def log_in(password: str) -> psycopg.Connection:
+        keys = derive_keys(password)
+        role = order.role_name
+        return connect_login(target, role=role, password=password, server_version=18, timeout_seconds=30, keys=keys)
+
+    with log_in(order.password) as conn:
+        assert conn.info.user == order.role_name
+    with pytest.raises(TargetError) as refusal:
+        log_in("another")
+    assert refusal.value.sqlstate == "28P01"
+    end_grant(shop.target, replace(order, role_oid=receipt.role_oid))

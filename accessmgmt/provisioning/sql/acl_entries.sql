@@ -48,7 +48,10 @@ WITH mention AS MATERIALIZED (
     SELECT m.classid, m.objid, 'TABLESPACE', quote_ident(t.spcname), false, t.spcowner, t.spcacl
     FROM mention m JOIN pg_tablespace t ON m.classid = 'pg_tablespace'::regclass AND t.oid = m.objid
     UNION ALL
-    SELECT m.classid, m.objid, 'PARAMETER', p.parname, false, 10, p.paracl
+    -- Dots part the name of an extension's parameter, and each part may be a word of SQL's own.
+    SELECT m.classid, m.objid, 'PARAMETER',
+           (SELECT string_agg(quote_ident(part), '.' ORDER BY number)
+            FROM string_to_table(p.parname, '.') WITH ORDINALITY AS parts (part, number)), false, 10, p.paracl
     FROM mention m JOIN {parameters} p ON m.classid = to_regclass('pg_catalog.pg_parameter_acl') AND p.oid = m.objid
 )
 SELECT o.classid::bigint AS classid, o.objid::bigint AS objid, o.kind, o.name, o.is_temporary, o.owner::bigint AS owner,
