@@ -46,6 +46,13 @@ ABSENCE = Prepared(
 UNSETTLED = Prepared(
     "jit_unsettled", "look what was left in the sets' names", load_text("unsettled_sets"), {"sets": "text[]"}
 )
+READ_LET_IN = Statement(
+    "look whom the role let into others",
+    sql.SQL(
+        "SELECT pg_get_userbyid(m.roleid)::text AS granted, pg_get_userbyid(m.member)::text AS member"
+        " FROM pg_auth_members m WHERE m.grantor = %(oid)s::oid ORDER BY 1, 2"
+    ),
+)
 READ_NAMES = Statement(
     "read the names of roles",
     sql.SQL("SELECT r.rolname::text AS name FROM pg_roles r WHERE r.oid = ANY (%(oids)s::oid[]) ORDER BY 1"),

@@ -9,7 +9,7 @@ grants. The role itself stays, with what it was given: others need it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -28,7 +28,15 @@ from accessmgmt.provisioning.new_owner import REFUSED, ensure_owner, may_not_han
 from accessmgmt.provisioning.out_of_the_way import find_in_the_way, tell_moved
 from accessmgmt.provisioning.passed_on import PassedOn, take_back_passed_on
 from accessmgmt.provisioning.statements import COMMIT, Statement
-from accessmgmt.provisioning.statements_end import DEPENDENCIES, read_owned, reassign_owned, step_into
+from accessmgmt.provisioning.statements_end import (
+    DEPENDENCIES,
+    OPTIONS_SINCE,
+    READ_LET_IN,
+    read_owned,
+    reassign_owned,
+    revoke_memberships,
+    step_into,
+)
 from accessmgmt.provisioning.statements_locks import BEGIN_BRIEFLY
 from accessmgmt.provisioning.statements_privileges import disarm_owned, move_away, read_entries, step_out
 
@@ -42,6 +50,7 @@ class UnsettledSet:
     role: LoginRole
     owns: bool
     has_passed_on: bool
+    has_let_in: bool
 
 
 @dataclass(slots=True)
@@ -55,30 +64,48 @@ class Settled:
 def unsettled_sets(rows: Sequence[Row], tags: Mapping[str, str]) -> list[UnsettledSet]:
     """Return the roles of UNSETTLED's answer that bear the tag of a capability role. `tags` are those, by name."""
     return [
-        UnsettledSet(LoginRole(row["name"], row["oid"], (), ""), row["owns"], row["passed_on"])
+        UnsettledSet(LoginRole(row["name"], row["oid"], (), ""), row["owns"], row["passed_on"], row["has_let_in"])
         for row in rows
         if tags.get(row["name"]) == row["tag"]
     ]
 
 
 def settle_set(session: Session, target: Target, found: UnsettledSet, budget: Budget) -> Settled:
-    """See to all that was left in a capability role's name. What one half may not do keeps the other from nothing."""
+    """See to all that was left in a capability role's name. What one part may not do keeps no other."""
     settled = Settled()
-    try:
-        if found.has_passed_on:
-            settled.notes += take_back_what_it_passed_on(session, target, found.role)
-    except Interrupted:
-        raise
-    except TargetError as error:
-        settled.error = error
-    try:
-        if found.owns:
-            settled.notes += settle_owned(session, target, found.role, budget)
-    except Interrupted:
-        raise
-    except TargetError as error:
-        settled.error = settled.error or error
+    works: list[Callable[[], list[str]]] = []
+    if found.has_let_in:
+        works.append(partial(put_out_whom_it_let_in, session, target, found.role))
+    if found.has_passed_on:
+        works.append(partial(take_back_what_it_passed_on, session, target, found.role))
+    if found.owns:
+        works.append(partial(settle_owned, session, target, found.role, budget))
+    for work in works:
+        try:
+            settled.notes += work()
+        except Interrupted:
+            raise
+        except TargetError as error:
+            settled.error = settled.error or error
     return settled
+
+
+def put_out_whom_it_let_in(session: Session, target: Target, role: LoginRole) -> list[str]:
+    """Take back memberships that were given in a capability role's name, and say so. Raises TargetError."""
+    version, notes = session.server_version, list[str]()
+    for row in session.ask(READ_LET_IN, {"oid": role.oid}):
+        take = revoke_memberships(row["granted"], [row["member"]], role.name if version >= OPTIONS_SINCE else None)
+        work = partial(session.send, _as_it(session, role, [take]))
+        try:
+            cut = insist(session, target, work, f"Whom {role.name} let in")
+        except psycopg.Error as error:
+            if is_lost(error):
+                raise
+            session.roll_back()
+            raise session.explained(error) from None
+        notes += [f"It kept this ending waiting, and was ended: {blocker.in_words()}." for blocker in cut]
+        notes.append(f"Somebody had made {row['member']} a member of {row['granted']} as {role.name}: that is over.")
+    return notes
 
 
 def take_back_what_it_passed_on(session: Session, target: Target, role: LoginRole) -> list[str]:

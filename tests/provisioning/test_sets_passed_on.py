@@ -174,6 +174,19 @@ def test_a_colleagues_set_loses_what_it_got_and_keeps_its_own(house: House) -> N
     assert end_grant(house.shop.target, bob).notes == ()
 
 
+def test_whom_it_let_into_a_group_ends_with_the_grant(house: House) -> None:
+    """From 16 on a member of a role with ADMIN OPTION gives memberships in that role's name."""
+    group = f"group_{secrets.token_hex(4)}"
+    house.dba(f"CREATE ROLE {group}", f"GRANT {group} TO {{set}} WITH ADMIN OPTION")
+    with house.shop.log_in(house.alice) as user:
+        user.execute(house._named(f"GRANT {group} TO {{friend}}"))
+    receipt = end_grant(house.shop.target, house.alice)
+    assert f"made {house.friend} a member of {group}" in " ".join(receipt.notes)
+    with house.shop.as_dba() as conn:
+        query = "SELECT member::regrole::text FROM pg_auth_members WHERE roleid = %s::regrole"
+        assert conn.execute(query, [group]).fetchall() == [(house.capability,)]
+
+
 def test_it_ends_also_where_a_dba_dropped_the_login(house: House) -> None:
     house.pass_on("SELECT ON app.orders")
     house.dba("DROP ROLE {alice}")

@@ -1,5 +1,6 @@
 -- Capability roles in whose name somebody left something: what they own and default privileges, in any database, and
--- what they gave to others of privileges that they hold WITH GRANT OPTION, in this database and of the whole server.
+-- what they gave to others of privileges that they hold WITH GRANT OPTION, in this database and of the whole server; and
+-- memberships that they gave by an ADMIN OPTION (from 16 on each member of them may, in their name).
 -- No row where all is well. Relations are looked through as text first: a set may have ten thousand of them, and the
 -- names of capability roles need no quotes. A role that is named in a parameter's privileges (there are none before 15,
 -- so that their catalog cannot be named here) counts as if it had passed them on: whoever takes that back looks closely.
@@ -51,7 +52,7 @@ WITH own AS MATERIALIZED (
     FROM other m JOIN pg_tablespace t ON m.classid = 'pg_tablespace'::regclass AND t.oid = m.objid
 )
 SELECT own.oid::bigint AS oid, own.rolname::text AS name, coalesce(shobj_description(own.oid, 'pg_authid'), '') AS tag,
-       l.owns, l.passed_on
+       l.owns, l.passed_on, l.has_let_in
 FROM own
 CROSS JOIN LATERAL (
     SELECT EXISTS (SELECT FROM mention m
@@ -59,6 +60,7 @@ CROSS JOIN LATERAL (
            EXISTS (SELECT FROM given g, aclexplode(g.acl) x
                    WHERE g.role = own.oid AND g.owner <> g.role AND x.grantor = g.role)
            OR EXISTS (SELECT FROM other m
-                      WHERE m.role = own.oid AND m.classid = to_regclass('pg_catalog.pg_parameter_acl')) AS passed_on
+                      WHERE m.role = own.oid AND m.classid = to_regclass('pg_catalog.pg_parameter_acl')) AS passed_on,
+           EXISTS (SELECT FROM pg_auth_members m WHERE m.grantor = own.oid) AS has_let_in
 ) l
-WHERE l.owns OR l.passed_on
+WHERE l.owns OR l.passed_on OR l.has_let_in
