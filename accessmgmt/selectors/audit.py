@@ -13,14 +13,14 @@ from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from accessmgmt.domain.actions import ActionSeverity, find_action, find_object_type
 from accessmgmt.domain.emails import search_spelling
 from accessmgmt.models import AuditEvent
 
 PAGE_SIZE = 50
 MOST_COUNTED = 10_000
 LONGEST_TEXT = 400
-OBJECT_TYPES = ("resource", "authorization", "endpoint", "group", "accessrequest", "grant", "user")
-TYPE_WORDS = {"accessrequest": "request"}
+TONES = {ActionSeverity.WARNING: "amber", ActionSeverity.CRITICAL: "red"}
 
 
 class BoundedPaginator(Paginator[AuditEvent]):
@@ -62,11 +62,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class EventLine:
-    """One event, ready for the page. `facts` are details without a before."""
+    """One event, ready for the page. `facts` are details without a before; `tone` is "" for what alarms nobody."""
 
     event: AuditEvent
     words: str
     object_words: str
+    tone: str
     has_before: bool
     changes: tuple[Change, ...]
     facts: tuple[tuple[str, str], ...]
@@ -115,6 +116,8 @@ def _midnight(day: date) -> datetime:
 
 
 def _line(event: AuditEvent) -> EventLine:
+    action, kind = find_action(event.action), find_object_type(event.object_type)
+    words = action.words if action else _words(event.action.partition(".")[2] or event.action)
     details: dict[str, Any] = dict(event.details or {})
     before, after = details.pop("before", None), details.pop("after", None)
     changes: tuple[Change, ...] = ()
@@ -123,12 +126,13 @@ def _line(event: AuditEvent) -> EventLine:
         said = (Change(_words(k), _text(old.get(k)), _text(v)) for k, v in sorted(after.items()))
         changes = tuple(change for change in said if change.before != change.after)
     elif before is not None or after is not None:
-        changes = (Change(_words(event.action.partition(".")[2]), _text(before), _text(after)),)
+        changes = (Change(words, _text(before), _text(after)),)
     seal = getattr(event, "seal", None)
     return EventLine(
         event=event,
-        words=_words(event.action.partition(".")[2] or event.action),
-        object_words=TYPE_WORDS.get(event.object_type, event.object_type),
+        words=words,
+        object_words=kind.words if kind else event.object_type,
+        tone=TONES.get(action.severity, "") if action else "",
         has_before=bool(before),
         changes=changes,
         facts=tuple((_words(name), _text(value)) for name, value in sorted(details.items())),

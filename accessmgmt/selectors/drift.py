@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
+from accessmgmt.domain.actions import Action
 from accessmgmt.domain.drift import DriftFinding, DriftOrder, KnownLogin, Severity, finding_from_json
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.states import GrantState
@@ -150,7 +151,7 @@ def last_comparison(grant: Grant) -> Comparison:
 
 
 MOST_CHANGES = 10
-CHANGE_ACTIONS = ("resource.drift_repaired", "resource.objects_shared", "resource.sets_retired")
+CHANGE_ACTIONS = (Action.RESOURCE_DRIFT_REPAIRED, Action.RESOURCE_OBJECTS_SHARED, Action.RESOURCE_SETS_RETIRED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from django.db import connection, models, transaction
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
+from accessmgmt.domain.actions import Action, ObjectType
 from accessmgmt.domain.audit_proof import SLOTS, event_mac, slot_mac
 from accessmgmt.models import AuditEvent, AuditSlot, User
 
@@ -26,7 +27,7 @@ COUNT = "UPDATE accessmgmt_auditslot SET count = %s, mac = %s WHERE id = %s"
 ADD = f"INSERT INTO accessmgmt_auditevent ({', '.join(COLUMNS)}) VALUES {{}} RETURNING id"  # noqa: S608
 
 
-def record(actor: User | None, action: str, subject: models.Model, **details: Any) -> AuditEvent:
+def record(actor: User | None, action: Action, subject: models.Model, **details: Any) -> AuditEvent:
     """Add an event in the caller's transaction: the act and its event are there together, or neither.
 
     `actor` None means the portal itself. `details` must be JSON-able and free of secrets.
@@ -36,7 +37,7 @@ def record(actor: User | None, action: str, subject: models.Model, **details: An
 
 @transaction.atomic
 def record_many(
-    actor: User | None, action: str, subjects: Sequence[tuple[models.Model, dict[str, Any]]]
+    actor: User | None, action: Action, subjects: Sequence[tuple[models.Model, dict[str, Any]]]
 ) -> list[AuditEvent]:
     """Add one event for each pair of subject and details, in the caller's transaction."""
     if not subjects:
@@ -93,13 +94,13 @@ def _free_slot(cursor: CursorWrapper) -> tuple[int, int]:
     return int(slot), int(count)
 
 
-def _event(actor: User | None, action: str, subject: models.Model, details: dict[str, Any]) -> AuditEvent:
+def _event(actor: User | None, action: Action, subject: models.Model, details: dict[str, Any]) -> AuditEvent:
     return AuditEvent(
         at=timezone.now(),
         actor_id=actor.pk if actor else 0,
         actor_email=actor.email if actor else PORTAL,
-        action=action,
-        object_type=subject._meta.model_name or "",
+        action=action.value,
+        object_type=ObjectType(subject._meta.model_name or "").value,
         object_id=str(subject.pk),
         object_name=_object_name(subject),
         details=json.loads(json.dumps(details)),  # as it comes back from the database: it is authenticated like this

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from django.db import IntegrityError, models, transaction
 from django.db.models.deletion import ProtectedError, RestrictedError
 
+from accessmgmt.domain.actions import Action
 from accessmgmt.domain.emails import read_address
 from accessmgmt.domain.errors import ConflictError
 from accessmgmt.domain.hosts import same_hosts
@@ -32,6 +33,22 @@ UNIQUE_VIOLATION = "23505"
 CHANGES = "changes the set-up"
 ADDRESS_FIELDS = ("host", "port", "primary_id")
 Described = TypeVar("Described", Resource, Authorization, Endpoint, Group)
+
+
+class Deeds(NamedTuple):
+    """What is recorded of a row that an admin describes."""
+
+    created: Action
+    updated: Action
+    deleted: Action
+
+
+DEEDS: Mapping[type[models.Model], Deeds] = {
+    Resource: Deeds(Action.RESOURCE_CREATED, Action.RESOURCE_UPDATED, Action.RESOURCE_DELETED),
+    Authorization: Deeds(Action.AUTHORIZATION_CREATED, Action.AUTHORIZATION_UPDATED, Action.AUTHORIZATION_DELETED),
+    Endpoint: Deeds(Action.ENDPOINT_CREATED, Action.ENDPOINT_UPDATED, Action.ENDPOINT_DELETED),
+    Group: Deeds(Action.GROUP_CREATED, Action.GROUP_UPDATED, Action.GROUP_DELETED),
+}
 
 
 @transaction.atomic
@@ -114,7 +131,7 @@ def save_endpoint(*, actor: User, endpoint: Endpoint, approvers: Iterable[str] |
             EndpointApprover(endpoint=endpoint, email=e) for e in sorted(wanted - present)
         )
         if wanted != present:
-            audit.record(actor, "endpoint.approvers_set", endpoint, before=sorted(present), after=sorted(wanted))
+            audit.record(actor, Action.ENDPOINT_APPROVERS_SET, endpoint, before=sorted(present), after=sorted(wanted))
     return endpoint
 
 
@@ -129,7 +146,7 @@ def delete_described(*, actor: User, row: Described) -> None:
     """Delete a resource, authorization, endpoint or group. Raises ConflictError while something needs it."""
     require_admin(actor, CHANGES)
     kind, name = row._meta.verbose_name, str(row)
-    audit.record(actor, f"{row._meta.model_name}.deleted", row)
+    audit.record(actor, DEEDS[type(row)].deleted, row)
     try:
         with transaction.atomic():
             row.delete()
@@ -150,7 +167,7 @@ def add_members(*, actor: User, group: Group, emails: Iterable[str]) -> list[str
     new = sorted(wanted - set(group.members.values_list("email", flat=True)))
     GroupMember.objects.bulk_create([GroupMember(group=group, email=email) for email in new], ignore_conflicts=True)
     if new:
-        audit.record(actor, "group.members_added", group, members=new)
+        audit.record(actor, Action.GROUP_MEMBERS_ADDED, group, members=new)
     return new
 
 
@@ -162,7 +179,7 @@ def remove_member(*, actor: User, group: Group, email: str) -> None:
     removed, _ = group.members.filter(email=email).delete()
     if not removed:
         raise ConflictError(f"{email} is not a member of {group}.", todo="Reload.")
-    audit.record(actor, "group.member_removed", group, member=email)
+    audit.record(actor, Action.GROUP_MEMBER_REMOVED, group, member=email)
 
 
 @transaction.atomic
@@ -171,7 +188,7 @@ def wire_endpoint(*, actor: User, group: Group, endpoint: Endpoint) -> bool:
     require_admin(actor, CHANGES)
     _, created = GroupEndpoint.objects.get_or_create(group=group, endpoint=endpoint)
     if created:
-        audit.record(actor, "group.wired", group, endpoint=endpoint.name)
+        audit.record(actor, Action.GROUP_WIRED, group, endpoint=endpoint.name)
     return created
 
 
@@ -181,7 +198,7 @@ def unwire_endpoint(*, actor: User, group: Group, endpoint: Endpoint) -> bool:
     require_admin(actor, CHANGES)
     removed, _ = GroupEndpoint.objects.filter(group=group, endpoint=endpoint).delete()
     if removed:
-        audit.record(actor, "group.unwired", group, endpoint=endpoint.name)
+        audit.record(actor, Action.GROUP_UNWIRED, group, endpoint=endpoint.name)
     return bool(removed)
 
 
@@ -206,7 +223,7 @@ def _save(actor: User, row: Described) -> Described:
     if is_new or changed:
         audit.record(
             actor,
-            f"{row._meta.model_name}.{'created' if is_new else 'updated'}",
+            DEEDS[type(row)].created if is_new else DEEDS[type(row)].updated,
             row,
             before={name: _shown(row, name, before.get(name)) for name in changed if name in before},
             after={name: _shown(row, name, value) for name, value in changed.items()},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 
+from accessmgmt.domain.actions import Action
 from accessmgmt.domain.errors import InvalidError, TargetError
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import Rung, RungState
@@ -44,7 +45,7 @@ def test_connection(
     if resource.pk:
         if RungState.FAILED not in {rung.state for rung in rungs}:
             silence.answered(resource)
-        audit.record(actor, "resource.tested", resource, rungs={rung.name: rung.state.value for rung in rungs})
+        audit.record(actor, Action.RESOURCE_TESTED, resource, rungs={rung.name: rung.state.value for rung in rungs})
     return rungs
 
 
@@ -77,7 +78,7 @@ def check_same_server(*, actor: User, resource: Resource) -> None:
     except TargetError as error:
         raise _not_confirmed(f"Whether it is the same server cannot be told. {error}") from None
     audit.record(
-        actor, "resource.address_checked", resource, host=resource.host, port=resource.port, is_same=found == known
+        actor, Action.RESOURCE_ADDRESS_CHECKED, resource, host=resource.host, port=resource.port, is_same=found == known
     )
     if found != known:
         raise _not_confirmed(

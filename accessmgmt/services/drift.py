@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from accessmgmt import outbox
+from accessmgmt.domain.actions import Action
 from accessmgmt.domain.drift import DriftFinding, DriftKind, DriftOrder, DriftReport, RepairReport, Severity
 from accessmgmt.domain.errors import ConflictError, TargetError
 from accessmgmt.domain.states import EndReason, GrantState
@@ -154,7 +155,7 @@ def _retire_unused(resource: Resource) -> list[DriftFinding]:
     if report.dropped:
         with transaction.atomic():
             details = {"roles": list(report.dropped), "handed_over": report.reassigned, "notes": report.notes}
-            audit.record(None, "resource.sets_retired", resource, **details)
+            audit.record(None, Action.RESOURCE_SETS_RETIRED, resource, **details)
     for name, words in report.kept.items():
         logger.warning("The capability role %s stays on resource %s: %s", name, resource.pk, words)
     return [
@@ -260,7 +261,7 @@ def _store(
     fresh = [finding for finding in findings[:MOST_STORED] if finding.key not in before]
     if fresh:
         words = [f"{finding.object}: {finding.what}" for finding in fresh[:20]]
-        audit.record(None, "resource.drift_found", resource, found=len(fresh), differences=words)
+        audit.record(None, Action.RESOURCE_DRIFT_FOUND, resource, found=len(fresh), differences=words)
     return check
 
 
@@ -295,7 +296,7 @@ def _repair(
     if mended or report.refused:
         audit.record(
             actor,
-            "resource.drift_repaired",
+            Action.RESOURCE_DRIFT_REPAIRED,
             resource,
             mended=[f"{finding.object}: {finding.what}" for finding in mended[:50]],
             refused=[f"{finding.object}: {words}" for finding, words in report.refused[:50]],
@@ -311,7 +312,7 @@ def _end_vanished(finding: DriftFinding, actor: User | None) -> bool:
         return False
     try:
         grant_id = Grant.objects.only("pk").get(pk=finding.grant_id, state__in=HELD_STATES).pk
-        begin_end(actor=actor, grant_id=grant_id, reason=EndReason.REVOKED, action="grant.role_vanished")
+        begin_end(actor=actor, grant_id=grant_id, reason=EndReason.REVOKED, action=Action.GRANT_ROLE_VANISHED)
     except (ConflictError, Grant.DoesNotExist):
         return False
     return True

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from django.db import transaction
 
+from accessmgmt.domain.actions import Action
 from accessmgmt.domain.drift import DriftChange
 from accessmgmt.models import Resource
 from accessmgmt.services import audit
@@ -23,6 +24,8 @@ def record_changes(resource: Resource, changes: Sequence[DriftChange]) -> None:
     with transaction.atomic():
         if taken:
             details = {"mended": taken[:MOST_TOLD], "mended_count": len(taken), "refused": [], "refused_count": 0}
-            audit.record(None, "resource.drift_repaired", resource, **details)
+            audit.record(None, Action.RESOURCE_DRIFT_REPAIRED, resource, **details)
         if given:
-            audit.record(None, "resource.objects_shared", resource, given=given[:MOST_SHARED], given_count=len(given))
+            audit.record(
+                None, Action.RESOURCE_OBJECTS_SHARED, resource, given=given[:MOST_SHARED], given_count=len(given)
+            )

@@ -21,6 +21,7 @@ from django.db.models.functions import Greatest, Now
 from django.utils import timezone
 
 from accessmgmt import outbox
+from accessmgmt.domain.actions import Action
 from accessmgmt.domain.errors import TargetError
 from accessmgmt.domain.states import GrantState
 from accessmgmt.domain.targets import EndReceipt
@@ -168,7 +169,7 @@ def _record_ended(pairs: Sequence[tuple[Grant, EndReceipt]]) -> None:
     )
     audit.record_many(
         None,
-        "grant.ended",
+        Action.GRANT_ENDED,
         [
             (
                 grant,

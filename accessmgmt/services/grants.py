@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from accessmgmt import outbox
+from accessmgmt.domain.actions import Action
 from accessmgmt.domain.errors import ConflictError, ForbiddenError, TooManyError
 from accessmgmt.domain.names import new_login_role_name
 from accessmgmt.domain.permissions import PermissionSet
@@ -48,7 +49,7 @@ def activate_endpoint(*, actor: User, endpoint: Endpoint) -> Grant:
         endpoint=endpoint,
         permissions=endpoint.authorization.permission_set,
         ttl_seconds=endpoint.ttl_seconds,
-        action="grant.activated",
+        action=Action.GRANT_ACTIVATED,
     )
 
 
@@ -59,7 +60,7 @@ def queue_grant(
     endpoint: Endpoint,
     permissions: PermissionSet,
     ttl_seconds: int,
-    action: str,
+    action: Action,
     request: AccessRequest | None = None,
 ) -> Grant:
     """Store a queued grant with its role's name and password, inside the caller's transaction, and wake a worker.
@@ -131,17 +132,17 @@ def _check_rate(user: User, endpoint: Endpoint) -> None:
 def release_grant(*, actor: User, grant: Grant) -> Grant:
     """End one's own grant early. Raises ForbiddenError for somebody else's, ConflictError when it is over already."""
     require_releaser(actor, grant)
-    return begin_end(actor=actor, grant_id=grant.pk, reason=EndReason.RELEASED, action="grant.released")
+    return begin_end(actor=actor, grant_id=grant.pk, reason=EndReason.RELEASED, action=Action.GRANT_RELEASED)
 
 
 def revoke_grant(*, actor: User, grant: Grant) -> Grant:
     """End anybody's grant, as an admin. Raises ForbiddenError or ConflictError."""
     require_revoker(actor)
-    return begin_end(actor=actor, grant_id=grant.pk, reason=EndReason.REVOKED, action="grant.revoked")
+    return begin_end(actor=actor, grant_id=grant.pk, reason=EndReason.REVOKED, action=Action.GRANT_REVOKED)
 
 
 @transaction.atomic
-def begin_end(*, actor: User | None, grant_id: uuid.UUID, reason: EndReason, action: str) -> Grant:
+def begin_end(*, actor: User | None, grant_id: uuid.UUID, reason: EndReason, action: Action) -> Grant:
     """Move a held grant to `ending` and wake the ending worker.
 
     A grant that no worker has taken up yet ends as `cancelled`; the worker looks for its role all the same.
@@ -180,5 +181,5 @@ def reveal_password(*, actor: User, grant: Grant) -> str:
         raise ConflictError(
             "There is no password to show.", why="This access is not active.", todo="Activate it again."
         )
-    audit.record(actor, "grant.password_shown", current, role=current.role_name)
+    audit.record(actor, Action.GRANT_PASSWORD_SHOWN, current, role=current.role_name)
     return current.password

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
+from accessmgmt.domain.actions import Action
 from accessmgmt.domain.errors import ConflictError, InvalidError
 from accessmgmt.domain.states import GrantState
 from accessmgmt.models import Grant, Installation, User
@@ -14,7 +15,6 @@ from accessmgmt.policy.people import require_admin
 from accessmgmt.services import audit
 
 CONFIRMATION = "resume"
-CONFIRMED = "installation.confirmed"
 IDENTITY = (
     "(SELECT system_identifier::text FROM pg_control_system())",
     "(SELECT oid::text FROM pg_database WHERE datname = current_database())",
@@ -68,7 +68,7 @@ def _begin_observing(reason: str) -> bool:
         row.observing_since = timezone.now()
         row.observing_reason = reason
         row.save(update_fields=["observing_since", "observing_reason"])
-        audit.record(None, "installation.observing", row, reason=reason)
+        audit.record(None, Action.INSTALLATION_OBSERVING, row, reason=reason)
     return True
 
 
@@ -101,7 +101,7 @@ def confirm(*, actor: User, word: str) -> None:
     row.save(update_fields=["database_identity", "observing_since", "observing_reason", "confirmed_at", "confirmed_by"])
     audit.record(
         actor,
-        CONFIRMED,
+        Action.INSTALLATION_CONFIRMED,
         row,
         reason=reason,
         since=since.isoformat() if since else None,

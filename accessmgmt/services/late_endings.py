@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from accessmgmt.domain.actions import Action
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.states import GrantState
 from accessmgmt.domain.targets import GrantOrder
@@ -76,7 +77,7 @@ def _record(resource: Resource, grants: Sequence[Grant], look: Look) -> None:
     if found:
         audit.record(
             None,
-            "resource.left_over_ended",
+            Action.RESOURCE_LEFT_OVER_ENDED,
             resource,
             server=look.host,
             roles=[names[left.grant_id] for left in found[:50]],

@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from accessmgmt import outbox
+from accessmgmt.domain.actions import Action
 from accessmgmt.domain.drift import DriftChange
 from accessmgmt.domain.errors import TargetError, TargetRefused
 from accessmgmt.domain.states import EndReason, GrantState
@@ -96,7 +97,7 @@ def _record_active(grant: Grant, receipt: ApplyReceipt) -> str:
     if applying.update(**applied, state=GrantState.ACTIVE, active_at=now, attempts=0, last_error=None):
         audit.record(
             None,
-            "grant.applied",
+            Action.GRANT_APPLIED,
             grant,
             user=grant.user.email,
             role=grant.role_name,
@@ -147,7 +148,9 @@ def _clean_refused(grant: Grant) -> str:
             row.ended_at = timezone.now()
             row.password = ""
             fields += ["state", "ended_at", "password"]
-            audit.record(None, "grant.failed", row, user=grant.user.email, role=row.role_name, error=row.last_error)
+            audit.record(
+                None, Action.GRANT_FAILED, row, user=grant.user.email, role=row.role_name, error=row.last_error
+            )
         else:
             outbox.wake(Task.END_GRANTS_OF, row.resource_id)
         row.save(update_fields=fields)
@@ -171,7 +174,7 @@ def _record_apply_failure(grant: Grant, error: TargetError) -> str:
             row.end_requested_at = row.next_attempt_at = timezone.now()
             fields += ["state", "end_reason", "end_requested_at", "next_attempt_at"]
             audit.record(
-                None, "grant.given_up", row, user=grant.user.email, role=row.role_name, error=leases.as_json(error)
+                None, Action.GRANT_GIVEN_UP, row, user=grant.user.email, role=row.role_name, error=leases.as_json(error)
             )
         row.save(update_fields=fields)
         outbox.wake(Task.END_GRANTS_OF, row.resource_id)
@@ -222,7 +225,7 @@ def _begin_due_ends() -> int:
         attempts=0,
     )
     events = [(grant, {"user": grant.user.email, "role": grant.role_name}) for grant in due]
-    audit.record_many(None, "grant.expired", events)
+    audit.record_many(None, Action.GRANT_EXPIRED, events)
     for resource_id in dict.fromkeys(grant.resource_id for grant in due):
         outbox.wake(Task.END_GRANTS_OF, resource_id)
     return len(due)

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import transaction
 
+from accessmgmt.domain.actions import Action
 from accessmgmt.domain.client_address import site_of
 from accessmgmt.models import User
 from accessmgmt.services import audit
@@ -21,7 +22,7 @@ ALL_READINGS = Limit("all read", free=60, forget_after=HOUR)
 
 @transaction.atomic
 def record_refusal(
-    actor: User | None, action: str, subject: User, *, address: str, limit: Limit = ONE_KIND, **details: Any
+    actor: User | None, action: Action, subject: User, *, address: str, limit: Limit = ONE_KIND, **details: Any
 ) -> None:
     """Record what was refused to a person, or to a stranger at a network address (`actor` None).
 
@@ -37,14 +38,14 @@ def record_refusal(
 
 
 @transaction.atomic
-def record_reading(actor: User, action: str, narrowed: dict[str, str]) -> None:
+def record_reading(actor: User, action: Action, narrowed: dict[str, str]) -> None:
     """Record that a person read something, and what it was narrowed to: the same once an hour, then as a download."""
     if count_up(Counted(ONE_READING, f"{action} {actor.pk} {sorted(narrowed.items())}")) == 1:
         record_download(actor, action, **({"narrowed_to": narrowed} if narrowed else {}))
 
 
 @transaction.atomic
-def record_download(actor: User, action: str, **details: Any) -> None:
+def record_download(actor: User, action: Action, **details: Any) -> None:
     """Record each time a person took something away, and ever fewer after 60 an hour."""
     times = _times(ALL_READINGS, f"{action} {actor.pk}")
     if times:

@@ -9,6 +9,7 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from accessmgmt.domain.actions import Action
 from accessmgmt.domain.errors import ConflictError, ForbiddenError, InvalidError
 from accessmgmt.domain.states import RequestState, Verdict
 from accessmgmt.domain.texts import read_text
@@ -61,7 +62,7 @@ def request_access(*, actor: User, endpoint: Endpoint, reason: str, duration: st
         ) from None
     audit.record(
         actor,
-        "request.made",
+        Action.REQUEST_MADE,
         request,
         reason=reason,
         duration_seconds=seconds,
@@ -96,7 +97,7 @@ def approve_request(
     _settle(row, RequestState.APPROVED, vote.decided_at, granted_seconds=seconds)
     audit.record(
         actor,
-        "request.approved",
+        Action.REQUEST_APPROVED,
         row,
         user=row.user.email,
         approved_seconds=seconds,
@@ -110,7 +111,7 @@ def approve_request(
         endpoint=row.endpoint,
         permissions=row.permission_set,
         ttl_seconds=seconds,
-        action="grant.approved",
+        action=Action.GRANT_APPROVED,
         request=row,
     )
     return row
@@ -122,7 +123,7 @@ def deny_request(*, actor: User, request: AccessRequest, comment: str = "") -> A
     row = _locked_for_decision(actor, request)
     vote = _vote(row, actor, Verdict.DENIED, comment)
     _settle(row, RequestState.DENIED, vote.decided_at)
-    audit.record(actor, "request.denied", row, user=row.user.email, comment=vote.comment)
+    audit.record(actor, Action.REQUEST_DENIED, row, user=row.user.email, comment=vote.comment)
     return row
 
 
@@ -132,7 +133,7 @@ def cancel_request(*, actor: User, request: AccessRequest) -> AccessRequest:
     require_asker(actor, request)
     row = _locked_pending(request)
     _settle(row, RequestState.CANCELLED, timezone.now())
-    audit.record(actor, "request.cancelled", row)
+    audit.record(actor, Action.REQUEST_CANCELLED, row)
     return row
 
 
@@ -145,7 +146,7 @@ def lapse_requests() -> int:
     rows = list(late.select_related("endpoint", "user"))
     for row in rows:
         _settle(row, RequestState.LAPSED, timezone.now())
-        audit.record(None, "request.lapsed", row, user=row.user.email)
+        audit.record(None, Action.REQUEST_LAPSED, row, user=row.user.email)
     return len(rows)
 
 

@@ -18,6 +18,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+from accessmgmt.domain.actions import Action
 from accessmgmt.domain.client_address import site_of
 from accessmgmt.domain.emails import read_address
 from accessmgmt.domain.errors import InvalidError, TooManyError
@@ -28,10 +29,6 @@ from accessmgmt.services import audit
 from accessmgmt.services.refusals import record_refusal
 from accessmgmt.services.tallies import Counted, Limit, forget_tries, give_try_back, take_try
 
-FAILED = "user.log_in_failed"
-REFUSED = "user.log_in_refused"
-PASSWORD_FAILED = "user.password_change_failed"  # noqa: S105
-PASSWORD_REFUSED = "user.password_change_refused"  # noqa: S105
 KNOWN_BROWSER_AGE = timedelta(days=180)
 NO_ADDRESS = "(no e-mail address)"
 
@@ -65,16 +62,16 @@ def sign_in(*, email: str, password: str, caller: Caller) -> User | None:
         from_here, others = Counted(KNOWN_BROWSER, f"{name} {browser}"), []
     until = take_try([from_here, *others])
     if until is not None:
-        record_refusal(None, REFUSED, stranger, address=caller.address)
+        record_refusal(None, Action.USER_LOG_IN_REFUSED, stranger, address=caller.address)
         raise _too_many("Too many failed log-ins.", until)
     user = _authenticate(name, password)
     if user is None:
-        record_refusal(None, FAILED, stranger, address=caller.address, limit=EVERY_FAILURE)
+        record_refusal(None, Action.USER_LOG_IN_FAILED, stranger, address=caller.address, limit=EVERY_FAILURE)
         return None
     with transaction.atomic():
         forget_tries(from_here)
         give_try_back(others)
-        audit.record(user, "user.logged_in", user, address=caller.address)
+        audit.record(user, Action.USER_LOGGED_IN, user, address=caller.address)
     return user
 
 
@@ -83,12 +80,12 @@ def check_old_password(*, user: User, password: str, caller: Caller) -> bool:
     counted = Counted(OLD_PASSWORD, str(user.pk))
     until = take_try([counted])
     if until is not None:
-        record_refusal(user, PASSWORD_REFUSED, user, address=caller.address)
+        record_refusal(user, Action.USER_PASSWORD_CHANGE_REFUSED, user, address=caller.address)
         raise _too_many("Too many wrong passwords.", until)
     if len(password) <= LONGEST_PASSWORD and user.check_password(password):
         forget_tries(counted)
         return True
-    record_refusal(user, PASSWORD_FAILED, user, address=caller.address)
+    record_refusal(user, Action.USER_PASSWORD_CHANGE_FAILED, user, address=caller.address)
     return False
 
 

@@ -12,6 +12,7 @@ from collections.abc import Collection
 from django.db import transaction
 from django.utils import timezone
 
+from accessmgmt.domain.actions import Action
 from accessmgmt.domain.drift import DriftFinding, DriftKind
 from accessmgmt.domain.errors import ConflictError, TargetUnavailable
 from accessmgmt.models import Grant, Resource, User
@@ -39,7 +40,7 @@ def note_strangers(resource: Resource, findings: Collection[DriftFinding]) -> No
     row.strangers = sorted({*row.strangers, *fresh})[:MOST_KEPT]
     row.paused_since = row.paused_since or timezone.now()
     row.save(update_fields=["strangers", "paused_since"])
-    audit.record(None, "resource.paused", row, roles=sorted(fresh)[:50], count=len(fresh))
+    audit.record(None, Action.RESOURCE_PAUSED, row, roles=sorted(fresh)[:50], count=len(fresh))
 
 
 def is_paused(resource_id: int) -> bool:
@@ -80,4 +81,4 @@ def resume(*, actor: User, resource: Resource, roles: Collection[str]) -> None:
     row.accepted_strangers = sorted({*row.accepted_strangers, *accepted})[-MOST_KEPT:]
     row.strangers, row.paused_since = [], None
     row.save(update_fields=["accepted_strangers", "strangers", "paused_since"])
-    audit.record(actor, "resource.resumed", row, roles=accepted[:50], count=len(accepted))
+    audit.record(actor, Action.RESOURCE_RESUMED, row, roles=accepted[:50], count=len(accepted))

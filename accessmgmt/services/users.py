@@ -7,6 +7,7 @@ from zoneinfo import available_timezones
 from django.db import transaction
 from django.db.models import Q
 
+from accessmgmt.domain.actions import Action
 from accessmgmt.domain.emails import read_address
 from accessmgmt.domain.errors import ConflictError, InvalidError
 from accessmgmt.domain.states import EndReason
@@ -37,7 +38,7 @@ def create_user(*, actor: User | None, email: str, name: str, role: str, passwor
         raise ConflictError(message, todo="Edit that one.")
     user.set_password(password)
     user.save()
-    audit.record(actor, "user.created", user, role=role, **_by(operator))
+    audit.record(actor, Action.USER_CREATED, user, role=role, **_by(operator))
     return user
 
 
@@ -59,11 +60,11 @@ def change_user(*, actor: User, user: User, name: str, role: str, is_active: boo
     row.name, row.role, row.is_active = read_person(name), role, is_active
     row.save(update_fields=["name", "role", "is_active", "session_epoch"])
     after = {"name": row.name, "role": role, "is_active": is_active}
-    audit.record(actor, "user.updated", row, before=before, after=after)
+    audit.record(actor, Action.USER_UPDATED, row, before=before, after=after)
     if before["is_active"] and not is_active:
         # Locked first: the sweep may be ending some of them at this very moment.
         for grant_id in Grant.objects.held().filter(user=row).select_for_update().values_list("pk", flat=True):
-            begin_end(actor=actor, grant_id=grant_id, reason=EndReason.REVOKED, action="grant.revoked")
+            begin_end(actor=actor, grant_id=grant_id, reason=EndReason.REVOKED, action=Action.GRANT_REVOKED)
     return row
 
 
@@ -75,7 +76,7 @@ def change_profile(*, actor: User, name: str, time_zone: str) -> User:
         raise InvalidError(message, fields={"time_zone": [message]})
     actor.name, actor.time_zone = read_person(name), time_zone
     actor.save(update_fields=["name", "time_zone"])
-    audit.record(actor, "user.profile_changed", actor, time_zone=time_zone)
+    audit.record(actor, Action.USER_PROFILE_CHANGED, actor, time_zone=time_zone)
     return actor
 
 
@@ -85,7 +86,7 @@ def change_password(*, actor: User, password: str) -> User:
     check_new_password(password, actor)
     actor.set_password(password)
     actor.save(update_fields=["password"])
-    audit.record(actor, "user.password_changed", actor)
+    audit.record(actor, Action.USER_PASSWORD_CHANGED, actor)
     return actor
 
 
@@ -95,7 +96,7 @@ def reset_password(*, user: User, password: str, operator: str) -> User:
     check_new_password(password, user)
     user.set_password(password)
     user.save(update_fields=["password"])
-    audit.record(None, "user.password_reset", user, **_by(operator))
+    audit.record(None, Action.USER_PASSWORD_RESET, user, **_by(operator))
     return user
 
 

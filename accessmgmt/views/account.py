@@ -17,6 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
 
+from accessmgmt.domain.actions import Action
 from accessmgmt.domain.errors import InvalidError
 from accessmgmt.forms.account import TOO_MANY, LogInForm, OwnPasswordForm, ProfileForm
 from accessmgmt.forms.base import add_invalid
@@ -84,7 +85,7 @@ def _is_path(text: str) -> bool:
 def log_out(request: HttpRequest) -> HttpResponse:
     """End the session."""
     if isinstance(request.user, User):
-        audit.record(request.user, "user.logged_out", request.user)
+        audit.record(request.user, Action.USER_LOGGED_OUT, request.user)
     logout(request)
     return redirect("accessmgmt:login")
 

@@ -7,9 +7,8 @@ from dataclasses import asdict
 from django.http import HttpResponse
 from django.views.decorators.http import require_safe
 
+from accessmgmt.domain.actions import Action, ObjectType, find_object_type
 from accessmgmt.selectors.audit import (
-    OBJECT_TYPES,
-    TYPE_WORDS,
     EventFilter,
     clean_day,
     events_for_list,
@@ -21,49 +20,7 @@ from accessmgmt.views.lists import render_part
 from accessmgmt.views.permissions import UserRequest, auditor_required
 from accessmgmt.views.recorded import record_audit_read
 
-KNOWN_ACTIONS = (
-    "authorization.created",
-    "authorization.deleted",
-    "authorization.updated",
-    "endpoint.approvers_set",
-    "endpoint.created",
-    "endpoint.deleted",
-    "endpoint.updated",
-    "grant.",
-    "grant.expired",
-    "grant.failed",
-    "grant.password_shown",
-    "grant.revoked",
-    "group.created",
-    "group.deleted",
-    "group.member_removed",
-    "group.members_added",
-    "group.unwired",
-    "group.updated",
-    "group.wired",
-    "request.",
-    "request.approved",
-    "request.denied",
-    "resource.address_checked",
-    "resource.created",
-    "resource.deleted",
-    "resource.tested",
-    "resource.updated",
-    "user.audit_read",
-    "user.created",
-    "user.downloaded",
-    "user.log_in_failed",
-    "user.log_in_refused",
-    "user.logged_in",
-    "user.logged_out",
-    "user.password_change_failed",
-    "user.password_change_refused",
-    "user.password_changed",
-    "user.password_reset",
-    "user.profile_changed",
-    "user.refused",
-    "user.updated",
-)
+KNOWN_ACTIONS = sorted([*(f"{kind.words}." for kind in ObjectType), *(action.value for action in Action)])
 """Offered while somebody types; any other beginning of an action works as well."""
 
 
@@ -74,7 +31,7 @@ def event_list(request: UserRequest) -> HttpResponse:
     object_type = request.GET.get("object_type", "")
     narrowed = EventFilter(
         person=clean_search(request.GET.get("person")),
-        object_type=object_type if object_type in OBJECT_TYPES else "",
+        object_type=object_type if find_object_type(object_type) else "",
         object_id=clean_search(request.GET.get("object_id"))[:64],
         action=clean_search(request.GET.get("action")),
         first_day=clean_day(request.GET.get("from")),
@@ -86,7 +43,7 @@ def event_list(request: UserRequest) -> HttpResponse:
         "lines": lines_of(page.object_list),
         "narrowed": narrowed,
         "is_filtered": narrowed != EventFilter(),
-        "object_types": [(name, TYPE_WORDS.get(name, name)) for name in OBJECT_TYPES],
+        "object_types": [(kind.value, kind.words) for kind in ObjectType],
         "known_actions": KNOWN_ACTIONS,
     }
     record_audit_read(request, {name: str(value) for name, value in asdict(narrowed).items() if value})

@@ -5,14 +5,12 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 from django.views.csrf import csrf_failure
 
+from accessmgmt.domain.actions import Action
 from accessmgmt.models import User
 from accessmgmt.services.refusals import record_download, record_reading, record_refusal
 from accessmgmt.views.callers import address_of
 from accessmgmt.views.permissions import UserRequest
 
-REFUSED = "user.refused"
-READ = "user.audit_read"
-DOWNLOADED = "user.downloaded"
 LONGEST_PATH = 200
 
 
@@ -22,7 +20,7 @@ def record_refused_request(request: HttpRequest, *, status: int, reason: str) ->
     if isinstance(user, User):
         record_refusal(
             user,
-            REFUSED,
+            Action.USER_REFUSED,
             user,
             address=address_of(request),
             method=str(request.method)[:20],
@@ -35,13 +33,13 @@ def record_refused_request(request: HttpRequest, *, status: int, reason: str) ->
 def record_audit_read(request: UserRequest, narrowed: dict[str, str]) -> None:
     """Record that a person read the audit trail, and what it was narrowed to."""
     if request.method == "GET":
-        record_reading(request.user, READ, narrowed)
+        record_reading(request.user, Action.USER_AUDIT_READ, narrowed)
 
 
 def record_downloaded(request: UserRequest, *, file: str, of: str) -> None:
     """Record that a person took a file away, and what it was about."""
     if request.method == "GET":
-        record_download(request.user, DOWNLOADED, file=file, of=of)
+        record_download(request.user, Action.USER_DOWNLOADED, file=file, of=of)
 
 
 def foreign_form(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -17,6 +17,7 @@ django.setup()
 from django.db import connection, transaction  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
+from accessmgmt.domain.actions import Action  # noqa: E402
 from accessmgmt.domain.names import new_login_role_name  # noqa: E402
 from accessmgmt.models import Endpoint, Grant, User  # noqa: E402
 from accessmgmt.provisioning.apply import apply_grant  # noqa: E402
@@ -103,7 +104,7 @@ def queue_and_wait(count: int, latest_seconds: float) -> dict[str, float]:
             endpoint=endpoint,
             permissions=permissions,
             ttl_seconds=3600,
-            action="grant.activated",
+            action=Action.GRANT_ACTIVATED,
         )
         return str(granted.pk)
 

@@ -26,6 +26,7 @@ from django.utils import timezone
 from psycopg import sql
 
 from accessmgmt import outbox
+from accessmgmt.domain.actions import Action
 from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.models import AuditEvent, Endpoint, Grant, TargetLook, User
 from accessmgmt.services import audit
@@ -79,7 +80,7 @@ class Installation:
 
     def end(self, grant: Grant) -> Grant:
         """End it, and wait until that is proved."""
-        begin_end(actor=None, grant_id=grant.pk, reason=EndReason.REVOKED, action="grant.revoked")
+        begin_end(actor=None, grant_id=grant.pk, reason=EndReason.REVOKED, action=Action.GRANT_REVOKED)
         ended = Grant.objects.filter(pk=grant.pk, state=GrantState.ENDED)
         wait_until(ended.exists, timeout=PATIENCE_SECONDS, what="it is ended")
         grant.refresh_from_db()
@@ -237,7 +238,7 @@ def test_hostile_servers_and_strangers_delay_no_access_elsewhere(
         installation.answers.clear()
         storm.enter_context(many(1, lambda _: installation.is_live()))
         begins, ends = installation.lags(8)
-        event = audit.record(dave, "endpoint.tested", installation.endpoint)
+        event = audit.record(dave, Action.ENDPOINT_UPDATED, installation.endpoint)
         sealed_after = sealing(event.pk)
         assert all(server.taken for server in servers)
         held = [server.most for server in servers]

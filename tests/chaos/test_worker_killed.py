@@ -11,6 +11,7 @@ import redis
 from django.conf import settings
 from django.utils import timezone
 
+from accessmgmt.domain.actions import Action
 from accessmgmt.domain.states import GrantState
 from accessmgmt.models import Endpoint, Grant
 from accessmgmt.services.grants import activate_endpoint, begin_end
@@ -75,7 +76,7 @@ def test_every_grant_comes_to_a_clean_end(
             )
             check_active_grants(portal_roles(server) - before, facts)
             for grant in Grant.objects.active():
-                begin_end(actor=None, grant_id=grant.pk, reason="revoked", action="grant.revoked")
+                begin_end(actor=None, grant_id=grant.pk, reason="revoked", action=Action.GRANT_REVOKED)
             second.wait_ready(lambda: not Grant.objects.live().exists(), timeout=PATIENCE_SECONDS)
     assert portal_roles(server) == before
 

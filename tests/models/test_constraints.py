@@ -8,6 +8,7 @@ import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.utils import timezone
 
+from accessmgmt.domain.actions import Action
 from accessmgmt.domain.ttl import LONGEST_SECONDS
 from accessmgmt.models import AccessRequest, AuditEvent, Decision, Resource, User
 from accessmgmt.services import audit
@@ -195,7 +196,7 @@ def test_a_request_that_breaks_its_state_machine_is_refused(
     ],
 )
 def test_audit_rows_cannot_be_changed(alice: User, statement: str) -> None:
-    audit.record(alice, "test.made", alice)
+    audit.record(alice, Action.USER_PROFILE_CHANGED, alice)
     seal_events()
     with pytest.raises(DatabaseError, match="cannot be changed"), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement)
@@ -203,7 +204,7 @@ def test_audit_rows_cannot_be_changed(alice: User, statement: str) -> None:
 
 
 def test_audit_rows_cannot_be_truncated(alice: User) -> None:
-    audit.record(alice, "test.made", alice)
+    audit.record(alice, Action.USER_PROFILE_CHANGED, alice)
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute("ALTER TABLE accessmgmt_auditseal ENABLE TRIGGER accessmgmt_auditseal_no_truncate")

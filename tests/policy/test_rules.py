@@ -8,9 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from accessmgmt.domain.errors import ForbiddenError
-from accessmgmt.models import AccessRequest, Endpoint, Grant, User
+from accessmgmt.domain.looks import LookKind
+from accessmgmt.models import AccessRequest, Endpoint, Grant, TargetLook, User
 from accessmgmt.policy import access, approval, people
-from tests.factories import make_endpoint, make_grant, make_group, make_request, make_user
+from tests.factories import make_endpoint, make_grant, make_group, make_request, make_resource, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -95,6 +96,20 @@ def test_a_grant_is_its_persons_and_auditors_see_it(persons: dict[str, User]) ->
         assert seen == (set(grants) if name in {"admin", "auditor"} else {name} - {n for n in grants if "susp" in n})
         may_reveal = {owner for owner, grant in grants.items() if access.may_reveal(user, grant)}
         assert may_reveal == ({name} if user.is_active else set()), name
+
+
+def test_a_look_at_a_resource_is_for_auditors_and_one_at_a_form_for_who_asked(persons: dict[str, User]) -> None:
+    stored = TargetLook.objects.create(
+        kind=LookKind.CONNECTION, resource=make_resource(), asked_by=persons["suspended admin"]
+    )
+    forms = {
+        name: TargetLook.objects.create(kind=LookKind.UNSAVED, asked_by=persons[name]).pk
+        for name in ("admin", "suspended admin")
+    }
+    for name, user in persons.items():
+        seen = set(TargetLook.objects.filter(access.looks_visible_to(user)).values_list("pk", flat=True))
+        expected = {"admin": {stored.pk, forms["admin"]}, "auditor": {stored.pk}}.get(name, set())
+        assert seen == expected, name
 
 
 def test_approvers_and_admins_decide_and_nobody_on_their_own_request(persons: dict[str, User]) -> None:

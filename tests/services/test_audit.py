@@ -9,6 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from accessmgmt.domain.actions import Action
 from accessmgmt.models import AuditEvent, AuditSeal, AuditSlot, User
 from accessmgmt.services import audit
 from accessmgmt.services.audit_chain import chain_head, find_tampering, seal_events
@@ -30,7 +31,7 @@ def run(text: str) -> None:
 def make_events(actor: User, count: int) -> None:
     """Record some events, in transactions of their own as far as the trail can tell."""
     for number in range(count):
-        audit.record(actor, "test.made", actor, number=number)
+        audit.record(actor, Action.USER_PROFILE_CHANGED, actor, number=number)
 
 
 @pytest.fixture
@@ -50,8 +51,10 @@ def test_the_chain_holds_and_is_sealed_once(alice: User) -> None:
 
 
 def test_events_that_are_recorded_together_are_numbered_one_by_one(alice: User, bob: User) -> None:
-    audit.record_many(None, "test.made", [(alice, {"n": 1}), (bob, {"n": 2.5}), (alice, {"n": [1, {"x": "é"}]})])
-    audit.record_many(None, "test.made", [])
+    audit.record_many(
+        None, Action.USER_PROFILE_CHANGED, [(alice, {"n": 1}), (bob, {"n": 2.5}), (alice, {"n": [1, {"x": "é"}]})]
+    )
+    audit.record_many(None, Action.USER_PROFILE_CHANGED, [])
     assert list(AuditEvent.objects.order_by("id").values_list("slot", "number")) == [(0, 1), (0, 2), (0, 3)]
     assert find_tampering() == []
 
@@ -181,7 +184,7 @@ def test_the_command_says_whether_the_chain_holds(alice: User) -> None:
 
 
 def test_who_writes_the_tables_cannot_make_a_chain_that_holds(alice: User, settings: object) -> None:
-    audit.record(alice, "test.made", alice)
+    audit.record(alice, Action.USER_PROFILE_CHANGED, alice)
     real = settings.PORTAL_AUDIT_KEY  # type: ignore[attr-defined]
     settings.PORTAL_AUDIT_KEY = "what somebody without the key would use"  # type: ignore[attr-defined]
     seal_events()

@@ -10,6 +10,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from accessmgmt.domain.actions import Action
 from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.models import Endpoint, Grant
 from accessmgmt.provisioning.apply import apply_grant
@@ -69,7 +70,7 @@ def test_a_login_that_was_proved_to_be_gone_is_not_made_again(server: PostgresSe
 
     def live_and_end() -> None:
         assert provision.apply_grant(grant.pk) == GrantState.ACTIVE
-        begin_end(actor=grant.user, grant_id=grant.pk, reason=EndReason.RELEASED, action="grant.released")
+        begin_end(actor=grant.user, grant_id=grant.pk, reason=EndReason.RELEASED, action=Action.GRANT_RELEASED)
         row = leases.claim(grant.pk, (GrantState.ENDING,))
         assert row is not None
         ending.append(([row], endings._end([row])))

@@ -15,12 +15,13 @@ from devstack.postgres import PostgresServer
 from tests.run_manage import run_manage
 
 MAKE_EVENTS = """
+from accessmgmt.domain.actions import Action
 from accessmgmt.models import User
 from accessmgmt.services import audit
 from accessmgmt.services.audit_chain import seal_events
 user = User.objects.create(email="alice@company.com")
 for number in range(3):
-    audit.record(user, "test.made", user, number=number)
+    audit.record(user, Action.USER_PROFILE_CHANGED, user, number=number)
 assert seal_events() == 3
 user.name = "Alice"
 user.save()

@@ -15,6 +15,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accessmgmt import outbox
+from accessmgmt.domain.actions import Action
 from accessmgmt.domain.drift import DriftChange, DriftKind
 from accessmgmt.domain.errors import ConflictError, ForbiddenError
 from accessmgmt.domain.states import EndReason, GrantState
@@ -158,7 +159,7 @@ def test_a_forged_tag_stops_nothing(server: PostgresServer, endpoint: Endpoint) 
         assert not strangers.is_paused(endpoint.resource_id)
         assert not installation.check_identity()
         as_dba(server, endpoint, f'DROP ROLE "{stranger}"')
-    begin_end(actor=None, grant_id=grant.pk, reason=EndReason.REVOKED, action="grant.revoked")
+    begin_end(actor=None, grant_id=grant.pk, reason=EndReason.REVOKED, action=Action.GRANT_REVOKED)
     assert endings.end_grant(grant.pk) == GrantState.ENDED
 
 
@@ -340,7 +341,7 @@ def test_what_a_set_that_nobody_has_passed_on_is_taken_back_unasked(server: Post
 
 def ended(endpoint: Endpoint) -> Grant:
     grant = active(endpoint)
-    begin_end(actor=None, grant_id=grant.pk, reason=EndReason.REVOKED, action="grant.revoked")
+    begin_end(actor=None, grant_id=grant.pk, reason=EndReason.REVOKED, action=Action.GRANT_REVOKED)
     assert endings.end_grant(grant.pk) == GrantState.ENDED
     return grant
 
@@ -480,7 +481,7 @@ def test_capability_roles_are_dropped_days_after_their_last_grant(
     server: PostgresServer, endpoint: Endpoint, woken: list[tuple[str, str]]
 ) -> None:
     grant = active(endpoint)
-    begin_end(actor=None, grant_id=grant.pk, reason=EndReason.REVOKED, action="grant.revoked")
+    begin_end(actor=None, grant_id=grant.pk, reason=EndReason.REVOKED, action=Action.GRANT_REVOKED)
     assert endings.end_grant(grant.pk) == GrantState.ENDED
     tag = f"access-portal:{settings.PORTAL_INSTALLATION_ID}:set:%"
 

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from accessmgmt.domain.actions import Action
 from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.models import AuditEvent, DriftCheck, Endpoint, Grant
 from accessmgmt.provisioning import discovery
@@ -81,7 +82,7 @@ def active(endpoint: Endpoint) -> Grant:
 
 def end(grant: Grant) -> list[str]:
     """End a grant and return the notes of its receipt."""
-    begin_end(actor=None, grant_id=grant.pk, reason=EndReason.REVOKED, action="grant.revoked")
+    begin_end(actor=None, grant_id=grant.pk, reason=EndReason.REVOKED, action=Action.GRANT_REVOKED)
     assert endings.end_grant(grant.pk) == GrantState.ENDED
     return notes_of(grant)
 

@@ -13,6 +13,7 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
+from accessmgmt.domain.actions import Action
 from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.models import AuditEvent, Endpoint, Grant, Resource
 from accessmgmt.services import endings, leases, provision
@@ -54,7 +55,7 @@ def queued(endpoint: Endpoint, **fields: Any) -> Grant:
 
 
 def begin_release(grant: Grant) -> None:
-    begin_end(actor=grant.user, grant_id=grant.pk, reason=EndReason.RELEASED, action="grant.released")
+    begin_end(actor=grant.user, grant_id=grant.pk, reason=EndReason.RELEASED, action=Action.GRANT_RELEASED)
 
 
 def test_a_grant_lives_and_ends_with_proof(

@@ -15,6 +15,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accessmgmt.domain.actions import Action
 from accessmgmt.domain.client_address import read_proxies
 from accessmgmt.domain.errors import TooManyError
 from accessmgmt.models import AuditEvent, Tally, User
@@ -178,7 +179,7 @@ def test_a_try_costs_the_same_however_many_have_failed(alice: User, clock: time_
     fail(1, alice.email)
     with CaptureQueriesContext(connection) as few:
         fail(1, alice.email)
-    old = AuditEvent.objects.filter(action=sign_in.FAILED)
+    old = AuditEvent.objects.filter(action=Action.USER_LOG_IN_FAILED)
     for _ in range(150):
         clock.shift(timedelta(minutes=16))
         fail(1, alice.email)
@@ -220,7 +221,7 @@ def test_a_storm_of_refused_tries_leaves_a_few_events(alice: User, monkeypatch: 
     for _ in range(100):
         with pytest.raises(TooManyError):
             fail(1, alice.email)
-    events = AuditEvent.objects.filter(action=sign_in.REFUSED).order_by("id")
+    events = AuditEvent.objects.filter(action=Action.USER_LOG_IN_REFUSED).order_by("id")
     assert [event.details.get("times", 1) for event in events] == [1] * refusals.ONE_KIND.free + [16, 32, 64]
     monkeypatch.setattr(refusals, "ALL_STRANGERS", tallies.Limit("strangers", 20, timedelta(hours=1)))
     before = AuditEvent.objects.count()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from accessmgmt.domain.actions import Action, ObjectType
 from accessmgmt.models import AuditEvent
 from accessmgmt.selectors import audit as selector
 from accessmgmt.services.audit_chain import seal_events
@@ -94,13 +96,44 @@ def test_details_are_readable(client_for, erin):
         ("primary", "—", "3"),
         ("use aws secrets", "no", "yes"),
     ]
-    assert [(c.name, c.before, c.after) for c in approvers.changes] == [("approvers set", "—", "lead@company.com")]
+    assert [(c.name, c.before, c.after) for c in approvers.changes] == [("approvers changed", "—", "lead@company.com")]
     assert (created.has_before, [(c.name, c.after) for c in created.changes]) == (False, [("name", "x")])
     assert members.facts == (("members", "a@company.com, b@company.com"),)
     assert grant.facts == (("deep", '[{"x": [1]}]'), ("rungs", "port: passed"))
     text = page.content.decode()
     assert "4 fields" in text
     assert "a@company.com, b@company.com" in text
+
+
+def test_an_event_is_told_in_words_and_what_is_grave_stands_out(client_for, erin):
+    make_event("grant.released")
+    make_event("request.made", object_type="accessrequest")
+    make_event("installation.observing")
+    make_event("grant.failed")
+    make_event("cable.pulled_out", object_type="cable")
+    page = client_for(erin).get(LIST)
+    told = {f"{line.object_words} {line.words}": line.tone for line in page.context["lines"]}
+    assert told == {
+        "grant released by its person": "",
+        "request made": "",
+        "installation only observes from now on": "red",
+        "grant refused by the server": "amber",
+        "cable pulled out": "",  # recorded by a portal of another age
+    }
+    text = page.content.decode()
+    assert '<span class="cell-main tone-red">Installation only observes' in text
+    assert '<span class="cell-main">Grant released by its person</span>' in text
+
+
+def test_every_action_and_every_kind_of_thing_can_be_chosen(client_for, erin):
+    page = client_for(erin).get(LIST)
+    options = re.findall(r'<option value="([a-z_.]*)"', page.content.decode())
+    assert {action.value for action in Action} <= set(options)
+    assert {kind.value for kind in ObjectType} <= set(options)
+    assert "request." in options
+    event = make_event("installation.confirmed")
+    lines = client_for(erin).get(LIST, {"object_type": "installation"}).context["lines"]
+    assert [line.event.pk for line in lines] == [event.pk]
 
 
 def test_what_people_wrote_is_escaped(client_for, erin):
