@@ -37,7 +37,8 @@ def django_db_setup(django_db_setup: None, django_db_blocker: pytest.FixtureRequ
 
         with suppress(ProcessError):
             wait_until(lambda: not connected(), timeout=60, what="nobody is connected")
-        assert connected() == [], "somebody has not closed a connection to the tests' database"
+        left = connected()
+        assert not left, f"somebody has not closed a connection to the tests' database: {left}"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Limits that stop a run-away, so that a test that would never end fails and says where it was.
+"""How much a run tries, and limits that stop a run-away: a test that would never end fails and says where it was.
 
 A limit is many times what the work takes, also on a busy machine: no verdict hangs on how fast something is. What is
 slower than it may be has to be given so much to do that it comes nowhere near the end.
@@ -6,6 +6,7 @@ slower than it may be has to be given so much to do that it comes nowhere near t
 
 from __future__ import annotations
 
+import os
 import signal
 import traceback
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ from contextlib import contextmanager
 from types import FrameType
 
 import pytest
+
+EVERYTHING = bool(os.environ.get("PORTAL_TEST_EVERYTHING"))
+"""Send everything everywhere, and generate many examples. Otherwise values take turns: each comes to many places."""
 
 ENOUGH_CPU_SECONDS = 60.0
 ENOUGH_SECONDS = 300.0

@@ -8,7 +8,8 @@ import pytest
 from django.http import HttpResponse
 from django.test import Client
 
-from tests.views.walk import EVERYTHING, PERSONAS, World, places, undone, world
+from tests.limits import EVERYTHING
+from tests.views.walk import PERSONAS, World, places, undone, world
 
 __all__ = ["world"]
 

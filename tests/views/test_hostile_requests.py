@@ -15,6 +15,7 @@ from bs4 import BeautifulSoup, Tag
 
 from accessmgmt.domain.errors import TargetUnavailable
 from accessmgmt.provisioning import check
+from tests.limits import EVERYTHING
 from tests.views.hostile import (
     BODIES,
     FORM,
@@ -29,7 +30,7 @@ from tests.views.hostile import (
     sender,
     unlike_what_it_says,
 )
-from tests.views.walk import EVERYTHING, PERSONAS, Place, World, places, world
+from tests.views.walk import PERSONAS, Place, World, places, world
 
 __all__ = ["names_read", "world"]
 
@@ -124,7 +125,7 @@ def test_one_parameter_beside_good_ones(world: World, names_read: set[str]) -> N
         for place in PLACES:
             url = world.url(place)
             for name in read_at(world, place, "GET", names_read):
-                for number, value in turn(TEXTS, 2):
+                for number, value in turn(TEXTS, 1):
                     sent(send, f"{name}, value {number}", "GET", url, [(name, value)], HTMX if number % 2 else {})
 
 

@@ -7,7 +7,6 @@ those of an object that is there when no object goes by that word.
 from __future__ import annotations
 
 import copy
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,8 +23,6 @@ from tests import factories
 
 ARGUMENT = re.compile(r"<(?:(?P<converter>\w+):)?(?P<name>\w+)>")
 PERSONAS = ("anonymous", "alice", "bob", "carol", "dave", "erin")
-EVERYTHING = bool(os.environ.get("PORTAL_TEST_EVERYTHING"))
-"""Send everything everywhere, for hours of care. Otherwise values take turns: each comes to many places."""
 NO_PORT = 1
 """Nobody listens there: a connection is refused at once."""
 

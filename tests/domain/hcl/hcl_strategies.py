@@ -132,7 +132,7 @@ values = st.recursive(
     max_leaves=8,
 )
 plain_elements = st.builds(Attribute, identifiers, values) | st.builds(Comment, texts) | st.just(Blank())
-bodies = st.recursive(
+nested_elements = st.recursive(
     st.lists(plain_elements, max_size=6),
     lambda inner: st.lists(
         plain_elements | st.builds(Block, identifiers, st.lists(identifiers, max_size=2).map(tuple), inner.map(tuple)),
@@ -140,3 +140,9 @@ bodies = st.recursive(
     ),
     max_leaves=4,
 )
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> list:
+    """Bodies of blocks within blocks; as a function, so that nobody writes the whole strategy out to name it."""
+    return draw(nested_elements)

@@ -17,9 +17,10 @@ from accessmgmt.domain.hcl.render import render
 from accessmgmt.domain.hcl.writer import write
 from tests.domain.hcl.hcl_guide_example import GUIDE_EXAMPLE
 from tests.domain.hcl.hcl_strategies import bodies, documents
+from tests.limits import EVERYTHING
 
 SCRIPT = Path(__file__).with_name("hcl_format.cjs")
-SLOW = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+SLOW = settings(max_examples=200 if EVERYTHING else 80, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def find_node() -> str:
@@ -70,7 +71,7 @@ def test_every_document_is_formatted(terraform_fmt, document):
 
 
 @SLOW
-@given(body=bodies)
+@given(body=bodies())
 def test_every_body_is_formatted(terraform_fmt, body):
     text = write(body)
     assert terraform_fmt(text) == text

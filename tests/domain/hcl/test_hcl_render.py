@@ -18,9 +18,10 @@ from accessmgmt.domain.hcl.errors import DuplicateNameError, HclTextError
 from accessmgmt.domain.hcl.render import Loss, render
 from tests.domain.hcl.hcl_guide_example import CERTIFICATE, CLIENT_CERTIFICATE, GUIDE_EXAMPLE, PRIVATE_KEY
 from tests.domain.hcl.hcl_strategies import documents
+from tests.limits import EVERYTHING
 
 GOLDEN = Path(__file__).with_name("guide_example.tf")
-SLOW = settings(deadline=None, suppress_health_check=list(HealthCheck))
+SLOW = settings(max_examples=100 if EVERYTHING else 40, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def test_the_guide_example_is_the_golden_file():

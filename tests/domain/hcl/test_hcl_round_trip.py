@@ -11,8 +11,9 @@ from accessmgmt.domain.hcl.render import render
 from accessmgmt.domain.hcl.strings import quote
 from tests.domain.hcl.hcl_reader import closed, literal, read
 from tests.domain.hcl.hcl_strategies import documents, texts
+from tests.limits import EVERYTHING
 
-SLOW = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+SLOW = settings(max_examples=150 if EVERYTHING else 60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def present(**attributes):
