@@ -185,12 +185,20 @@ class CutSession:
 
 
 @dataclass(frozen=True, slots=True)
+class UnseenHost:
+    """A server of the cluster that did not answer when a login ended, and why: sessions there are looked for later."""
+
+    host: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class EndReceipt:
     """The proof that a login is gone: looked for and not found, on the primary and on the standby.
 
     `role_was_absent` says that no role was there to drop (it never came to be, or somebody dropped it).
     `reassigned` names databases in which objects of the role were handed to the quarantine role.
-    `notes` are findings that a DBA should read (prepared transactions, a standby out of reach, ...).
+    `notes` are findings that a DBA should read (prepared transactions, an outdated link to a primary, ...).
     """
 
     role_name: str
@@ -201,6 +209,7 @@ class EndReceipt:
     notes: tuple[str, ...]
     steps_ms: dict[str, float]
     verified_at: datetime
+    unseen_hosts: tuple[UnseenHost, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return a JSON-able form for the grant's row."""
@@ -219,6 +228,7 @@ class EndReceipt:
             ],
             "reassigned": list(self.reassigned),
             "notes": list(self.notes),
+            "unseen_hosts": [{"host": unseen.host, "why": unseen.why} for unseen in self.unseen_hosts],
             "steps_ms": [[step, took] for step, took in self.steps_ms.items()],
             "verified_at": self.verified_at.isoformat(),
         }

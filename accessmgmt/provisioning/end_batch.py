@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
 from accessmgmt.domain.names import is_login_role_name
-from accessmgmt.domain.targets import CutSession, EndReceipt, GrantOrder, Target
+from accessmgmt.domain.targets import CutSession, EndReceipt, GrantOrder, Target, UnseenHost
 from accessmgmt.provisioning.another_database import Detour, find_detour
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import admin_connection, admin_session, forget_connections
@@ -50,6 +50,7 @@ class Ending:
     holders: list[Holder] = field(default_factory=list)
     reassigned: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    unseen: dict[str, str] = field(default_factory=dict)
     refusal: TargetRefused | None = None
     error: TargetError | None = None
     verified_at: datetime | None = None
@@ -177,8 +178,10 @@ def _sweep_other(batch: Batch, other: Target, lsn: str) -> None:
             is_replica = is_standby(conn)
     except TargetError as error:
         for ending in batch.live:
-            ending.notes.append(f"Sessions at {other.host} could not be looked for: {error.what}")
+            ending.unseen[other.host] = error.what
         return
+    for ending in batch.live:
+        ending.unseen.pop(other.host, None)  # it answers by now
     if not is_replica:
         _end_apart(batch, other)
         return
@@ -423,4 +426,5 @@ def _receipt(batch: Batch, ending: Ending) -> EndReceipt:
         notes=tuple(dict.fromkeys([*_way_notes(batch), *ending.notes])),
         steps_ms=batch.steps.milliseconds,
         verified_at=ending.verified_at,
+        unseen_hosts=tuple(UnseenHost(host, why) for host, why in ending.unseen.items()),
     )

@@ -22,7 +22,6 @@ from accessmgmt.services import audit
 LOOKED_FOR = timedelta(days=1)
 UNSEEN_LOOKED_FOR = timedelta(days=30)
 MOST_GRANTS = 2_000
-UNSEEN = "could not be looked for"  # the words of the engine's note on a server that did not answer
 
 
 def roles_that_are_over(names: Iterable[str]) -> set[tuple[str, str]]:
@@ -50,7 +49,7 @@ def end_what_is_left(resource: Resource) -> None:
 
 def _grants_to_look_for(resource: Resource) -> Sequence[Grant]:
     now = timezone.now()
-    unseen = Q(ended_at__gte=now - UNSEEN_LOOKED_FOR, end_receipt__notes__icontains=UNSEEN)
+    unseen = Q(ended_at__gte=now - UNSEEN_LOOKED_FOR, end_receipt__unseen_hosts__0__isnull=False)
     ended = Grant.objects.filter(resource=resource, state=GrantState.ENDED, role_oid__isnull=False)
     rows = ended.annotate(is_unseen=unseen).filter(Q(ended_at__gte=now - LOOKED_FOR) | unseen)
     rows = rows.order_by(F("is_unseen").desc(nulls_last=True), "-ended_at")
@@ -71,7 +70,7 @@ def _order_of(grant: Grant) -> GrantOrder:
 
 @transaction.atomic
 def _record(resource: Resource, grants: Sequence[Grant], look: Look) -> None:
-    """Audit what was ended, and answer the notes of receipts that the server had not been asked."""
+    """Audit what was ended, and tell it in the receipts that name the server among those that did not answer."""
     names = {str(grant.pk): grant.role_name for grant in grants}
     found = [left for left in look.left if left.session_count or left.was_role_there]
     if found:
@@ -85,16 +84,12 @@ def _record(resource: Resource, grants: Sequence[Grant], look: Look) -> None:
             not_proved=[names[left.grant_id] for left in found if not left.is_proved][:50],
         )
     proved = {left.grant_id: left for left in look.left if left.is_proved}
-    unseen = f"Sessions at {look.host} {UNSEEN}"
-    waiting = [grant.pk for grant in grants if str(grant.pk) in proved and _has_note(grant, unseen)]
-    for grant in Grant.objects.select_for_update(of=("self",)).filter(pk__in=waiting).only("end_receipt"):
-        receipt, answer = grant.end_receipt or {}, _answer(look.host, proved[str(grant.pk)])
-        notes = [answer if note.startswith(unseen) else note for note in receipt.get("notes", [])]
-        Grant.objects.filter(pk=grant.pk).update(end_receipt={**receipt, "notes": notes})
-
-
-def _has_note(grant: Grant, beginning: str) -> bool:
-    return any(note.startswith(beginning) for note in (grant.end_receipt or {}).get("notes", []))
+    rows = Grant.objects.filter(pk__in=list(proved), end_receipt__unseen_hosts__contains=[{"host": look.host}])
+    for grant in rows.select_for_update(of=("self",)).only("end_receipt"):
+        receipt = grant.end_receipt or {}
+        receipt["unseen_hosts"] = [unseen for unseen in receipt["unseen_hosts"] if unseen["host"] != look.host]
+        receipt["notes"] = [*receipt.get("notes", []), _answer(look.host, proved[str(grant.pk)])]
+        Grant.objects.filter(pk=grant.pk).update(end_receipt=receipt)
 
 
 def _answer(host: str, left: Left) -> str:

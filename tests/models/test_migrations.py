@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -150,3 +151,28 @@ def test_the_role_that_runs_the_portal_may_vote_and_is_held_to_the_rules(portal:
     for statement in ("ALTER TABLE accessmgmt_decision DISABLE TRIGGER USER", "TRUNCATE accessmgmt_decision"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             portal.ask(statement)
+
+
+RECEIPT = "SELECT end_receipt FROM accessmgmt_grant"
+UNSEEN_NOTE = "Sessions at db2.internal could not be looked for: No route\nto the host."
+
+
+def test_the_servers_that_an_ending_did_not_see_get_a_field_of_their_own(portal: Portal, people: Row) -> None:
+    portal.migrate("0014_target_look")
+    [endpoint] = portal.ask("SELECT id AS endpoint_id, resource_id FROM accessmgmt_endpoint")
+    notes = ["A session was cut.", UNSEEN_NOTE, "It says that Sessions at x could not be looked for: a quotation."]
+    portal.add(
+        "grant", **endpoint, id=uuid.uuid4(), user_id=people["alice"], permissions=Jsonb(PERMISSIONS), ttl_seconds=60,
+        permissions_digest="0" * 64, state="ended", end_reason="expired", role_name="jit_alice_0123456789",
+        system_identifier="", password="", queued_at=MONDAY, end_requested_at=MONDAY, ended_at=TUESDAY, attempts=0,
+        next_attempt_at=MONDAY, end_receipt=Jsonb({"role_name": "jit_alice_0123456789", "notes": notes}),
+    )  # fmt: skip
+    before = portal.ask(RECEIPT)
+    portal.migrate("0015_unseen_hosts")
+    [row] = portal.ask(RECEIPT)
+    assert row["end_receipt"]["unseen_hosts"] == [{"host": "db2.internal", "why": "No route\nto the host."}]
+    assert row["end_receipt"]["notes"] == [notes[0], notes[2]]
+    portal.migrate("0014_target_look")
+    [row] = portal.ask(RECEIPT)
+    assert sorted(row["end_receipt"].pop("notes")) == sorted(before[0]["end_receipt"].pop("notes"))
+    assert row == before[0]

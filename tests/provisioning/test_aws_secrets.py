@@ -76,7 +76,7 @@ def test_a_list_of_hosts_may_stand_in_the_secret(shop: Shop, aws: SecretsManager
     order = new_order(permissions("SELECT", "app", "orders"))
     receipt = apply_grant(target, order)
     ended = end_grant(target, replace(order, role_oid=receipt.role_oid))
-    assert any("at 127.0.0.9 could not be looked for" in note for note in ended.notes)
+    assert [unseen.host for unseen in ended.unseen_hosts] == ["127.0.0.9"]
 
 
 def test_the_resource_s_own_fields_win(shop: Shop, aws: SecretsManager) -> None:
