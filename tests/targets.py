@@ -97,6 +97,6 @@ def log_in(resource: dict[str, Any], role: str, password: str) -> psycopg.Connec
         user=role,
         password=password,
         sslmode="require",
-        connect_timeout=5,
+        connect_timeout=30,
         autocommit=True,
     )

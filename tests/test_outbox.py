@@ -28,7 +28,7 @@ def broker() -> Iterator[redis.Redis]:
 @pytest.mark.django_db
 def test_a_message_holds_the_key_and_nothing_else(broker: redis.Redis) -> None:
     outbox._send(outbox.Task.APPLY_GRANT, "4711")
-    wait_until(lambda: broker.llen("applying") == 1, timeout=10, what="the message is there")
+    wait_until(lambda: broker.llen("applying") == 1, timeout=60, what="the message is there")
     message = json.loads(broker.lrange("applying", 0, 0)[0])
     assert message["headers"]["task"] == "accessmgmt.tasks.apply_grant"
     assert message["headers"]["argsrepr"] == "['4711']"

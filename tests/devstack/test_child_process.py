@@ -46,7 +46,7 @@ def test_a_killed_runner_leaves_nothing(tmp_path, mode):
     def is_clean() -> bool:
         return not processes_of(tmp_path)
 
-    wait_until(is_clean, timeout=15, what="all servers are gone")
+    wait_until(is_clean, timeout=60, what="all servers are gone")
 
 
 def test_stop_ends_grandchildren_and_the_stubborn(tmp_path):

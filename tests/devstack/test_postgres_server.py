@@ -137,7 +137,7 @@ def test_a_standby_streams(new_server, server_folder, version):
         with primary.connect() as conn, standby.connect() as replica:
             (lsn,) = conn.execute("SELECT pg_current_wal_lsn()").fetchone()
             replayed = "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn"
-            wait_until(lambda: replica.execute(replayed, [lsn]).fetchone()[0], timeout=10, what="replay")
+            wait_until(lambda: replica.execute(replayed, [lsn]).fetchone()[0], timeout=60, what="replay")
             replica.execute("SELECT FROM before_copy, after_copy")
             assert replica.info.parameter_status("in_hot_standby") == "on"
         assert standby.system_identifier == primary.system_identifier

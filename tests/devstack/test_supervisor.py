@@ -28,12 +28,12 @@ def look_until(supervisor: Supervisor, condition) -> None:
         supervisor.look()
         return condition()
 
-    wait_until(looked, timeout=10, what="the supervisor has acted")
+    wait_until(looked, timeout=60, what="the supervisor has acted")
 
 
 def test_what_dies_is_started_again_and_its_log_shown(supervisor, said):
     process = supervisor["sleeper"]
-    wait_until(lambda: "good night" in process.log_tail(), timeout=5, what="it has written")
+    wait_until(lambda: "good night" in process.log_tail(), timeout=60, what="it has written")
     first = process.pid
     os.kill(first, signal.SIGKILL)
     look_until(supervisor, lambda: process.is_running and process.pid != first)

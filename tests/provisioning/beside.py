@@ -33,7 +33,7 @@ class Beside(threading.Thread):
     def await_blocked(self) -> None:
         """Return when it waits for a lock, or is over."""
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND cardinality(pg_blocking_pids(pid)) > 0"
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         with self.shop.as_dba() as dba:
             while self.is_alive() and time.monotonic() < until:
                 if dba.execute(waiting, [self.shop.database]).fetchone() != (0,):
@@ -42,7 +42,7 @@ class Beside(threading.Thread):
     def end(self) -> object:
         """Return what came of it."""
         if self.ident is not None:
-            self.join(30)
+            self.join(120)
         return self.outcome
 
 

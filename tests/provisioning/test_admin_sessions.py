@@ -92,7 +92,7 @@ def test_privileges_change_under_the_databases_lock(new_shop: Callable[..., Shop
         worker.start()
         waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database ="
         waiting += " (SELECT oid FROM pg_database WHERE datname = current_database())"
-        wait_until(lambda: dba.execute(waiting).fetchone() == (1,), timeout=10, what="it waits for the lock")  # type: ignore[call-overload]
+        wait_until(lambda: dba.execute(waiting).fetchone() == (1,), timeout=60, what="it waits for the lock")  # type: ignore[call-overload]
         acl = dba.execute("SELECT relacl FROM pg_class WHERE oid = 'app.orders'::regclass").fetchone()
         assert acl == (None,)
         assert not done.is_set()

@@ -223,7 +223,7 @@ def test_a_batch_on_a_standby_killed_in_each_phase(
             assert leftovers(shop, *orders) == 0
             with pytest.raises(psycopg.OperationalError):
                 user.execute("SELECT 1")
-            wait_until(lambda o=orders: roles_on(standby, o) == 0, timeout=5, what="replayed")  # type: ignore[misc]
+            wait_until(lambda o=orders: roles_on(standby, o) == 0, timeout=60, what="replayed")  # type: ignore[misc]
 
 
 def roles_on(server: PostgresServer, orders: Sequence[GrantOrder]) -> int:

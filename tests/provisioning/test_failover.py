@@ -200,7 +200,7 @@ def test_a_standby_that_is_promoted_needs_no_primary_any_more(cluster: Cluster) 
     wait_for_replay(cluster.first, cluster.second)
     cluster.first.kill()
     cluster.promote_second()
-    wait_until(lambda: not is_recovering(cluster.second), timeout=10, what="promoted")
+    wait_until(lambda: not is_recovering(cluster.second), timeout=60, what="promoted")
     ended = end_grant(alone, replace(order, role_oid=receipt.role_oid))
     assert not ended.role_was_absent
 

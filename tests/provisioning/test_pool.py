@@ -108,4 +108,4 @@ def test_only_min_connections_stay_open_when_nothing_is_to_be_done(shop: Shop, m
             row = conn.execute(query, [pids]).fetchone()
         return int(row[0]) if row else -1
 
-    wait_until(lambda: living() == 1, timeout=5, what="one connection stays")
+    wait_until(lambda: living() == 1, timeout=60, what="one connection stays")

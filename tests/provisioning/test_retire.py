@@ -211,13 +211,13 @@ def test_it_is_dropped_when_somebody_is_about_to_become_a_member(
     def hold_up(description: str) -> None:
         if description == "create the login role" and not has_looked.is_set():
             has_looked.set()
-            may_go_on.wait(30)
+            may_go_on.wait(60)
 
     execute.before_statement = hold_up
     try:
         with ThreadPoolExecutor(1) as pool:
             applying = pool.submit(apply_grant, shop.target, second)
-            assert has_looked.wait(10)
+            assert has_looked.wait(60)
             goes_on = Beside(shop, lambda: (may_go_on.set(), applying.result()))
             before_the_commit(monkeypatch, "drop the login role", goes_on.begin)
             report = retire_capabilities(shop.target, installation, set())

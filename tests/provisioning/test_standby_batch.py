@@ -81,7 +81,7 @@ def test_a_login_ends_in_time_on_a_standby_that_replays_nothing(pair: Pair, monk
         dba.execute("SELECT pg_wal_replay_pause()")
         wait_until(
             lambda: dba.execute("SELECT pg_get_wal_replay_pause_state()").fetchone() == ("paused",),
-            timeout=5,
+            timeout=60,
             what="paused",
         )
         with pytest.raises(TargetUnavailable, match="is gone from the primary"):
@@ -97,7 +97,7 @@ def test_a_login_ends_in_time_on_a_standby_that_replays_nothing(pair: Pair, monk
                 return True
             return False
 
-        wait_until(is_refused, timeout=10, what="the login's time is over on the standby too")
+        wait_until(is_refused, timeout=60, what="the login's time is over on the standby too")
         with pytest.raises(TargetUnavailable):
             end_grant(pair.target, order)
         with pytest.raises(psycopg.OperationalError):

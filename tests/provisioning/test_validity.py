@@ -71,7 +71,7 @@ def test_a_login_ends_in_time_though_the_portal_is_dead(new_shop: Callable[..., 
             return True
         return False
 
-    wait_until(is_refused, timeout=10, what="the login's time is over")
+    wait_until(is_refused, timeout=60, what="the login's time is over")
     assert user.execute("SELECT 1").fetchall() == [(1,)]
     assert len(end_grant(shop.target, order).sessions) == 1
     with pytest.raises(psycopg.OperationalError):

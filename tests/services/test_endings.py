@@ -263,7 +263,7 @@ def test_silent_resources_that_are_claimed_at_the_same_time_are_counted(settings
 
     def work(endpoint: Endpoint) -> None:
         try:
-            begin.wait(30)
+            begin.wait(60)
             claimed.append(len(claim(endpoint)))
         finally:
             connection.close()

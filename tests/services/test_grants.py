@@ -33,7 +33,7 @@ def race(*acts: Callable[[], object]) -> list[object]:
     barrier = threading.Barrier(len(acts))
 
     def run(number: int, act: Callable[[], object]) -> None:
-        barrier.wait(timeout=10)
+        barrier.wait(timeout=60)
         try:
             results[number] = act()
         except AccessError as error:
@@ -45,7 +45,7 @@ def race(*acts: Callable[[], object]) -> list[object]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=30)
+        thread.join(timeout=120)
     return results
 
 
