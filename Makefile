@@ -17,7 +17,7 @@ READ_SETTINGS = env DJANGO_SETTINGS_MODULE=portal.settings DATABASE_URL=postgres
 	PORTAL_ENCRYPTION_KEYS=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo smoke test check lint types format bench lock screenshots clean
+.PHONY: help install demo smoke test quick stop check lint types format bench lock screenshots clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -35,6 +35,12 @@ test: ## Run every check and every test
 	@$(PYTHON) -m devstack.install --with-chromium --with-pgbouncer
 	@$(MAKE) check
 	@$(RUN) -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_OPTIONS)
+
+quick: install ## Run the tests in ARGS (all) on servers that stay for the next run; "make stop" ends them
+	@KEEP_TEST_SERVERS=1 $(RUN) -m pytest -q $(ARGS)
+
+stop: ## Stop the servers that "make quick" has left
+	@$(PYTHON) -m devstack.kept_servers
 
 check: lint types ## Run what needs no server: style, types, layers, templates, migrations, settings
 
@@ -74,4 +80,5 @@ screenshots: ## Take the pictures of the user guide
 	@exec $(RUN) -m tests.screenshots
 
 clean: ## Remove the demo's data and everything that was installed or made
+	@$(PYTHON) -m devstack.kept_servers
 	rm -rf .demo .smoke .cache build staticfiles .venv node_modules

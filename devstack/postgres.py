@@ -26,6 +26,7 @@ from devstack.process import (
     DIRECTORY_MARKER,
     ChildProcess,
     ProcessError,
+    ProcessId,
     descendants,
     end_processes,
     processes_of,
@@ -77,7 +78,7 @@ class PostgresServer:
 
     `settings` are lines of postgresql.conf; `hba` replaces the lines of pg_hba.conf; `durable=False` gives up safety
     against a crash of the machine for speed. The port is chosen at the first start, unless given, and then kept.
-    `listen` is an address of the loopback network.
+    `listen` is an address of the loopback network. One that `outlives` this process stays for the next that starts it.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class PostgresServer:
         durable: bool = True,
         port: int | None = None,
         listen: str = "127.0.0.1",
+        outlives: bool = False,
     ) -> None:
         if version not in VERSIONS:
             raise ValueError(f"PostgreSQL {version} is not one of {VERSIONS}")
@@ -103,10 +105,12 @@ class PostgresServer:
         self.hba = list(hba) if hba is not None else None
         self.durable = durable
         self.listen = listen
+        self.outlives = outlives
         self._port = port
         self._has_fixed_port = port is not None
         self._account = server_account()
         self._process: ChildProcess | None = None
+        self._left: ProcessId | None = None
 
     # --- life ---
 
@@ -123,7 +127,7 @@ class PostgresServer:
 
     def start(self, *, timeout: float = 60) -> Self:
         """Start (after making the cluster and clearing what a crash left) and wait until it takes connections."""
-        if self.is_running:
+        if self.is_running or (self.outlives and self._is_left_running()):
             return self
         self.init()
         self._clear_stale()
@@ -169,6 +173,8 @@ class PostgresServer:
     def destroy(self) -> None:
         """Stop at once and remove the files."""
         self.stop(StopMode.IMMEDIATE)
+        if self.outlives:
+            self._clear_stale()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def reload(self) -> None:
@@ -187,11 +193,14 @@ class PostgresServer:
 
     @property
     def is_running(self) -> bool:
-        return self._process is not None and self._process.is_running
+        left = self._left is not None and self._left.is_alive
+        return left or (self._process is not None and self._process.is_running)
 
     @property
     def pid(self) -> int | None:
-        return None if self._process is None else self._process.pid
+        if self._process is None:
+            return None if self._left is None else self._left.pid
+        return self._process.pid
 
     @property
     def port(self) -> int:
@@ -343,7 +352,7 @@ class PostgresServer:
             env={"PATH": "/usr/bin:/bin", "HOME": str(self.data), "LC_ALL": "C", DIRECTORY_MARKER: str(self.directory)},
             cwd=Path("/"),
             account=self._account,
-            death_signal=signal.SIGINT if self.durable else signal.SIGQUIT,
+            death_signal=None if self.outlives else signal.SIGINT if self.durable else signal.SIGQUIT,
         )
 
     def _accepts(self) -> bool:
@@ -362,6 +371,18 @@ class PostgresServer:
             # Refused log-ins are an answer too: pg_hba.conf may shut the superuser out on purpose.
             return error.pgconn is not None and "FATAL" in str(error)
         return True
+
+    def _is_left_running(self) -> bool:
+        """Take up the server that an earlier process left in this folder; False when there is none that answers."""
+        try:
+            lines = (self.data / "postmaster.pid").read_text().splitlines()
+            left = [process for process in processes_of(self.directory) if process.pid == int(lines[0])]
+            self._port = int(lines[3])
+            self.connect().close()
+        except (OSError, ValueError, IndexError, psycopg.OperationalError):
+            return False
+        self._left = left[0] if left else None
+        return self._left is not None
 
     def _clear_stale(self) -> None:
         """End a server that outlived its runner in this folder, and remove the lock file of one that did not."""

@@ -1,8 +1,8 @@
 """Child processes that start, get ready and stop for certain.
 
 Each child is the leader of its own session, writes to a log file, and gets a signal from the kernel when this process
-dies, however it dies. That signal is sent when the *thread* that started the child ends, so one thread that lives as
-long as the process starts them all.
+dies, however it dies, unless it is meant to outlive it. That signal is sent when the *thread* that started the child
+ends, so one thread that lives as long as the process starts them all.
 """
 
 import contextlib
@@ -25,6 +25,8 @@ _PR_SET_PDEATHSIG = 1
 
 # Every server has its folder in this environment variable, so that one that outlived its runner can be found.
 DIRECTORY_MARKER = "DEVSTACK_DIRECTORY"
+# The name of a file in that folder, for those that wipe their environment.
+LEFT_FILE = "process"
 
 
 class ProcessError(RuntimeError):
@@ -42,7 +44,7 @@ def wait_until(condition: Callable[[], bool], *, timeout: float, what: str) -> N
 
 @dataclass(slots=True)
 class ChildProcess:
-    """One child. `death_signal` is what the kernel sends it when this process dies."""
+    """One child. `death_signal` is what the kernel sends it when this process dies; without one it lives on."""
 
     name: str
     argv: Sequence[str]
@@ -50,7 +52,7 @@ class ChildProcess:
     env: Mapping[str, str] | None = None
     cwd: Path | None = None
     account: Account | None = None
-    death_signal: signal.Signals = signal.SIGKILL
+    death_signal: signal.Signals | None = signal.SIGKILL
     _popen: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _log_offset: int = field(default=0, init=False)
 
@@ -163,8 +165,9 @@ class ChildProcess:
         if tool is None:
             account = self.account
             ids = (None, None) if account is None else (account.uid, account.gid)
-            return [*self.argv], _death_signal_setter(self.death_signal), *ids
-        options = [f"--pdeathsig={self.death_signal.name.removeprefix('SIG')}"]
+            prepare = None if self.death_signal is None else _death_signal_setter(self.death_signal)
+            return [*self.argv], prepare, *ids
+        options = [] if self.death_signal is None else [f"--pdeathsig={self.death_signal.name.removeprefix('SIG')}"]
         if self.account is not None:
             options += drop_arguments(self.account)
         return [tool, *options, "--", *self.argv], None, None, None
@@ -231,6 +234,21 @@ def processes_of(folder: Path) -> list[ProcessId]:
         if any(entry == exact or entry.startswith(exact + b"/") for entry in environment.split(b"\0")):
             result.append(ProcessId(pid, found[2]))
     return result
+
+
+def write_left_process(path: Path, pid: int | None) -> None:
+    """Note a process in a file, for one that wipes its environment and so is not found by its DIRECTORY_MARKER."""
+    if pid is not None:
+        path.write_text(f"{pid} {process_id(pid).started}")
+
+
+def left_process(path: Path) -> ProcessId | None:
+    """Return the process that such a file notes, dead or alive."""
+    try:
+        pid, started = path.read_text().split()
+    except (OSError, ValueError):
+        return None
+    return ProcessId(int(pid), started)
 
 
 def end_processes(processes: Sequence[ProcessId], number: signal.Signals, *, timeout: float) -> None:

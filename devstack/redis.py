@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Self
 
 from devstack.ports import free_port
-from devstack.process import DIRECTORY_MARKER, ChildProcess, ProcessError
+from devstack.process import DIRECTORY_MARKER, LEFT_FILE, ChildProcess, ProcessError, left_process, write_left_process
 
 _START_ATTEMPTS = 5
+_PORT_FILE = "port"
 
 
 def redis_program() -> Path:
@@ -31,8 +32,10 @@ def redis_program() -> Path:
 class RedisServer:
     """One server; all it holds is lost when it stops, which is what the portal has to bear."""
 
-    def __init__(self, directory: Path, *, port: int | None = None) -> None:
+    def __init__(self, directory: Path, *, port: int | None = None, outlives: bool = False) -> None:
+        """`outlives` is for one that stays when this process ends, for the next one that starts it here."""
         self.directory = directory.absolute()
+        self.outlives = outlives
         self._port = port
         self._has_fixed_port = port is not None
         self._process: ChildProcess | None = None
@@ -61,6 +64,8 @@ class RedisServer:
         if self.is_running:
             return self
         self.directory.mkdir(parents=True, exist_ok=True)
+        if self.outlives and self._is_left_running():
+            return self
         for attempt in range(1, _START_ATTEMPTS + 1):
             if self._port is None:
                 self._port = free_port()
@@ -75,6 +80,8 @@ class RedisServer:
                 self._port = None
                 continue
             self._has_fixed_port = True
+            (self.directory / _PORT_FILE).write_text(str(self.port))
+            write_left_process(self.directory / LEFT_FILE, self.pid)
             return self
         raise AssertionError("unreachable")
 
@@ -116,6 +123,15 @@ class RedisServer:
         except (OSError, ProcessError):
             return False
 
+    def _is_left_running(self) -> bool:
+        """Take up the server that an earlier process left here; False when there is none that answers."""
+        try:
+            left = left_process(self.directory / LEFT_FILE)
+            self._port = int((self.directory / _PORT_FILE).read_text())
+            return left is not None and left.is_alive and self.command("PING") == "PONG"
+        except (OSError, ValueError, ProcessError):
+            return False
+
     def _is_ours(self) -> bool:
         try:
             return int((self.directory / "redis.pid").read_text()) == self.pid
@@ -136,4 +152,5 @@ class RedisServer:
         }
         argv = [str(redis_program()), *(word for name, value in options.items() for word in (f"--{name}", value))]
         environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), DIRECTORY_MARKER: str(self.directory)}
-        return ChildProcess("redis", argv, self.directory / "redis.log", env=environment)
+        death_signal = None if self.outlives else signal.SIGKILL
+        return ChildProcess("redis", argv, self.directory / "redis.log", env=environment, death_signal=death_signal)

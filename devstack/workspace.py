@@ -15,7 +15,7 @@ _NEEDED_BYTES = 3 * 1024**3
 
 def make_workspace(purpose: str) -> Path:
     """Make a folder, in memory when there is room, that goes when this process does."""
-    base = _base()
+    base = base_folder()
     remove_abandoned(base)
     folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{purpose}-", dir=base))
     # The account of the servers has to pass through; what is private in it has modes of its own.
@@ -38,7 +38,8 @@ def remove_abandoned(base: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _base() -> Path:
+def base_folder() -> Path:
+    """Return where the folders are made: in memory when there is room."""
     memory = Path("/dev/shm")  # noqa: S108 - a private folder is made in it
     if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _NEEDED_BYTES:
         return memory

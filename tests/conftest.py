@@ -5,12 +5,16 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from django.db import connection
 from django.test import Client
 
 from accessmgmt.models import User
+from devstack.kept_database import keep_database, restore_database
+from devstack.kept_servers import kept_place
+from devstack.paths import ROOT
 from devstack.process import ProcessError, wait_until
 from devstack.pytest_servers import *  # noqa: F403
 from devstack.pytest_servers import portal_server
@@ -18,11 +22,39 @@ from tests.factories import make_user
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: pytest.FixtureRequest) -> Iterator[None]:
+def django_db_keepdb(django_db_keepdb: bool) -> bool:
+    """Leave the database to the next run where servers are kept."""
+    return django_db_keepdb or kept_place() is not None
+
+
+@pytest.fixture(scope="session")
+def database_to_keep(django_db_modify_db_settings: None) -> str:
+    """Bring a kept server's test database back to what the migrations make.
+
+    Return its name when they have to run first, and a copy is to be kept then.
+    """
+    if kept_place() is None:
+        return ""
+    options = connection.settings_dict
+    name = str(options["TEST"]["NAME"] or f"test_{options['NAME']}")
+    return "" if restore_database(portal_server(), name, _what_migrates()) else name
+
+
+def _what_migrates() -> list[Path]:
+    return [*sorted(ROOT.glob("accessmgmt/migrations/*.py")), ROOT / "requirements" / "production.txt"]
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    database_to_keep: str, django_db_setup: None, django_db_blocker: pytest.FixtureRequest
+) -> Iterator[None]:
     """Let the tests' own flush empty the audit tables; tests/models checks the trigger itself.
 
     At the end nobody else may be connected, or the database cannot be dropped: then this says who it is.
     """
+    if database_to_keep:
+        connection.close()
+        keep_database(portal_server(), database_to_keep, _what_migrates())
     with django_db_blocker.unblock(), connection.cursor() as cursor:  # type: ignore[attr-defined]
         for table in ("accessmgmt_auditevent", "accessmgmt_auditseal", "accessmgmt_auditslot"):
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {table}_no_truncate")

@@ -5,15 +5,19 @@ import os
 
 from cryptography.fernet import Fernet
 
+from devstack.kept_servers import kept_place
 from devstack.pytest_servers import ensure_portal_database
 from devstack.redis import RedisServer
 from devstack.workspace import make_workspace
 
 
 def start_redis() -> str:
-    """Start a Redis for this process and return its URL; it stops at exit."""
-    server = RedisServer(make_workspace("tests-redis") / "redis").start()
-    atexit.register(server.stop)
+    """Start a Redis for this process and return its URL; it stops at exit, unless servers are kept."""
+    place = kept_place()
+    server = RedisServer((place or make_workspace("tests-redis")) / "redis", outlives=place is not None).start()
+    if place is None:
+        atexit.register(server.stop)
+    server.flush()
     return server.url()
 
 
