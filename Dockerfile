@@ -10,6 +10,7 @@ WORKDIR /app
 COPY requirements/production.txt requirements/
 RUN pip install --no-cache-dir --require-hashes -r requirements/production.txt
 COPY --from=assets /assets/node_modules/@tabler node_modules/@tabler
+COPY --from=assets /assets/node_modules/@fontsource-variable node_modules/@fontsource-variable
 COPY manage.py ./
 COPY portal portal
 COPY accessmgmt accessmgmt

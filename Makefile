@@ -65,7 +65,8 @@ format: install ## Format Python and templates
 	$(RUN) -m ruff format
 	@.venv/bin/djade --target-version 5.2 $(TEMPLATES) || true  # its status tells that it changed something
 
-bench: install ## Measure; ONLY="engine activation" measures those
+bench: ## Measure; ONLY="engine activation" measures those
+	@$(PYTHON) -m devstack.install --with-chromium
 	@exec $(RUN) -m tests.bench $(ONLY)
 
 lock: ## Choose the newest packages that pyproject.toml and package.json allow

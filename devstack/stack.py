@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Self
 
@@ -40,6 +41,7 @@ from devstack.process import (
 )
 from devstack.redis import RedisServer
 from devstack.stack_state import StackState, write_private
+from devstack.static_files import collect_static_files
 from devstack.supervisor import Supervisor
 
 VERSION = 18
@@ -218,6 +220,11 @@ class Stack:
     def base_url(self) -> str:
         return f"http://127.0.0.1:{self.web_port}"
 
+    @cached_property
+    def static_root(self) -> Path:
+        """The folder of the static files, made on first use."""
+        return collect_static_files()
+
     @property
     def logs(self) -> Path:
         return self.state_dir / "logs"
@@ -236,6 +243,7 @@ class Stack:
             "PORTAL_ALLOWED_HOSTS": "127.0.0.1,localhost",
             "PORTAL_BASE_URL": self.base_url,
             "PORTAL_INSECURE_HTTP": "1",
+            "PORTAL_STATIC_ROOT": str(self.static_root),
             "AWS_ENDPOINT_URL_SECRETS_MANAGER": self.secrets_manager.url,
             **self._extra_environment,
         }

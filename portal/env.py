@@ -34,5 +34,6 @@ GRANTS_A_PERSON_AND_ENDPOINT: int = env.int("PORTAL_GRANTS_A_PERSON_AND_ENDPOINT
 GRANTS_WINDOW_SECONDS: int = env.int("PORTAL_GRANTS_WINDOW_SECONDS", default=600)
 DATABASE_URL: str = env.str("DATABASE_URL")
 OWNER_DATABASE_URL: str = env.str("PORTAL_OWNER_DATABASE_URL", default="")
+STATIC_ROOT = Path(env.str("PORTAL_STATIC_ROOT", default=str(BASE_DIR / "staticfiles")))
 REDIS_URL: str = env.str("REDIS_URL")
 LOG_LEVEL: str = env.str("PORTAL_LOG_LEVEL", default="INFO")

@@ -24,7 +24,7 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "django.contrib.messages",
     "django.contrib.sessions",
-    "whitenoise.runserver_nostatic",
+    "whitenoise.runserver_nostatic",  # the middleware answers in every server, one for development included
     "django.contrib.staticfiles",
     "django_htmx",
     "template_partials",
@@ -33,7 +33,8 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "portal.middleware.TooLongMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "portal.assets.StaticFilesMiddleware",
+    "portal.middleware.PageCompressionMiddleware",
     "portal.middleware.AnswerHeadersMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -102,15 +103,17 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = True
 
+NODE_MODULES = BASE_DIR / "node_modules"
+ICONS_DIR = NODE_MODULES / "@tabler" / "icons" / "icons"
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
-STATICFILES_DIRS = [
-    BASE_DIR / "static",
-    ("tabler", BASE_DIR / "node_modules" / "@tabler" / "core" / "dist"),
-]
-ICONS_DIR = BASE_DIR / "node_modules" / "@tabler" / "icons" / "icons"
-WHITENOISE_USE_FINDERS = True
-WHITENOISE_MAX_AGE = 3600
+STATIC_ROOT = env.STATIC_ROOT
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder", "portal.assets.PackageFinder"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "portal.assets.BundledStaticFilesStorage"},
+}
+WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {

@@ -109,7 +109,7 @@ class Scene:
         self.ask_and_decide()
         active, over, failed = self.hold()
         resource = self.row_of("/resources/", "postgres-production")
-        self.drift(resource)
+        self.drift(resource, active)
         requests = [path for path in self.listed("/requests/history", "a[href^='/requests/']") if path[-1].isdigit()]
         return [
             Shot("log-in", "", "/login/"),
@@ -182,15 +182,19 @@ class Scene:
         person.wait_for(path, until)
         return path
 
-    def drift(self, resource: str) -> None:
-        """Somebody grants by hand; the admin has it compared."""
+    def drift(self, resource: str, active: str) -> None:
+        """Somebody grants by hand, which the portal takes back soon, and changes a login, which waits for the admin."""
+        self.member.open(active)
+        login = sql.Identifier(self.member.value("#fact-user"))
         with self.stack.primary.connect(DATABASE) as conn:
             roles = conn.execute("SELECT rolname FROM pg_roles WHERE rolname LIKE 'jitb\\_%%'").fetchall()
             for (role,) in roles:
                 conn.execute(sql.SQL("GRANT SELECT ON public.customers TO {}").format(sql.Identifier(role)))
                 conn.execute(sql.SQL("GRANT SELECT ON internal.payroll TO {}").format(sql.Identifier(role)))
+            conn.execute(sql.SQL("ALTER ROLE {} NOINHERIT VALID UNTIL '2099-01-01'").format(login))
         self.admin.open(f"{resource}/drift")
         self.admin.fill(f"form[action='{resource}/drift/check']")
+        self.admin.wait_for(f"{resource}/drift", "input[name=finding]")
 
     # --- where it is seen ---
 

@@ -8,6 +8,7 @@ from cryptography.fernet import Fernet
 from devstack.kept_servers import kept_place
 from devstack.pytest_servers import ensure_portal_database
 from devstack.redis import RedisServer
+from devstack.static_files import collect_static_files
 from devstack.workspace import make_workspace
 
 
@@ -27,12 +28,9 @@ os.environ.setdefault("PORTAL_INSTALLATION_ID", "0123456789ab")
 os.environ.setdefault("PORTAL_INSECURE_HTTP", "1")
 os.environ["REDIS_URL"] = start_redis()
 os.environ["DATABASE_URL"] = ensure_portal_database()
+os.environ["PORTAL_STATIC_ROOT"] = str(collect_static_files())
 
 from portal.settings import *  # noqa: E402, F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
-STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
-}

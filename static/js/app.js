@@ -7,43 +7,10 @@
     ...(root instanceof Element && root.matches(selector) ? [root] : []),
     ...all(selector, root),
   ];
-  const two = (number) => String(number).padStart(2, "0");
 
-  // ---- Times: the same words as templatetags/ui.py -------------------------------------------------------------
+  // ---- Times that go on ------------------------------------------------------------------------------------------
 
-  const clockWords = (seconds) => {
-    const rest = Math.max(0, Math.floor(seconds));
-    const days = Math.floor(rest / 86400);
-    const hours = Math.floor((rest % 86400) / 3600);
-    const minutes = Math.floor((rest % 3600) / 60);
-    if (days) return `${days} d ${two(hours)} h`;
-    return hours ? `${hours}:${two(minutes)}:${two(rest % 60)}` : `${minutes}:${two(rest % 60)}`;
-  };
-
-  const relativeWords = (seconds) => {
-    const size = Math.abs(seconds);
-    if (size < 45) return seconds <= 0 ? "just now" : "in a moment";
-    if (size >= 30 * 86400) return null; // the date that the server wrote stays
-    let [count, unit] = [Math.floor(size / 86400), "day"];
-    if (size < 3600) [count, unit] = [Math.max(1, Math.floor(size / 60)), "minute"];
-    else if (size < 86400) [count, unit] = [Math.floor(size / 3600), "hour"];
-    const words = `${count} ${unit}${count === 1 ? "" : "s"}`;
-    return seconds < 0 ? `${words} ago` : `in ${words}`;
-  };
-
-  const spanWords = (seconds) => {
-    if (seconds < 60) return `${seconds.toFixed(1)} s`;
-    const minutes = Math.floor(seconds / 60);
-    const rest = Math.floor(seconds % 60);
-    const words = [
-      [minutes, "minute"],
-      [rest, "second"],
-    ];
-    return words
-      .filter(([count]) => count)
-      .map(([count, unit]) => `${count} ${unit}${count === 1 ? "" : "s"}`)
-      .join(" ");
-  };
+  const { clockWords, relativeWords, spanWords } = window.portalSpans;
 
   // The server says how many seconds are left when it renders: a wrong clock on this machine does no harm.
   const firstSeen = new WeakMap();
@@ -119,17 +86,18 @@
     }, 1600);
   };
 
-  // ---- Questions before a form with data-confirm -----------------------------------------------------------------
+  // ---- Questions before a form that has one ({% ask %}) --------------------------------------------------------------
 
-  const ask = (form, proceed) => {
+  const questionOf = (element) =>
+    element instanceof HTMLFormElement ? element.querySelector(":scope > template[data-question]") : null;
+
+  const ask = (question, proceed) => {
     const dialog = document.getElementById("confirm-dialog");
     if (!dialog) return proceed();
-    const fill = (slot, text) => {
-      dialog.querySelector(`[data-confirm-slot="${slot}"]`).textContent = text;
-    };
-    fill("title", form.dataset.confirmTitle || "Are you sure?");
-    fill("text", form.dataset.confirm);
-    fill("label", form.dataset.confirmLabel || "Continue");
+    const slot = (name) => dialog.querySelector(`[data-question-slot="${name}"]`);
+    slot("title").textContent = question.dataset.title;
+    slot("text").replaceChildren(question.content.cloneNode(true));
+    slot("label").textContent = question.dataset.label;
     dialog.returnValue = "cancel";
     dialog.addEventListener("close", () => dialog.returnValue === "confirm" && proceed(), { once: true });
     dialog.showModal();
@@ -137,13 +105,13 @@
   };
 
   const confirmed = new WeakSet();
-  const needsQuestion = (element) => element instanceof HTMLFormElement && Boolean(element.dataset.confirm);
 
-  // htmx asks before each request; a form with data-confirm gets our dialog instead of window.confirm.
+  // htmx asks before each request; a form with a question gets our dialog instead of window.confirm.
   document.addEventListener("htmx:confirm", (event) => {
-    if (!needsQuestion(event.target)) return;
+    const question = questionOf(event.target);
+    if (!question) return;
     event.preventDefault();
-    ask(event.target, () => event.detail.issueRequest(true));
+    ask(question, () => event.detail.issueRequest(true));
   });
 
   // ---- Submitting -------------------------------------------------------------------------------------------------
@@ -171,9 +139,10 @@
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (isHtmxForm(form) || form.method === "dialog" || event.defaultPrevented) return;
-    if (needsQuestion(form) && !confirmed.has(form)) {
+    const question = questionOf(form);
+    if (question && !confirmed.has(form)) {
       event.preventDefault();
-      ask(form, () => {
+      ask(question, () => {
         confirmed.add(form);
         form.requestSubmit(event.submitter || undefined);
       });
@@ -315,6 +284,10 @@
       input.value = element.dataset.value;
       input.dispatchEvent(new Event("input", { bubbles: true }));
       input.focus();
+    },
+    "[data-toggle]": (element) => {
+      const isOpen = document.getElementById(element.getAttribute("aria-controls")).classList.toggle("show");
+      element.setAttribute("aria-expanded", String(isOpen));
     },
     "[data-back]": (element, event) => {
       event.preventDefault();

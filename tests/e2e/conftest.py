@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.test.testcases import LiveServerThread
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from accessmgmt.models import User
@@ -24,12 +25,28 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def working_portal(transactional_db: None, live_server: Any, tmp_path: Path) -> Iterator[str]:
+def portal_url(transactional_db: None) -> Iterator[str]:
+    """The URL of a live portal that serves its static files as in production.
+
+    pytest-django's own live server has Django serve them, from where they are written and not from where they are
+    collected.
+    """
+    server = LiveServerThread("127.0.0.1", static_handler=lambda application: application)
+    server.daemon = True
+    server.start()
+    server.is_ready.wait()
+    assert server.error is None, server.error
+    yield f"http://127.0.0.1:{server.port}"
+    server.terminate()
+
+
+@pytest.fixture
+def working_portal(portal_url: str, tmp_path: Path) -> Iterator[str]:
     """The URL of a live portal whose workers and beat run as processes of their own."""
     worker = workers.worker(tmp_path)
     with workers.running(worker, workers.beat(tmp_path)):
         worker.wait_ready(lambda: " ready." in worker.log_tail(100))
-        yield live_server.url
+        yield portal_url
 
 
 @pytest.fixture

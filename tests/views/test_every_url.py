@@ -112,9 +112,3 @@ def test_what_is_no_page_is_not_kept_either(client: Client, db: None) -> None:
         assert "no-store" in response["Cache-Control"]
     assert client.get("/", headers={"Host": "evil.example"}).status_code == 400
     assert "no-store" in client.get("/", headers={"Host": "evil.example"})["Cache-Control"]
-
-
-def test_static_files_may_be_kept(client: Client) -> None:
-    response = client.get("/static/css/setup.css")
-    assert response.status_code == 200
-    assert "no-store" not in response.get("Cache-Control", "")

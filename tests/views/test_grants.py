@@ -196,8 +196,8 @@ class TestEnding:
         assert "End now" not in text
 
     def test_ending_asks_first(self, client_for: ClientFor, dave: User, grant: Grant) -> None:
-        assert b"data-confirm=" in client_for(dave).get("/grants/").content
-        assert b"data-confirm=" in client_for(dave).get(f"/grants/{grant.pk}").content
+        assert b"data-question" in client_for(dave).get("/grants/").content
+        assert b"data-question" in client_for(dave).get(f"/grants/{grant.pk}").content
 
 
 class TestList:
