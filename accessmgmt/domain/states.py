@@ -45,3 +45,11 @@ class Verdict(StrEnum):
 
 LIVE_GRANT_STATES = (GrantState.QUEUED, GrantState.APPLYING, GrantState.ACTIVE, GrantState.ENDING)
 """States in which a role may exist on the target."""
+
+
+class Work(StrEnum):
+    """What workers do on targets by themselves."""
+
+    APPLY = "apply"
+    END = "end"
+    COMPARE = "compare"

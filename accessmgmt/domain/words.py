@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from accessmgmt.domain.drift import DriftKind, Severity
-from accessmgmt.domain.states import EndReason, GrantState, RequestState
+from accessmgmt.domain.states import EndReason, GrantState, RequestState, Work
 from accessmgmt.domain.targets import RungState
 
 LIVE = "live"
@@ -39,6 +39,12 @@ END_REASON_WORDS: Mapping[EndReason, str] = {
     EndReason.REVOKED: "ended by an admin",
     EndReason.CANCELLED: "cancelled before it was applied",
     EndReason.SUPERSEDED: "replaced by a newer grant",
+}
+
+WORK_WORDS: Mapping[Work, str] = {
+    Work.APPLY: "giving access",
+    Work.END: "ending access",
+    Work.COMPARE: "comparing it with what was given",
 }
 
 RUNG_STATE_WORDS: Mapping[RungState, str] = {
@@ -103,3 +109,8 @@ def end_reason_words(reason: str) -> str:
 def end_step_words(step: str) -> str:
     """Say what a step of an ending did. A step of an older receipt keeps its name."""
     return END_STEP_WORDS.get(step, step.capitalize())
+
+
+def work_words(work: str) -> str:
+    """Return the words of what workers do on a server."""
+    return WORK_WORDS[Work(work)]

@@ -12,6 +12,7 @@ from accessmgmt.models.installation import Installation
 from accessmgmt.models.resource import Resource
 from accessmgmt.models.tally import Tally
 from accessmgmt.models.target_look import TargetLook
+from accessmgmt.models.target_silence import TargetSilence
 from accessmgmt.models.user import User
 
 __all__ = [
@@ -32,5 +33,6 @@ __all__ = [
     "Resource",
     "Tally",
     "TargetLook",
+    "TargetSilence",
     "User",
 ]

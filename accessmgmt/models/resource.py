@@ -24,7 +24,6 @@ class Resource(models.Model):
 
     Fields carry the guide's names. What the guide leaves out is stored as absent (null or ""), never as a default;
     with a secret in AWS the port may be absent too, and is then the secret's.
-    `silent_until` is set while the server does not answer: until then nobody asks it to apply a grant.
     `paused_since` is set while nothing is given there, because of the roles in `strangers`, which bear our signed tag
     and which nobody here knows; `accepted_strangers` are those that an admin has seen.
     """
@@ -65,8 +64,6 @@ class Resource(models.Model):
     leftovers = models.CharField(max_length=10, choices=Leftovers, default=Leftovers.REASSIGN)
     leftover_owner = models.CharField("new owner of leftovers", max_length=63, blank=True)
     is_drift_repaired = models.BooleanField("repair drift automatically", default=False)
-    silent_until = models.DateTimeField(null=True, blank=True, editable=False)
-    silent_tries = models.PositiveIntegerField(default=0, editable=False)
     paused_since = models.DateTimeField(null=True, blank=True, editable=False)
     strangers = models.JSONField(default=list, blank=True, editable=False)
     accepted_strangers = models.JSONField(default=list, blank=True, editable=False)

@@ -13,9 +13,9 @@ from django.utils import timezone
 from accessmgmt.domain.actions import Action
 from accessmgmt.domain.drift import DriftFinding, DriftOrder, KnownLogin, Severity, finding_from_json
 from accessmgmt.domain.permissions import PermissionSet
-from accessmgmt.domain.states import GrantState
+from accessmgmt.domain.states import GrantState, Work
 from accessmgmt.domain.words import DRIFT_KIND_WORDS
-from accessmgmt.models import AuditEvent, DriftCheck, Grant, Resource
+from accessmgmt.models import AuditEvent, DriftCheck, Grant, Resource, TargetSilence
 from accessmgmt.models.installation import this_installation
 
 MOST_FORMER_OIDS = 2_000
@@ -108,9 +108,8 @@ def resources_to_check(every: timedelta) -> list[int]:
 
 def _reachable(pks: list[int]) -> list[int]:
     """Leave out targets that were away a moment ago: they are asked again after their back-off."""
-    now = timezone.now().isoformat()
-    failed = DriftCheck.objects.filter(resource__in=pks, error__isnull=False).values_list("resource_id", "error")
-    waiting = {pk for pk, error in failed if error and str(error.get("retry_at", "")) > now}
+    silent = TargetSilence.objects.filter(resource__in=pks, work=Work.COMPARE, ask_again_at__gt=timezone.now())
+    waiting = set(silent.values_list("resource_id", flat=True))
     return [pk for pk in pks if pk not in waiting]
 
 

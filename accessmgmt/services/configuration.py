@@ -26,7 +26,7 @@ from accessmgmt.models import (
 from accessmgmt.models.fields import EncryptedTextField
 from accessmgmt.policy.people import require_admin
 from accessmgmt.selectors.configuration import live_grants_at
-from accessmgmt.services import audit
+from accessmgmt.services import audit, availability
 from accessmgmt.services.reading import read_described, read_field
 
 UNIQUE_VIOLATION = "23505"
@@ -69,8 +69,9 @@ def save_resource(*, actor: User, resource: Resource, is_same_server: bool = Fal
             setattr(resource, field, getattr(before, field))
         if live := live_grants_at(before).count():
             _refuse_move(before, resource, live, is_same_server=is_same_server)
-    resource.silent_until, resource.silent_tries = None, 0  # what was changed is worth a try at once
-    return _save(actor, resource)
+    _save(actor, resource)
+    availability.forget(resource.pk)  # what was changed is worth a try at once
+    return resource
 
 
 def check_move(resource: Resource) -> None:

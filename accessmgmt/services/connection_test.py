@@ -14,7 +14,7 @@ from accessmgmt.models.installation import this_installation
 from accessmgmt.policy.people import require_admin
 from accessmgmt.provisioning import check
 from accessmgmt.selectors.configuration import live_grants_at
-from accessmgmt.services import audit, installation, silence
+from accessmgmt.services import audit, availability, installation
 from accessmgmt.services.configuration import changed_address
 
 
@@ -44,7 +44,7 @@ def test_connection(
                 on_rung(rungs)
     if resource.pk:
         if RungState.FAILED not in {rung.state for rung in rungs}:
-            silence.answered(resource)
+            availability.forget(resource.pk)
         audit.record(actor, Action.RESOURCE_TESTED, resource, rungs={rung.name: rung.state.value for rung in rungs})
     return rungs
 

@@ -18,7 +18,7 @@ from accessmgmt import outbox
 from accessmgmt.domain.actions import Action
 from accessmgmt.domain.drift import DriftFinding, DriftKind, DriftOrder, DriftReport, RepairReport, Severity
 from accessmgmt.domain.errors import ConflictError, TargetError
-from accessmgmt.domain.states import EndReason, GrantState
+from accessmgmt.domain.states import EndReason, GrantState, Work
 from accessmgmt.models import DriftCheck, Grant, Resource, User
 from accessmgmt.models.grant import HELD_STATES
 from accessmgmt.models.installation import this_installation
@@ -34,7 +34,7 @@ from accessmgmt.selectors.drift import (
     resources_to_check,
     resources_to_resync,
 )
-from accessmgmt.services import audit, installation, late_endings, strangers
+from accessmgmt.services import audit, availability, installation, late_endings, strangers
 from accessmgmt.services.drift_changes import record_changes
 from accessmgmt.services.grants import begin_end
 
@@ -79,7 +79,8 @@ def resync_resource(resource_id: int) -> str:
         except TargetError as error:
             return _record_failure(resource, error)
     # An outdated link to a primary is no failure: the next check says whether it still is.
-    DriftCheck.objects.filter(resource=resource, error__has_key="retry_at").update(error=None)
+    if availability.answered(resource.pk, Work.COMPARE):
+        DriftCheck.objects.filter(resource=resource).update(error=None)
     if report.refused:
         return f"{len(order.permission_sets)} sets, {len(report.refused)} refused"
     return "in order"
@@ -166,9 +167,9 @@ def _retire_unused(resource: Resource) -> list[DriftFinding]:
 
 
 def check_now(*, actor: User, resource: Resource) -> DriftCheck:
-    """Check a resource because somebody asks; what cannot be reached is stored as the check's error.
+    """Check a resource because somebody asks; what cannot be reached is stored as the check's error as well.
 
-    Raises ForbiddenError, or ConflictError when a worker is at the resource for long.
+    Raises ForbiddenError, TargetError, or ConflictError when a worker is at the resource for long.
     """
     require_admin(actor, "checks and repairs a resource")
     with _alone(resource.pk, patience_seconds=PATIENCE_SECONDS) as is_alone:
@@ -177,7 +178,7 @@ def check_now(*, actor: User, resource: Resource) -> DriftCheck:
             return _check(resource, until=_end_of_look())
         except TargetError as error:
             _record_failure(resource, error)
-    return DriftCheck.objects.get(resource=resource)
+            raise
 
 
 def repair_now(*, actor: User, resource: Resource, keys: Collection[str]) -> RepairReport:
@@ -257,6 +258,7 @@ def _store(
             "error": {**_told(trouble), "at": report.checked_at.isoformat()} if trouble else None,
         },
     )
+    availability.answered(resource.pk, Work.COMPARE)
     strangers.note_strangers(resource, findings)
     fresh = [finding for finding in findings[:MOST_STORED] if finding.key not in before]
     if fresh:
@@ -272,11 +274,11 @@ def _record_failure(resource: Resource, error: TargetError) -> str:
         check, _ = DriftCheck.objects.select_for_update().get_or_create(
             resource=resource, defaults={"checked_at": now, "took_ms": 0.0}
         )
-        failures = int((check.error or {}).get("failures", 0)) + 1
-        pause = min(FIRST_RETRY_SECONDS * 2 ** min(failures - 1, 10), LONGEST_RETRY_SECONDS)
-        retry_at = (now + timedelta(seconds=pause)).isoformat()
-        check.error = {**_told(error), "at": now.isoformat(), "failures": failures, "retry_at": retry_at}
+        check.error = {**_told(error), "at": now.isoformat()}
         check.save(update_fields=["error"])
+        tries = availability.tries_before(resource.pk, Work.COMPARE)
+        pause = min(FIRST_RETRY_SECONDS * 2 ** min(tries, 10), LONGEST_RETRY_SECONDS)
+        availability.failed(resource.pk, Work.COMPARE, error, pause_seconds=pause)
     logger.warning("Resource %s could not be looked at, next try in %d s: %s", resource.pk, pause, error)
     return "out of reach"
 

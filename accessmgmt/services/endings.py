@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Collection, Sequence
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -23,13 +23,12 @@ from django.utils import timezone
 from accessmgmt import outbox
 from accessmgmt.domain.actions import Action
 from accessmgmt.domain.errors import TargetError
-from accessmgmt.domain.states import GrantState
+from accessmgmt.domain.states import GrantState, Work
 from accessmgmt.domain.targets import EndReceipt
-from accessmgmt.models import Grant, Resource
-from accessmgmt.models.grant import GrantQuerySet
+from accessmgmt.models import Grant, Resource, TargetSilence
 from accessmgmt.outbox import Task
 from accessmgmt.provisioning import end_batch
-from accessmgmt.services import audit, installation, leases
+from accessmgmt.services import audit, availability, installation, leases
 
 logger = logging.getLogger(__name__)
 WAKE_AGAIN_SECONDS = 5
@@ -89,7 +88,7 @@ def claim_batch(resource_id: int, *, most_claims: int, besides: Collection[uuid.
     endings = Grant.objects.filter(resource_id=resource_id, state=GrantState.ENDING)
     # A row with no attempt is held by a worker that still applies it.
     at_work = endings.filter(lease_until__gt=Now(), attempts__gte=1).values("lease_token").distinct().count()
-    if at_work >= most_claims or _has_to_wait(resource_id, endings, at_work):
+    if at_work >= most_claims or _has_to_wait(resource_id, at_work):
         return []
     waiting = endings.filter(next_attempt_at__lte=Now() + timedelta(seconds=WAKE_AGAIN_SECONDS)).unleased()
     rows = waiting.exclude(pk__in=besides).select_for_update(skip_locked=True).order_by("end_requested_at")
@@ -102,27 +101,19 @@ def claim_batch(resource_id: int, *, most_claims: int, besides: Collection[uuid.
     return list(claimed.defer("password", "apply_receipt", "end_receipt"))
 
 
-def _has_to_wait(resource_id: int, endings: GrantQuerySet, at_work: int) -> bool:
-    """Say whether the resource did not answer lately, and it is not its turn to be tried again."""
-    silent = endings.filter(last_error__is_server_wide=True).order_by("-attempts")
-    last_error = silent.values_list("last_error", flat=True).first()
-    if last_error is None:
+def _has_to_wait(resource_id: int, at_work: int) -> bool:
+    """Say whether the resource did not answer an ending lately, and it is not its turn to be tried again."""
+    silences = TargetSilence.objects.filter(work=Work.END)
+    silence = silences.filter(resource=resource_id).first()
+    if silence is None:
         return False
-    if at_work or _is_left_alone(last_error):
+    if at_work or timezone.now() < silence.ask_again_at:
         return True
     with connection.cursor() as cursor:  # until this claim is committed: who counts at the same time counts it, too
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SILENT_LOCK])
-    tried = Grant.objects.filter(state=GrantState.ENDING, lease_until__gt=Now(), last_error__is_server_wide=True)
-    others = tried.exclude(resource_id=resource_id).values("resource_id").distinct().count()
-    return others >= int(settings.PORTAL_SILENT_RESOURCES_AT_ONCE)
-
-
-def _is_left_alone(last_error: Mapping[str, Any]) -> bool:
-    """Say whether the resource's back-off lasts still. An error from before the end was asked for names no time."""
-    try:
-        return timezone.now() < datetime.fromisoformat(last_error["retry_at"])
-    except (KeyError, TypeError, ValueError):
-        return False
+    tried = Grant.objects.filter(state=GrantState.ENDING, lease_until__gt=Now(), attempts__gte=1)
+    tried = tried.filter(resource__in=silences.exclude(resource=resource_id).values("resource"))
+    return tried.values("resource_id").distinct().count() >= int(settings.PORTAL_SILENT_RESOURCES_AT_ONCE)
 
 
 def end_claimed(grants: Sequence[Grant]) -> list[Outcome]:
@@ -150,6 +141,8 @@ def _record(grants: Sequence[Grant], outcomes: Sequence[Outcome]) -> None:
     pairs = [(grant, outcome) for grant, outcome in zip(grants, outcomes, strict=True) if grant.pk in held]
     _record_ended([(grant, outcome) for grant, outcome in pairs if isinstance(outcome, EndReceipt)])
     _record_failed([(grant, outcome) for grant, outcome in pairs if isinstance(outcome, TargetError)])
+    if pairs and not any(isinstance(outcome, TargetError) and outcome.is_server_wide for _, outcome in pairs):
+        availability.answered(grants[0].resource_id, Work.END)
 
 
 def _record_ended(pairs: Sequence[tuple[Grant, EndReceipt]]) -> None:
@@ -199,11 +192,7 @@ def _record_failed(pairs: Sequence[tuple[Grant, TargetError]]) -> None:
     for grant, error in pairs:
         retry_at = timezone.now() + timedelta(seconds=leases.backoff_seconds(grant.attempts))
         notes = _all_notes(grant, error.notes)
-        grant.last_error = {
-            **leases.as_json(error),
-            "retry_at": retry_at.isoformat(),
-            **({"notes": notes} if notes else {}),
-        }
+        grant.last_error = {**leases.as_json(error), **({"notes": notes} if notes else {})}
         grant.next_attempt_at = retry_at
         leases.release_lease(grant)
     rows = [grant for grant, _ in pairs]
@@ -214,5 +203,7 @@ def _record_failed(pairs: Sequence[tuple[Grant, TargetError]]) -> None:
     first, error = pairs[0]
     logger.warning("%d grants on resource %s are still ending: %s", len(pairs), first.resource_id, error)
     if error.is_server_wide:
+        pause = (first.next_attempt_at - timezone.now()).total_seconds()
+        availability.failed(first.resource_id, Work.END, error, pause_seconds=pause)
         others = Grant.objects.filter(resource_id=first.resource_id, state=GrantState.ENDING).unleased()
         others.update(next_attempt_at=Greatest(F("next_attempt_at"), Value(first.next_attempt_at)))

@@ -176,5 +176,4 @@ def as_json(error: TargetError) -> dict[str, Any]:
         "todo": error.todo,
         "sqlstate": error.sqlstate,
         "at": timezone.now().isoformat(),
-        "is_server_wide": error.is_server_wide,
     }

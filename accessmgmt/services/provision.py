@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -17,12 +18,12 @@ from accessmgmt import outbox
 from accessmgmt.domain.actions import Action
 from accessmgmt.domain.drift import DriftChange
 from accessmgmt.domain.errors import TargetError, TargetRefused
-from accessmgmt.domain.states import EndReason, GrantState
+from accessmgmt.domain.states import EndReason, GrantState, Work
 from accessmgmt.domain.targets import ApplyReceipt
-from accessmgmt.models import Grant
+from accessmgmt.models import Grant, TargetSilence
 from accessmgmt.outbox import Task
 from accessmgmt.provisioning import apply, end
-from accessmgmt.services import audit, installation, leases, silence, strangers
+from accessmgmt.services import audit, availability, installation, leases, strangers
 from accessmgmt.services.drift_changes import record_changes
 from accessmgmt.services.endings import WAKE_AGAIN_SECONDS
 
@@ -42,25 +43,31 @@ def apply_grant(grant_id: uuid.UUID | str) -> str:
         return "nothing to do"
     if grant.refused_at is None and grant.resource.paused_since is not None:
         return _record_apply_failure(grant, strangers.put_off(grant.resource))
-    if (reason := silence.still_silent(grant.resource)) is not None:
+    silences = availability.silences_of(grant.resource)
+    if (reason := availability.still_silent(grant.resource, silences)) is not None:
         return _record_apply_failure(grant, reason)
     if grant.refused_at is not None:
         return _clean_refused(grant)
     try:
         receipt = _apply(grant, began)
     except TargetRefused as error:
-        silence.answered(grant.resource)
+        _note_answer(grant, silences)
         if not _record_refusal(grant, error):
             return "superseded"
         return _clean_refused(grant)
     except TargetError as error:
         if error.sqlstate != LOCKED:  # it answers; somebody's lock concerns one set
-            silence.failed(grant.resource, time.monotonic() - began)
+            availability.apply_failed(grant.resource, error, time.monotonic() - began)
         return _record_apply_failure(grant, error)
     except Exception as error:  # a fault of our own must stand at the grant as well, not only in a log
         return _record_apply_failure(grant, leases.unexpected(error))
-    silence.answered(grant.resource)
+    _note_answer(grant, silences)
     return _record_active(grant, receipt)
+
+
+def _note_answer(grant: Grant, silences: Sequence[TargetSilence]) -> None:
+    if silences:  # else nothing waits for it
+        availability.answered(grant.resource_id, Work.APPLY)
 
 
 def _apply(grant: Grant, began: float) -> ApplyReceipt:
@@ -188,7 +195,7 @@ def _back_off(grant: Grant, error: TargetError) -> str:
     if row is None:
         return "lease lost"
     delay = leases.backoff_seconds(row.attempts)
-    if row.last_error is None or (row.refused_at is None and not isinstance(error, silence.StillSilent)):
+    if row.last_error is None or (row.refused_at is None and not isinstance(error, availability.StillSilent)):
         row.last_error = leases.as_json(error)
     row.next_attempt_at = timezone.now() + timedelta(seconds=delay)
     row.save(update_fields=["last_error", "next_attempt_at", *leases.release_lease(row)])

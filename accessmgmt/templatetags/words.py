@@ -9,12 +9,20 @@ from accessmgmt.domain.drift import Severity
 from accessmgmt.domain.emails import show_address
 from accessmgmt.domain.states import GrantState, RequestState
 from accessmgmt.domain.targets import RungState
-from accessmgmt.domain.words import DRIFT_SEVERITY_WORDS, OVERDUE, RUNG_STATE_WORDS, end_step_words, state_words
+from accessmgmt.domain.words import (
+    DRIFT_SEVERITY_WORDS,
+    OVERDUE,
+    RUNG_STATE_WORDS,
+    end_step_words,
+    state_words,
+    work_words,
+)
 from accessmgmt.templatetags.icons import badge
 
 register = template.Library()
 register.filter(state_words)
 register.filter(end_step_words)
+register.filter(work_words)
 
 STATE_LOOKS = {
     GrantState.QUEUED: ("blue", "hourglass"),

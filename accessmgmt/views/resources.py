@@ -182,6 +182,7 @@ def _detail_context(resource: Resource) -> dict[str, object]:
         "endpoint_count": endpoints.count(),
         "standbys": resource.standbys.only("name"),
         "live_grants": resource.grants.live().count(),
+        "silences": list(resource.silences.order_by("since")),
         **look_context(newest_look(resource, LookKind.CONNECTION)),
     }
 

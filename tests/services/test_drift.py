@@ -18,8 +18,8 @@ from accessmgmt import outbox
 from accessmgmt.domain.actions import Action
 from accessmgmt.domain.drift import DriftChange, DriftKind
 from accessmgmt.domain.errors import ConflictError, ForbiddenError
-from accessmgmt.domain.states import EndReason, GrantState
-from accessmgmt.models import AuditEvent, DriftCheck, Endpoint, Grant, Installation, User
+from accessmgmt.domain.states import EndReason, GrantState, Work
+from accessmgmt.models import AuditEvent, DriftCheck, Endpoint, Grant, Installation, TargetSilence, User
 from accessmgmt.models.installation import this_installation
 from accessmgmt.provisioning.connect import close_pools
 from accessmgmt.selectors.drift import findings_of, newest_changes
@@ -428,13 +428,14 @@ def test_a_target_out_of_reach_is_left_alone_for_a_while(endpoint: Endpoint, wok
     woken.clear()
     drift.wake_due()
     assert str(resource.pk) not in {pk for _, pk in woken}
-    check.error["retry_at"] = (timezone.now() - timedelta(seconds=1)).isoformat()
-    check.save()
+    silence = TargetSilence.objects.get(resource=resource, work=Work.COMPARE)
+    assert silence.what == check.error["what"]
+    TargetSilence.objects.update(ask_again_at=timezone.now())
     drift.wake_due()
     assert ("RESYNC_RESOURCE", str(resource.pk)) in woken
     assert drift.resync_resource(resource.pk) == "out of reach"
-    check.refresh_from_db()
-    assert check.error["failures"] == 2
+    again = TargetSilence.objects.get(pk=silence.pk)
+    assert (again.tries, again.since) == (2, silence.since)
     assert grant.state == GrantState.ACTIVE
 
 

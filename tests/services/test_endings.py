@@ -14,9 +14,9 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from accessmgmt.domain.states import EndReason, GrantState
+from accessmgmt.domain.states import EndReason, GrantState, Work
 from accessmgmt.domain.targets import GrantOrder, Target
-from accessmgmt.models import AuditEvent, Endpoint, Grant
+from accessmgmt.models import AuditEvent, Endpoint, Grant, TargetSilence
 from accessmgmt.provisioning import end_batch, reach
 from accessmgmt.services import endings, provision
 from devstack.postgres import PostgresServer
@@ -219,45 +219,40 @@ def test_a_resource_that_never_answers_delays_no_other(
     assert set(tried.values_list("attempts", flat=True)) == {1}, "its other tasks found nothing to do"
 
 
+def silence_of(endpoint: Endpoint, pause: timedelta) -> None:
+    """Let the resource not have answered an ending, and be asked again after a pause."""
+    now = timezone.now()
+    TargetSilence.objects.create(
+        resource=endpoint.resource, work=Work.END, since=now, ask_again_at=now + pause, what="no answer"
+    )
+
+
 def test_a_silent_resource_waits_longer_each_time_and_one_worker_tries_it(
     endpoint: Endpoint, settings: Settings
 ) -> None:
     settings.PORTAL_SILENT_RESOURCES_AT_ONCE = 1
     grants = due(endpoint, 3)
-    retry_at = timezone.now() + timedelta(seconds=30)
-    silence = {"what": "no answer", "is_server_wide": True, "retry_at": retry_at.isoformat()}
-    Grant.objects.filter(pk=grants[0].pk).update(last_error=silence, attempts=5)
+    assert len(grants) == 3
+    silence_of(endpoint, timedelta(hours=1))
     assert claim(endpoint, most_claims=2) == [], "its back-off is not over"
-    silence["retry_at"] = (timezone.now() - timedelta(seconds=1)).isoformat()
-    Grant.objects.filter(pk=grants[0].pk).update(last_error=silence)
+    TargetSilence.objects.update(ask_again_at=timezone.now())
     assert len(claim(endpoint, most_claims=2, size=2)) == 2
     assert claim(endpoint, most_claims=2) == [], "one worker at a time"
     other = factories.make_endpoint()
-    Grant.objects.filter(pk=due(other, 1)[0].pk).update(last_error=silence)
+    due(other, 1)
+    silence_of(other, timedelta(0))
     assert claim(other) == [], "one silent resource at a time"
     Grant.objects.filter(endpoint=endpoint).update(lease_until=None, lease_token=None)
     assert len(claim(other)) == 1
-
-
-@pytest.mark.parametrize("retry_at", [{}, {"retry_at": None}, {"retry_at": "soon"}], ids=["none", "null", "no time"])
-def test_an_error_from_before_the_end_was_asked_for_holds_up_no_ending(
-    endpoint: Endpoint, retry_at: dict[str, object]
-) -> None:
-    """Cleaning after a refusal fails, the person releases: the row keeps an error that names no time to try again."""
-    first, other = due(endpoint, 2)
-    error = {"what": "no answer", "is_server_wide": True, **retry_at}
-    Grant.objects.filter(pk=first.pk).update(last_error=error, attempts=2)
-    assert endings.end_grants_of(endpoint.resource_id) == 2
-    assert (state_of(first), state_of(other)) == (GrantState.ENDED, GrantState.ENDED)
 
 
 def test_silent_resources_that_are_claimed_at_the_same_time_are_counted(settings: Settings) -> None:
     """Five are silent and two may be tried: five workers that ask at the same moment get two of them."""
     settings.PORTAL_SILENT_RESOURCES_AT_ONCE = 2
     endpoints = [factories.make_endpoint() for _ in range(5)]
-    silence = {"what": "no answer", "is_server_wide": True}
     for endpoint in endpoints:
-        Grant.objects.filter(pk=due(endpoint, 1)[0].pk).update(last_error=silence)
+        due(endpoint, 1)
+        silence_of(endpoint, timedelta(0))
     begin = threading.Barrier(len(endpoints))
     claimed: list[int] = []
 
@@ -284,7 +279,8 @@ def test_a_dead_server_puts_off_the_whole_resource(facts: dict[str, Any]) -> Non
     assert Grant.objects.filter(attempts=1).count() == endings.FIRST_BATCH, "the rest is not tried one after the other"
     first = Grant.objects.filter(attempts=1).first()
     assert first is not None
-    assert first.last_error["is_server_wide"] is True
+    silence = TargetSilence.objects.get(resource=endpoint.resource)
+    assert (silence.work, silence.what) == (Work.END, first.last_error["what"])
     assert Grant.objects.filter(next_attempt_at__lt=first.next_attempt_at).count() == 0
     for attempts, seconds in ((1, 1), (3, 4), (7, 60), (50, 60)):
         assert endings.leases.backoff_seconds(attempts) == seconds

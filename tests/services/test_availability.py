@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.utils import timezone
+from django.utils.html import escape
 
-from accessmgmt.domain.states import GrantState
-from accessmgmt.models import Endpoint, Grant, Resource, User
-from accessmgmt.services import connection_test, provision, silence
+from accessmgmt.domain.errors import TargetUnavailable
+from accessmgmt.domain.states import GrantState, Work
+from accessmgmt.models import Endpoint, Grant, Resource, TargetSilence, User
+from accessmgmt.services import availability, connection_test, endings, provision
 from accessmgmt.services.configuration import save_resource
 from devstack.postgres import PostgresServer
 from tests import factories
@@ -38,10 +41,17 @@ def states(grants: list[Grant]) -> set[str]:
     return set(Grant.objects.filter(pk__in=[grant.pk for grant in grants]).values_list("state", flat=True))
 
 
-def put_to_silence(resource: Resource, seconds: float, tries: int = 3) -> None:
-    until = timezone.now() + timedelta(seconds=seconds)
-    Resource.objects.filter(pk=resource.pk).update(silent_until=until, silent_tries=tries)
-    resource.refresh_from_db()
+def put_to_silence(resource: Resource, seconds: float, tries: int = 3, work: Work = Work.APPLY) -> None:
+    now = timezone.now()
+    TargetSilence.objects.update_or_create(
+        resource=resource,
+        work=work,
+        defaults={"ask_again_at": now + timedelta(seconds=seconds), "tries": tries, "since": now, "what": "No answer."},
+    )
+
+
+def silences(resource: Resource) -> set[str]:
+    return set(TargetSilence.objects.filter(resource=resource).values_list("work", flat=True))
 
 
 def test_a_resource_that_never_answers_keeps_no_worker_from_another(endpoint: Endpoint, silent_port: int) -> None:
@@ -81,12 +91,11 @@ def test_one_worker_has_the_turn_and_an_answer_frees_what_waits(endpoint: Endpoi
     put_to_silence(resource, 30)
     assert provision.apply_grant(first.pk) == GrantState.APPLYING
     put_to_silence(resource, -1)
-    seen_by_another = Resource.objects.get(pk=resource.pk)
+    seen_by_another = availability.silences_of(resource)
     assert provision.apply_grant(second.pk) == GrantState.ACTIVE
-    assert silence.still_silent(seen_by_another) is not None, "the turn was taken"
+    assert availability.still_silent(resource, seen_by_another) is not None, "the turn was taken"
     first.refresh_from_db()
-    resource.refresh_from_db()
-    assert (resource.silent_until, resource.silent_tries) == (None, 0)
+    assert silences(resource) == set()
     assert first.next_attempt_at <= timezone.now()
     assert provision.apply_grant(third.pk) == GrantState.ACTIVE
     assert provision.apply_grant(first.pk) == GrantState.ACTIVE
@@ -94,15 +103,20 @@ def test_one_worker_has_the_turn_and_an_answer_frees_what_waits(endpoint: Endpoi
 
 def test_the_pause_grows_with_each_try_and_only_a_long_wait_counts(endpoint: Endpoint) -> None:
     resource = endpoint.resource
-    silence.failed(resource, silence.LONG_SECONDS - 0.1)
-    resource.refresh_from_db()
-    assert resource.silent_until is None, "a server that refuses at once keeps nobody waiting"
-    for seconds in (1, 2, 4, 8, 16, 32, 60, 60):
+    error = TargetUnavailable("No answer.", why="Timeout.")
+    availability.apply_failed(resource, error, availability.LONG_SECONDS - 0.1)
+    assert silences(resource) == set(), "a server that refuses at once keeps nobody waiting"
+    since = None
+    for number, seconds in enumerate((1, 2, 4, 8, 16, 32, 60, 60), start=1):
         began = timezone.now()
-        silence.failed(resource, silence.LONG_SECONDS)
-        resource.refresh_from_db()
-        assert resource.silent_until is not None
-        assert began <= resource.silent_until - timedelta(seconds=seconds) <= timezone.now()
+        availability.apply_failed(resource, error, availability.LONG_SECONDS)
+        silence = TargetSilence.objects.get(resource=resource)
+        assert began <= silence.ask_again_at - timedelta(seconds=seconds) <= timezone.now()
+        assert (silence.tries, silence.what, silence.why) == (number, "No answer.", "Timeout.")
+        assert since in {None, silence.since}, "it is silent since the first time"
+        since = silence.since
+    availability.apply_failed(resource, error, availability.LONG_SECONDS - 0.1)
+    assert silences(resource) == set()
 
 
 def test_what_the_server_said_before_stays_on_the_card(endpoint: Endpoint) -> None:
@@ -116,14 +130,60 @@ def test_what_the_server_said_before_stays_on_the_card(endpoint: Endpoint) -> No
 
 def test_an_admin_ends_the_silence(endpoint: Endpoint, dave: User) -> None:
     """By a connection test that passes, or by saving the resource."""
-    put_to_silence(endpoint.resource, 30)
-    connection_test.test_connection(actor=dave, resource=endpoint.resource)
-    endpoint.resource.refresh_from_db()
-    assert endpoint.resource.silent_until is None
-    put_to_silence(endpoint.resource, 30)
-    save_resource(actor=dave, resource=endpoint.resource)
-    endpoint.resource.refresh_from_db()
-    assert endpoint.resource.silent_until is None
+    ending = factories.make_grant("ending", endpoint=endpoint)
+    frees: list[Callable[[], object]] = [
+        lambda: connection_test.test_connection(actor=dave, resource=endpoint.resource),
+        lambda: save_resource(actor=dave, resource=endpoint.resource),
+    ]
+    for free in frees:
+        later = timezone.now() + timedelta(hours=1)
+        Grant.objects.filter(pk=ending.pk).update(next_attempt_at=later)
+        for work in Work:
+            put_to_silence(endpoint.resource, 30, work=work)
+        free()
+        assert silences(endpoint.resource) == set()
+        ending.refresh_from_db()
+        assert ending.next_attempt_at < later
+
+
+@pytest.mark.parametrize(
+    ("work", "freed"),
+    [(Work.COMPARE, {Work.COMPARE}), (Work.APPLY, {Work.COMPARE, Work.APPLY}), (Work.END, set(Work))],
+)
+def test_an_answer_frees_what_needs_no_more_servers_than_the_work_that_got_it(work: Work, freed: set[Work]) -> None:
+    """A primary that answers says nothing of the standby that an ending waits for."""
+    resource = factories.make_resource()
+    for each in Work:
+        put_to_silence(resource, 30, work=each)
+    assert availability.answered(resource.pk, work)
+    assert silences(resource) == set(Work) - freed
+    assert not availability.answered(resource.pk, work)
+
+
+def test_nothing_that_applies_or_compares_holds_up_an_ending(endpoint: Endpoint) -> None:
+    for work in (Work.APPLY, Work.COMPARE):
+        put_to_silence(endpoint.resource, 3_600, work=work)
+    ending = factories.make_grant("queued", endpoint=endpoint)
+    end = {"state": GrantState.ENDING, "end_reason": "released", "end_requested_at": timezone.now()}
+    Grant.objects.filter(pk=ending.pk).update(**end)
+    assert endings.end_grants_of(endpoint.resource_id) == 1
+    assert silences(endpoint.resource) == set(), "it answers, and every other work goes on"
+
+
+def test_an_ending_that_gets_no_answer_is_told_on_the_resource_s_page(dave: User) -> None:
+    endpoint = factories.make_endpoint(resource=factories.make_resource(host="127.0.0.1", port=1))
+    grant = factories.make_grant("ending", endpoint=endpoint)
+    assert endings.end_grants_of(endpoint.resource_id) == 0
+    silence = TargetSilence.objects.get(resource=endpoint.resource, work=Work.END)
+    grant.refresh_from_db()
+    assert grant.last_error["what"] == silence.what
+    client = Client()
+    client.force_login(dave)
+    page = client.get(f"/resources/{endpoint.resource_id}").content.decode()
+    assert "Its server does not answer since" in page
+    assert escape(f"Ending access: {silence.what}") in page
+    availability.answered(endpoint.resource_id, Work.END)
+    assert "does not answer since" not in client.get(f"/resources/{endpoint.resource_id}").content.decode()
 
 
 def test_a_table_that_somebody_locks_puts_nobody_else_off(
