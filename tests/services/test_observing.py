@@ -5,19 +5,22 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import current_app
 from django.utils import timezone
 
-from accessmgmt.domain.errors import ConflictError
+from accessmgmt import tasks
+from accessmgmt.domain.looks import LookKind, LookState
 from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.domain.targets import RungState
-from accessmgmt.models import DriftCheck, Grant, Installation, Resource, User
+from accessmgmt.models import DriftCheck, Grant, Installation, Resource, TargetLook, User
 from accessmgmt.provisioning.connect import close_pools
 from accessmgmt.selectors.drift import findings_of
-from accessmgmt.services import connection_test, drift, endings, late_endings, provision
+from accessmgmt.services import connection_test, drift, endings, late_endings, looks, provision
 from accessmgmt.services.installation import database_identity
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
@@ -25,6 +28,7 @@ from tests import factories
 from tests.targets import make_target, portal_roles
 
 pytestmark = pytest.mark.django_db(transaction=True)
+NO_TARGET = {"sweep", "default"}
 ANOTHER = "7000000000000000000/16384/00000001"
 
 
@@ -81,35 +85,56 @@ def written(server: PostgresServer) -> int:
     return int(row[0])
 
 
-def entries(grants: dict[str, Grant], admin: User) -> dict[str, Callable[[], object]]:
-    """Return everything by which the portal comes to a server."""
-    resource = Resource.objects.get(pk=grants["active"].resource_id)
+def looks_at(resource: Resource, admin: User) -> dict[str, Callable[[], TargetLook]]:
+    """Return every kind of look that an admin may ask for."""
+    moved = Resource.objects.get(pk=resource.pk)
+    moved.host = "127.0.0.1"
 
-    def repair() -> object:
-        drift.check_now(actor=admin, resource=resource)
+    def repair() -> TargetLook:
         keys = [finding.key for finding in findings_of(DriftCheck.objects.get(resource=resource))]
         assert keys, "there is something to repair"
-        with pytest.raises(ConflictError, match="only observes"):
-            drift.repair_now(actor=admin, resource=resource, keys=keys)
-        return keys
+        return looks.ask_for_repair(actor=admin, resource=resource, keys=keys)
 
     return {
-        "apply": lambda: provision.apply_grant(grants["queued"].pk),
-        "end one": lambda: endings.end_grant(grants["ending"].pk),
-        "end on a resource": lambda: endings.end_grants_of(resource.pk),
-        "help to end": lambda: endings.end_grants_of(resource.pk, most_claims=4),
-        "share new tables": lambda: drift.resync_resource(resource.pk),
-        "check, repair, retire, end late": lambda: drift.check_resource(resource.pk),
-        "check and repair by hand": repair,
-        "test the connection": lambda: connection_test.test_connection(actor=admin, resource=resource),
-        "sweep": provision.sweep,
-        "the same after the sweep": lambda: [
-            provision.apply_grant(grants["queued"].pk),
-            endings.end_grants_of(resource.pk),
-            drift.resync_resource(resource.pk),
-            drift.check_resource(resource.pk),
-        ],
+        LookKind.CONNECTION: lambda: looks.ask_for_test(actor=admin, resource=resource),
+        LookKind.UNSAVED: lambda: looks.ask_for_unsaved_test(actor=admin, resource=resource),
+        LookKind.DRIFT: lambda: looks.ask_for_check(actor=admin, resource=resource),
+        LookKind.REPAIR: repair,
+        LookKind.MOVE: lambda: looks.ask_for_move(actor=admin, resource=moved),
     }
+
+
+def entries(grants: dict[str, Grant], admin: User) -> list[tuple[str, Callable[[], object]]]:
+    """Return every task by which the portal comes to a server, in each way in which it does."""
+    resource = Resource.objects.get(pk=grants["active"].resource_id)
+    pk = str(resource.pk)
+
+    def look(ask: Callable[[], TargetLook]) -> object:
+        tasks.look_at_target(str(ask().pk))
+        found = TargetLook.objects.order_by("-asked_at")[0]
+        assert not found.is_live
+        assert (found.state == LookState.FAILED) == (found.kind == LookKind.REPAIR), found.error
+        assert found.kind != LookKind.REPAIR or "only observes" in found.error["what"]
+        return found
+
+    return [
+        ("apply_grant", lambda: tasks.apply_grant(str(grants["queued"].pk))),
+        ("end_grants_of", lambda: tasks.end_grants_of(pk)),
+        ("help_end_grants_of", lambda: tasks.help_end_grants_of(pk)),
+        ("keep_ways_open", tasks.keep_ways_open),
+        ("resync_resource", lambda: tasks.resync_resource(pk)),
+        ("check_drift", lambda: tasks.check_drift(pk)),
+        *(("look_at_target", partial(look, ask)) for ask in looks_at(resource, admin).values()),
+    ]
+
+
+def test_every_task_that_speaks_to_a_target_and_every_kind_of_look_is_entered(
+    grants: dict[str, Grant], dave: User
+) -> None:
+    """A new one has to be added to the entries, or this fails."""
+    of_targets = {name for name, route in current_app.conf.task_routes.items() if route["queue"] not in NO_TARGET}
+    assert {f"accessmgmt.tasks.{name}" for name, _ in entries(grants, dave)} == of_targets
+    assert set(looks_at(grants["active"].resource, dave)) == set(LookKind)
 
 
 def observe(identity: str) -> None:
@@ -122,9 +147,12 @@ def test_an_observing_portal_writes_nothing_on_a_server(
 ) -> None:
     observe(ANOTHER)
     before, roles = written(server), portal_roles(server)
-    for name, enter in entries(grants, dave).items():
-        enter()
-        assert written(server) == before, f"{name} wrote"
+    for _ in range(2):  # before the sweep has noticed, and after
+        for name, enter in entries(grants, dave):
+            enter()
+            assert written(server) == before, f"{name} wrote"
+        assert endings.end_grant(grants["ending"].pk) == "observing"
+        tasks.sweep()
     assert portal_roles(server) == roles
     assert Installation.objects.get().observing_since is not None, "the sweep has looked at it"
 
