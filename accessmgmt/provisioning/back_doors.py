@@ -18,7 +18,7 @@ from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.execute import Session
 from accessmgmt.provisioning.failures import is_lost
-from accessmgmt.provisioning.fence import LoginRole
+from accessmgmt.provisioning.fence import FoundRole
 from accessmgmt.provisioning.held_up import insist
 from accessmgmt.provisioning.statements import COMMIT, Statement
 from accessmgmt.provisioning.statements_end import read_hooks, run_as_read, step_into
@@ -45,7 +45,7 @@ class Hook:
         return f"“{self.definition or self.words}”"
 
 
-def remove_hooks(session: Session, target: Target, role: LoginRole) -> list[str]:
+def remove_hooks(session: Session, target: Target, role: FoundRole) -> list[str]:
     """Undo what a login hung on objects of others here; return what was undone, and what an admin should look at.
 
     Raises TargetRefused, with what the owner runs, where we may not; HeldUp where somebody keeps the table busy.
@@ -77,7 +77,7 @@ def remove_hooks(session: Session, target: Target, role: LoginRole) -> list[str]
     return notes
 
 
-def _undo(session: Session, target: Target, role: LoginRole, hook: Hook) -> str:
+def _undo(session: Session, target: Target, role: FoundRole, hook: Hook) -> str:
     """Undo one; only make it sleep where somebody reads the table for long. Returns what was done, in words."""
     is_superuser = session.conn.info.parameter_status("is_superuser") == "on"
     own = [role.name] if hook.kind == "key" and not is_superuser else []
@@ -101,7 +101,7 @@ def _undo(session: Session, target: Target, role: LoginRole, hook: Hook) -> str:
     return "It was dropped."
 
 
-def _may_not(session: Session, role: LoginRole, refused: Sequence[Hook]) -> TargetRefused:
+def _may_not(session: Session, role: FoundRole, refused: Sequence[Hook]) -> TargetRefused:
     relations = ", ".join(dict.fromkeys(f"{hook.relation} (of {hook.owner})" for hook in refused))
     return TargetRefused(
         f"{role.name} left code of its own on {relations} of “{session.target_name}”.",

@@ -17,7 +17,7 @@ from accessmgmt.provisioning.advice import in_words
 from accessmgmt.provisioning.changes import changes_of, object_words, passed_on_change, taken_words
 from accessmgmt.provisioning.execute import Repeat, Session
 from accessmgmt.provisioning.failures import is_lost
-from accessmgmt.provisioning.fence import LoginRole
+from accessmgmt.provisioning.fence import FoundRole
 from accessmgmt.provisioning.inspect import Drift, Found, Scope, inspect_target
 from accessmgmt.provisioning.passed_on import take_back_passed_on
 from accessmgmt.provisioning.plan import (
@@ -68,7 +68,7 @@ def ensure_capability(
         found = inspect_target(session, order, scope)
     _check_ours(session, order, scope, found)
     if found.facts.capability_oid is not None and found.facts.capability_is_armed:
-        disarm(session, LoginRole(scope.capability, found.facts.capability_oid, (), found.facts.acting_as))
+        disarm(session, FoundRole(scope.capability, found.facts.capability_oid, (), found.facts.acting_as))
     found = _mend_role(session, order, scope, found, noted)
     refusal = refusal or _has_become_more(session, scope, found)
     if refusal is None:

@@ -25,7 +25,7 @@ from accessmgmt.provisioning.execute import Row, Session
 from accessmgmt.provisioning.inspect import inspect_sets, scope_of
 from accessmgmt.provisioning.leftovers import KEEP
 from accessmgmt.provisioning.new_owner import named_owner, read_powers, strip
-from accessmgmt.provisioning.preflight import as_sentence, read_missing
+from accessmgmt.provisioning.preflight import as_sentence
 from accessmgmt.provisioning.reach import hosts_of, reach_ports, resolve_host
 from accessmgmt.provisioning.refused_login import login_error
 from accessmgmt.provisioning.rehearsal import rehearse_set
@@ -283,7 +283,7 @@ def _rights(climb: Climb) -> Answer:
         )
     writable = climb.given.primary or climb.given
     with admin_session(writable, climb.budget, installation=climb.installation) as session:
-        missing = read_missing(session)
+        missing = session.missing_rights()
     if missing:
         return Answer(as_sentence(missing), as_script(item.advice for item in missing), RungState.FAILED)
     if not row["may_signal"]:

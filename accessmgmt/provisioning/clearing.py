@@ -15,10 +15,9 @@ import psycopg
 from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning.execute import Row, Session
 from accessmgmt.provisioning.failures import is_lost
-from accessmgmt.provisioning.fence import LoginRole
+from accessmgmt.provisioning.fence import FoundRole
 from accessmgmt.provisioning.held_up import Blocker, insist
 from accessmgmt.provisioning.passed_on import PassedOn, gifts_in, take_back_passed_on
-from accessmgmt.provisioning.plan import CHUNK_SIZE, hold
 from accessmgmt.provisioning.statements import COMMIT, Statement, revoke_on, revoke_tables
 from accessmgmt.provisioning.statements_drift import read_held
 from accessmgmt.provisioning.statements_end import (
@@ -27,7 +26,7 @@ from accessmgmt.provisioning.statements_end import (
     revoke_memberships,
     step_into,
 )
-from accessmgmt.provisioning.statements_locks import lock_schemas
+from accessmgmt.provisioning.statements_locks import CHUNK_SIZE, hold, lock_schemas
 from accessmgmt.provisioning.statements_privileges import (
     READ_ME,
     act_as,
@@ -56,7 +55,7 @@ class Clearing:
 
     session: Session
     target: Target
-    role: LoginRole
+    role: FoundRole
     beginning: Sequence[Statement]
     cleared: Cleared = field(default_factory=Cleared)
 
@@ -79,7 +78,7 @@ class Clearing:
 
 
 def clear_role(
-    session: Session, target: Target, role: LoginRole, beginning: Sequence[Statement], first: Sequence[Statement]
+    session: Session, target: Target, role: FoundRole, beginning: Sequence[Statement], first: Sequence[Statement]
 ) -> Cleared:
     """Take everything away that depends on the role here. `first` deals with what it owns, before DROP OWNED.
 

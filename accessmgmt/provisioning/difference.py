@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from accessmgmt.domain.drift import DriftFinding
 from accessmgmt.provisioning.execute import Row
-from accessmgmt.provisioning.fence import LoginRole
+from accessmgmt.provisioning.fence import FoundRole
 from accessmgmt.provisioning.statements import Statement
 from accessmgmt.provisioning.statements_end import step_into
 from accessmgmt.provisioning.statements_privileges import act_as, step_out
@@ -28,8 +28,8 @@ class Difference:
 
     finding: DriftFinding
     statements: tuple[Statement, ...] = ()
-    hands_over: LoginRole | None = None
-    takes_back: LoginRole | None = None
+    hands_over: FoundRole | None = None
+    takes_back: FoundRole | None = None
     ends_sessions_of: int | None = None
     database: str = ""
 

@@ -14,7 +14,7 @@ from accessmgmt.domain.errors import TargetError
 from accessmgmt.domain.names import Installation
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import GrantOrder, Target
-from accessmgmt.provisioning import end, end_batch
+from accessmgmt.provisioning import end_batch
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.capability import ensure_capability
 from accessmgmt.provisioning.connect import admin_session
@@ -143,7 +143,7 @@ def _end_orphan(target: Target, installation: Installation, finding: DriftFindin
         ttl_seconds=0,
     )
     try:
-        end.end_grant(target, order, longest_seconds=min(left, end_batch.BUDGET_SECONDS))
+        end_batch.end_grant(target, order, longest_seconds=min(left, end_batch.BUDGET_SECONDS))
     except TargetError as error:
         return str(error)
     return ""

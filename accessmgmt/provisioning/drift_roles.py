@@ -13,7 +13,7 @@ from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.difference import Difference, Me
 from accessmgmt.provisioning.drift_logins import Membership, RoleFound, compare_attributes
 from accessmgmt.provisioning.execute import Row
-from accessmgmt.provisioning.fence import LoginRole
+from accessmgmt.provisioning.fence import FoundRole
 from accessmgmt.provisioning.passed_on import PassedOn
 from accessmgmt.provisioning.statements import revoke_on
 from accessmgmt.provisioning.statements_drift import as_text, reset_setting
@@ -177,6 +177,6 @@ def compare_passed_on(role: RoleFound, gifts: Sequence[PassedOn], me: Me, databa
             role=role.name,
             is_automatic=True,
         )
-        role_itself = LoginRole(role.name, role.oid, (), me.name)
+        role_itself = FoundRole(role.name, role.oid, (), me.name)
         differences.append(Difference(finding, takes_back=role_itself, database=place and database))
     return differences

@@ -10,7 +10,7 @@ from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.changes import object_words, taken_words
 from accessmgmt.provisioning.difference import Difference, Me
 from accessmgmt.provisioning.execute import Row
-from accessmgmt.provisioning.fence import LoginRole
+from accessmgmt.provisioning.fence import FoundRole
 from accessmgmt.provisioning.inspect import Drift, Found, Scope
 from accessmgmt.provisioning.plan import mending, wanted_of
 from accessmgmt.provisioning.statements_drift import as_text
@@ -136,7 +136,7 @@ def compare_owned(
             is_automatic=bool(work),
             is_for_dba=not work,
         )
-        found = LoginRole(role, row["oid"], (), acting_as)
+        found = FoundRole(role, row["oid"], (), acting_as)
         statements = (*before, *work, *after) if work else ()
         differences.append(Difference(finding, statements, None if is_kept and is_armed else found))
     return differences

@@ -21,7 +21,7 @@ from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import admin_connection, admin_session, forget_connections
 from accessmgmt.provisioning.discovery import with_primary
 from accessmgmt.provisioning.execute import Interrupted, Repeat, Row, Session, wait_a_little
-from accessmgmt.provisioning.fence import Fenced, LoginRole, fence, find_roles
+from accessmgmt.provisioning.fence import Fenced, FoundRole, fence, find_roles
 from accessmgmt.provisioning.leftovers import Emptied, drop_logins
 from accessmgmt.provisioning.members import Holder, end_sessions_of, find_holders, undo_memberships
 from accessmgmt.provisioning.sessions import become_member, end_sessions
@@ -45,7 +45,7 @@ class Ending:
     order: GrantOrder
     oids: list[int]
     was_absent: bool = True
-    roles: list[LoginRole] = field(default_factory=list)
+    roles: list[FoundRole] = field(default_factory=list)
     sessions: list[CutSession] = field(default_factory=list)
     holders: list[Holder] = field(default_factory=list)
     reassigned: list[str] = field(default_factory=list)
@@ -84,6 +84,20 @@ class Batch:
 
 
 Rest = tuple[Ending, dict[str, int]]
+
+
+def end_grant(target: Target, order: GrantOrder, *, longest_seconds: float | None = None) -> EndReceipt:
+    """End a login: no log-in, no session, no role, on the primary and on the standby, and verify it.
+
+    Every step reads before it writes: run it again from the top after any failure. A role that is absent is a success;
+    sessions under `order.role_oid` are ended even then. A role without this grant's tag is never touched.
+
+    Raises TargetUnavailable (try again; what could be done has been done) or TargetRefused (a person has to act).
+    """
+    outcome = end_grants(target, [order], longest_seconds=longest_seconds)[0]
+    if isinstance(outcome, TargetError):
+        raise outcome
+    return outcome
 
 
 def end_grants(
@@ -256,14 +270,14 @@ def _settle_sets(session: Session, batch: Batch, found: Sequence[UnsettledSet]) 
                 ending.error = ending.error or settled.error
 
 
-def _with_its_set(ending: Ending, role: LoginRole) -> LoginRole:
+def _with_its_set(ending: Ending, role: FoundRole) -> FoundRole:
     order = ending.order
     return replace(role, capability=order.capability, triggers_before=order.triggers_before)
 
 
 def _fence(session: Session, batch: Batch) -> Fenced:
     """Find the roles and shut their doors; return what came of it."""
-    live, strangers = batch.live, list[LoginRole]()
+    live, strangers = batch.live, list[FoundRole]()
     for ending, found in zip(live, find_roles(session, [ending.order for ending in live]), strict=True):
         if found.stranger is not None:
             strangers.append(found.stranger)

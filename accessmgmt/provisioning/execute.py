@@ -20,8 +20,9 @@ from accessmgmt.domain.names import Installation
 from accessmgmt.provisioning.advice import in_words
 from accessmgmt.provisioning.budget import Budget, out_of_time
 from accessmgmt.provisioning.failures import explain, is_lost, is_worth_repeating
-from accessmgmt.provisioning.preflight import Missing, as_sentence, read_missing
+from accessmgmt.provisioning.preflight import Missing, as_sentence, missing_in
 from accessmgmt.provisioning.statements import COMMIT, Prepared, Statement
+from accessmgmt.provisioning.statements_topology import read_preflight
 
 Row = dict[str, Any]
 Result = TypeVar("Result")
@@ -194,12 +195,21 @@ class Session:
             return Interrupted(found.what, why=found.why, todo=found.todo, sqlstate=found.sqlstate)
         return found if todo or error.sqlstate != MAY_NOT else self._with_what_is_lacking(found)
 
+    def missing_rights(self) -> list[Missing]:
+        """Ask the server what the resource's credential lacks there; nothing is missing for a superuser."""
+        if self.conn.info.parameter_status("is_superuser") == "on":
+            return []
+        row = self.ask(read_preflight(self.server_version))[0]
+        marked = (text.rsplit("\n", 1) for text in row["not_administered"])
+        ours = [name for name, tag in marked if self.installation is not None and self.installation.read_tag(tag, name)]
+        return missing_in({**row, "not_administered": ours}, self.server_version)
+
     def _with_what_is_lacking(self, refusal: TargetError) -> TargetError:
         """Say which right the admin credential lacks, with the SQL that gives it, where the preflight finds one."""
         missing: list[Missing] = []
         with suppress(psycopg.Error, TargetError):
             self.roll_back()
-            missing = read_missing(self)
+            missing = self.missing_rights()
         if not missing:
             return refusal
         why, todo = f"{refusal.why} {as_sentence(missing)}", in_words(item.advice for item in missing)

@@ -21,7 +21,7 @@ GONE, MAY_NOT = "42704", "42501"
 
 
 @dataclass(frozen=True, slots=True)
-class LoginRole:
+class FoundRole:
     """A role that is a grant's login. `memberships` are pairs of granted role and grantor.
 
     `members` are pairs of a role that was made a member of the login, and the grantor; `passed_on` are memberships that
@@ -48,11 +48,11 @@ class FoundLogin:
     grant's capability role. `notes` are for the receipt.
     """
 
-    roles: tuple[LoginRole, ...]
+    roles: tuple[FoundRole, ...]
     oids: tuple[int, ...]
     notes: tuple[str, ...] = ()
     refusal: TargetRefused | None = None
-    stranger: LoginRole | None = None
+    stranger: FoundRole | None = None
 
 
 @dataclass(slots=True)
@@ -174,14 +174,14 @@ def _not_ours(session: Session, order: GrantOrder, row: Row) -> TargetRefused:
     )
 
 
-def _as_member(order: GrantOrder, row: Row) -> LoginRole:
+def _as_member(order: GrantOrder, row: Row) -> FoundRole:
     """Return a role that is not ours with the one membership that is."""
     role = _login_role(row)
     return replace(role, memberships=tuple(m for m in role.memberships if m[0] == order.capability))
 
 
-def _login_role(row: Row) -> LoginRole:
-    return LoginRole(
+def _login_role(row: Row) -> FoundRole:
+    return FoundRole(
         name=row["name"],
         oid=row["oid"],
         memberships=_pairs(row["memberships"]),
@@ -198,10 +198,10 @@ def _pairs(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
 def fence(
     session: Session,
     target: Target,
-    roles: Sequence[LoginRole],
+    roles: Sequence[FoundRole],
     *,
     waits_for_disk: bool,
-    strangers: Sequence[LoginRole] = (),
+    strangers: Sequence[FoundRole] = (),
 ) -> Fenced:
     """Take the memberships away, then let nobody log in any more; each is committed by itself.
 
@@ -226,7 +226,7 @@ def fence(
     if not ordered or _do_both(session, begin, fenced, ordered):
         return fenced
 
-    def tell(role: LoginRole, error: psycopg.Error) -> None:
+    def tell(role: FoundRole, error: psycopg.Error) -> None:
         if error.sqlstate == GONE:
             raise Repeat from None
         fenced.failures[role.oid] = explain_stuck_door(session, target, role.name, error)
@@ -236,12 +236,12 @@ def fence(
     return fenced
 
 
-def _revoke_each(session: Session, begin: list[Statement], roles: Sequence[LoginRole]) -> None:
+def _revoke_each(session: Session, begin: list[Statement], roles: Sequence[FoundRole]) -> None:
     """Take memberships away, those in one role by themselves.
 
     DROP ROLE takes along what cannot be revoked, such as a membership in a role that is gone (possible up to 15).
     """
-    members: dict[tuple[str, str], list[LoginRole]] = {}
+    members: dict[tuple[str, str], list[FoundRole]] = {}
     for role in roles:
         for membership in role.memberships:
             members.setdefault(membership, []).append(replace(role, memberships=(membership,)))
@@ -249,7 +249,7 @@ def _revoke_each(session: Session, begin: list[Statement], roles: Sequence[Login
         _by_halves(session, same, partial(_revoke, session, begin), lambda _role, _error: None)
 
 
-def _do_both(session: Session, begin: list[Statement], fenced: Fenced, roles: Sequence[LoginRole]) -> bool:
+def _do_both(session: Session, begin: list[Statement], fenced: Fenced, roles: Sequence[FoundRole]) -> bool:
     """Send both transactions as one message; False when the server refused one of them."""
     try:
         results = session.send([*_taken(session, begin, roles), *_doors(begin, roles)])
@@ -264,9 +264,9 @@ def _do_both(session: Session, begin: list[Statement], fenced: Fenced, roles: Se
 
 def _by_halves(
     session: Session,
-    roles: Sequence[LoginRole],
-    work: Callable[[Sequence[LoginRole]], None],
-    tell: Callable[[LoginRole, psycopg.Error], None],
+    roles: Sequence[FoundRole],
+    work: Callable[[Sequence[FoundRole]], None],
+    tell: Callable[[FoundRole, psycopg.Error], None],
 ) -> None:
     """Do it for all, or for each half that the server takes; `tell` gets each role for which it was refused."""
     if not roles:
@@ -285,7 +285,7 @@ def _by_halves(
         _by_halves(session, roles[half:], work, tell)
 
 
-def _revoke(session: Session, begin: list[Statement], roles: Sequence[LoginRole]) -> None:
+def _revoke(session: Session, begin: list[Statement], roles: Sequence[FoundRole]) -> None:
     try:
         if taken := _taken(session, begin, roles):
             session.send(taken)
@@ -293,7 +293,7 @@ def _revoke(session: Session, begin: list[Statement], roles: Sequence[LoginRole]
         session.roll_back()  # somebody holds the capability role, for any time: no session is kept waiting for that
 
 
-def _close_doors(session: Session, begin: list[Statement], fenced: Fenced, roles: Sequence[LoginRole]) -> None:
+def _close_doors(session: Session, begin: list[Statement], fenced: Fenced, roles: Sequence[FoundRole]) -> None:
     oids, names, as_member = [role.oid for role in roles], [role.name for role in roles], False
     for attempt in range(1, MOST_ATTEMPTS + 1):
         # From the second attempt on: cut whoever holds the row, and be next in line for it before anybody is back.
@@ -315,18 +315,18 @@ def _close_doors(session: Session, begin: list[Statement], fenced: Fenced, roles
         return
 
 
-def _doors(begin: list[Statement], roles: Sequence[LoginRole]) -> list[Statement]:
+def _doors(begin: list[Statement], roles: Sequence[FoundRole]) -> list[Statement]:
     """Return the transaction that lets nobody log in any more, and what reads the log position behind it."""
     return [*begin, SHORT_LOCK_TIMEOUT, *(fence_login(role.name) for role in roles), COMMIT, READ_LSN]
 
 
-def _taken(session: Session, begin: list[Statement], roles: Sequence[LoginRole]) -> list[Statement]:
+def _taken(session: Session, begin: list[Statement], roles: Sequence[FoundRole]) -> list[Statement]:
     """Return the transaction that takes all memberships away; nothing when there are none."""
     revokes = _revokes(session, roles)
     return [*begin, SHORT_LOCK_TIMEOUT, *revokes, COMMIT] if revokes else []
 
 
-def _revokes(session: Session, roles: Sequence[LoginRole]) -> list[Statement]:
+def _revokes(session: Session, roles: Sequence[FoundRole]) -> list[Statement]:
     members: dict[tuple[str, str | None], list[str]] = {}
     for role in roles:
         for granted, grantor in role.memberships:
@@ -334,5 +334,5 @@ def _revokes(session: Session, roles: Sequence[LoginRole]) -> list[Statement]:
     return [revoke_memberships(granted, names, grantor) for (granted, grantor), names in members.items()]
 
 
-def _grantor(session: Session, role: LoginRole, grantor: str) -> str | None:
+def _grantor(session: Session, role: FoundRole, grantor: str) -> str | None:
     return grantor if session.server_version >= 16 and grantor != role.acting_as else None

@@ -22,7 +22,7 @@ from accessmgmt.provisioning.clearing import clear_role
 from accessmgmt.provisioning.connect import database_session
 from accessmgmt.provisioning.execute import Interrupted, Row, Session
 from accessmgmt.provisioning.failures import is_lost
-from accessmgmt.provisioning.fence import LoginRole
+from accessmgmt.provisioning.fence import FoundRole
 from accessmgmt.provisioning.held_up import LOCKED, Blocker, HeldUp, insist
 from accessmgmt.provisioning.new_owner import ensure_owner, may_not_hand_over, named_owner
 from accessmgmt.provisioning.out_of_the_way import (
@@ -73,7 +73,7 @@ class Dropped:
     notes: dict[str, list[str]] = field(default_factory=dict)
 
 
-def drop_logins(session: Session, target: Target, roles: Sequence[LoginRole], budget: Budget) -> Dropped:
+def drop_logins(session: Session, target: Target, roles: Sequence[FoundRole], budget: Budget) -> Dropped:
     """Drop roles: those that left nothing in one statement, the others one by one."""
     dropped = Dropped()
     if not roles:
@@ -100,7 +100,7 @@ def drop_logins(session: Session, target: Target, roles: Sequence[LoginRole], bu
     return dropped
 
 
-def _note_prepared(dropped: Dropped, roles: Sequence[LoginRole], row: Row) -> None:
+def _note_prepared(dropped: Dropped, roles: Sequence[FoundRole], row: Row) -> None:
     what = f"The transaction {row['gid']!r} in {row['database']}"
     for role in roles:
         if row["role"] == role.name:
@@ -115,7 +115,7 @@ def _note_prepared(dropped: Dropped, roles: Sequence[LoginRole], row: Row) -> No
         dropped.notes.setdefault(role.name, []).append(words)
 
 
-def _drop_together(session: Session, roles: Sequence[LoginRole]) -> bool:
+def _drop_together(session: Session, roles: Sequence[FoundRole]) -> bool:
     try:
         session.send([drop_roles([role.name for role in roles])])
     except psycopg.Error as error:
@@ -126,7 +126,7 @@ def _drop_together(session: Session, roles: Sequence[LoginRole]) -> bool:
     return True
 
 
-def _drop_alone(session: Session, target: Target, role: LoginRole, budget: Budget, dropped: Dropped) -> None:
+def _drop_alone(session: Session, target: Target, role: FoundRole, budget: Budget, dropped: Dropped) -> None:
     emptied = dropped.emptied.setdefault(role.oid, Emptied())
     try:
         _drop_login(session, target, role, budget, emptied)
@@ -142,7 +142,7 @@ def _drop_alone(session: Session, target: Target, role: LoginRole, budget: Budge
         dropped.failures[role.oid] = session.explained(error)
 
 
-def _drop_login(session: Session, target: Target, role: LoginRole, budget: Budget, emptied: Emptied) -> None:
+def _drop_login(session: Session, target: Target, role: FoundRole, budget: Budget, emptied: Emptied) -> None:
     """Clean up behind one role and drop it; again when somebody made a dependency meanwhile."""
     drop = partial(session.send, [*BEGIN_BRIEFLY, drop_roles([role.name]), COMMIT])
     for attempt in range(1, DROP_ATTEMPTS + 1):
@@ -165,7 +165,7 @@ def _drop_login(session: Session, target: Target, role: LoginRole, budget: Budge
 def empty_role(
     session: Session,
     target: Target,
-    role: LoginRole,
+    role: FoundRole,
     budget: Budget,
     emptied: Emptied,
     *,
@@ -215,7 +215,7 @@ def session_in(session: Session, target: Target, database: str, budget: Budget) 
         yield other
 
 
-def _shared(session: Session, role: LoginRole) -> list[str]:
+def _shared(session: Session, role: FoundRole) -> list[str]:
     """Return shared objects that the role owns: a database, a tablespace."""
     return [f"{row['type']} {row['name']}" for row in session.send([read_owned(role.oid)])[0] if not row["is_local"]]
 
@@ -223,7 +223,7 @@ def _shared(session: Session, role: LoginRole) -> list[str]:
 def _empty_here(
     session: Session,
     target: Target,
-    role: LoginRole,
+    role: FoundRole,
     beginning: Sequence[Statement],
     emptied: Emptied,
     *,
@@ -257,7 +257,7 @@ def _cut_in_words(blocker: Blocker) -> str:
     return f"It kept this ending waiting, and was ended: {blocker.in_words()}."
 
 
-def _refuse_what_it_owns(session: Session, target: Target, role: LoginRole, rows: list[Row], budget: Budget) -> None:
+def _refuse_what_it_owns(session: Session, target: Target, role: FoundRole, rows: list[Row], budget: Budget) -> None:
     """List what the role owns and leave it to an admin, as the resource's setting says."""
     found: list[str] = []
     for row in rows:
@@ -296,7 +296,7 @@ def _finish(row: Row) -> str:
     return str(advice.finish_prepared(row["database"], row["gid"]))
 
 
-def _held_by_prepared(session: Session, role: LoginRole, prepared: list[Row]) -> TargetRefused:
+def _held_by_prepared(session: Session, role: FoundRole, prepared: list[Row]) -> TargetRefused:
     return TargetRefused(
         f"{role.name} on “{session.target_name}” cannot be dropped: a transaction that it prepared holds on to it.",
         why="; ".join(f"{row['gid']!r} in {row['database']}" for row in prepared) + ".",
@@ -305,7 +305,7 @@ def _held_by_prepared(session: Session, role: LoginRole, prepared: list[Row]) ->
     )
 
 
-def _what_is_left(session: Session, target: Target, role: LoginRole, budget: Budget) -> str:
+def _what_is_left(session: Session, target: Target, role: FoundRole, budget: Budget) -> str:
     """Say what is to be done, in which database: about what the role owns, and what others than we can act as gave."""
     rows = session.ask_one(DEPENDENCIES, {"oids": [role.oid]})
     here = session.conn.info.dbname

@@ -19,7 +19,7 @@ from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.execute import Row, Session
 from accessmgmt.provisioning.failures import is_lost
-from accessmgmt.provisioning.fence import LoginRole
+from accessmgmt.provisioning.fence import FoundRole
 from accessmgmt.provisioning.statements import BEGIN, COMMIT, Statement
 from accessmgmt.provisioning.statements_end import (
     READ_HOLDERS,
@@ -50,7 +50,7 @@ class HoldersCut:
     failures: dict[int, TargetError] = field(default_factory=dict)
 
 
-def find_holders(session: Session, roles: Sequence[tuple[GrantOrder, LoginRole]]) -> dict[int, list[Holder]]:
+def find_holders(session: Session, roles: Sequence[tuple[GrantOrder, FoundRole]]) -> dict[int, list[Holder]]:
     """Return, by the login's OID, who may hold its rights; nothing is asked where nobody was let in."""
     shared = [(order, role) for order, role in roles if role.members or role.passed_on]
     if not shared:
@@ -102,7 +102,7 @@ def _end(session: Session, statement: Statement, until: float) -> dict[int, Row]
     return seen
 
 
-def undo_memberships(session: Session, role: LoginRole) -> list[str]:
+def undo_memberships(session: Session, role: FoundRole) -> list[str]:
     """Take away what a login handed on, and say so. Whatever may not be revoked ends with the login from 16 on."""
     notes = []
     for member, grantor in role.members:

@@ -15,7 +15,7 @@ from accessmgmt.domain.errors import TargetError, TargetRefused
 from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.execute import Row, Session
-from accessmgmt.provisioning.fence import LoginRole
+from accessmgmt.provisioning.fence import FoundRole
 from accessmgmt.provisioning.passed_on import gifts_in
 from accessmgmt.provisioning.statements import BEGIN, COMMIT, QUARANTINE_ROLE
 from accessmgmt.provisioning.statements_end import (
@@ -154,7 +154,7 @@ def acting_role(session: Session) -> str:
     return str(session.ask(READ_ME)[0]["name"])
 
 
-def may_not_hand_over(session: Session, role: LoginRole, owner: str, error: psycopg.Error) -> TargetError:
+def may_not_hand_over(session: Session, role: FoundRole, owner: str, error: psycopg.Error) -> TargetError:
     """Explain a refusal (42501) to hand a role's objects over, with what a DBA runs; never what is already so."""
     rows = session.send([read_lacking_to_hand_over(role.oid, owner, session.server_version)])[0]
     lacking = [row for row in rows if row["kind"] != "event_trigger"]

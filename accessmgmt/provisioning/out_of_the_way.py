@@ -11,16 +11,16 @@ from collections.abc import Sequence
 
 from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.execute import Row, Session
-from accessmgmt.provisioning.fence import LoginRole
+from accessmgmt.provisioning.fence import FoundRole
 from accessmgmt.provisioning.statements_privileges import read_in_the_way, read_made_databases, read_operators
 
 
-def find_in_the_way(session: Session, role: LoginRole) -> list[Row]:
+def find_in_the_way(session: Session, role: FoundRole) -> list[Row]:
     """List what is in the way here; sql/in_the_way.sql says what the rows have. To be asked before it is moved."""
     return session.send([read_in_the_way(role.oid)])[0]
 
 
-def find_made_databases(session: Session, role: LoginRole) -> list[str]:
+def find_made_databases(session: Session, role: FoundRole) -> list[str]:
     """List the databases that the role made, and still owns."""
     return [row["name"] for row in session.send([read_made_databases(role.oid)])[0]]
 

@@ -18,7 +18,7 @@ from accessmgmt.provisioning.execute import Row, Session
 from accessmgmt.provisioning.failures import is_lost
 from accessmgmt.provisioning.statements import COMMIT, Statement
 from accessmgmt.provisioning.statements_end import step_into
-from accessmgmt.provisioning.statements_locks import BEGIN_BRIEFLY
+from accessmgmt.provisioning.statements_locks import BEGIN_BRIEFLY, CHUNK_SIZE
 from accessmgmt.provisioning.statements_privileges import (
     READ_ME,
     act_as,
@@ -29,7 +29,6 @@ from accessmgmt.provisioning.statements_privileges import (
     take_back,
 )
 
-CHUNK_SIZE = 200
 Run = Callable[[Sequence[Statement]], list[list[Row]]]
 """Runs statements as one transaction, and returns the rows of each."""
 

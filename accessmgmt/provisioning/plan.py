@@ -19,11 +19,9 @@ from accessmgmt.provisioning.statements import (
     revoke_on,
     revoke_tables,
 )
-from accessmgmt.provisioning.statements_locks import hold_sequences, hold_tables, lock_relations, lock_schemas
+from accessmgmt.provisioning.statements_locks import CHUNK_SIZE, hold, lock_schemas
 
-CHUNK_SIZE = 200
 MOST_SHARED = 5
-TABLES = frozenset({"r", "p"})
 WORDS = {"schema": "SCHEMA", "database": "DATABASE"}
 FRAME = frozenset({*WORDS, "default", "other"})
 FRAME_WANTED = ("USAGE", "CONNECT")  # what a set means on schemas and the database
@@ -201,16 +199,6 @@ def plan_chunk(rows: Sequence[ChunkRow], chunk: Chunk, scope: Scope) -> list[Sta
     if lacking := [r.name for r in inside]:
         give = partial(grant_on, "SEQUENCE") if is_sequence else grant_tables
         statements.append(give(wanted, lacking, role))
-    return statements
-
-
-def hold(objects: Sequence[tuple[str, str]]) -> list[Statement]:
-    """Return the statements that keep DDL on relations and sequences, as pairs of name and relkind, waiting."""
-    statements = lock_relations([name for name, _ in objects])
-    if tables := [name for name, kind in objects if kind in TABLES]:
-        statements.append(hold_tables(tables))
-    if sequences := [name for name, kind in objects if kind == "S"]:
-        statements.append(hold_sequences(sequences))
     return statements
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.advice import Advice
 from accessmgmt.provisioning.statements import QUARANTINE_ROLE
-from accessmgmt.provisioning.statements_topology import read_preflight
-
-if TYPE_CHECKING:
-    from accessmgmt.provisioning.execute import Row, Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +19,7 @@ class Missing:
     advice: Advice
 
 
-def read_missing(session: Session) -> list[Missing]:
-    """Ask the server, as the resource's credential; nothing is missing for a superuser."""
-    if session.conn.info.parameter_status("is_superuser") == "on":
-        return []
-    row = session.ask(read_preflight(session.server_version))[0]
-    marked = (text.rsplit("\n", 1) for text in row["not_administered"])
-    installation = session.installation
-    ours = [name for name, comment in marked if installation is not None and installation.read_tag(comment, name)]
-    return missing_in({**row, "not_administered": ours}, session.server_version)
-
-
-def missing_in(row: Row, server_version: int) -> list[Missing]:
+def missing_in(row: Mapping[str, Any], server_version: int) -> list[Missing]:
     """Return what is missing, in the order in which a DBA mends it.
 
     `row` is the answer of sql/preflight.sql, its `not_administered` names of roles that are provably ours: to let the

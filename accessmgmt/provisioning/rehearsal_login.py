@@ -21,10 +21,10 @@ from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import admin_session
 from accessmgmt.provisioning.credentials import resolve_target
 from accessmgmt.provisioning.discovery import with_primary
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from accessmgmt.provisioning.execute import Row, Session
 from accessmgmt.provisioning.inspect import Drift, Found, Scope
-from accessmgmt.provisioning.plan import hold, plan_frame
+from accessmgmt.provisioning.plan import plan_frame
 from accessmgmt.provisioning.retire import retire_role
 from accessmgmt.provisioning.scram import derive_keys
 from accessmgmt.provisioning.standby import wait_for_replay
@@ -40,7 +40,7 @@ from accessmgmt.provisioning.statements import (
     write_login,
 )
 from accessmgmt.provisioning.statements_end import READ_CLOCK
-from accessmgmt.provisioning.statements_locks import BEGIN_BRIEFLY
+from accessmgmt.provisioning.statements_locks import BEGIN_BRIEFLY, hold
 from accessmgmt.provisioning.statements_rehearsal import read_may_use, read_rehearsals
 from accessmgmt.provisioning.verify import login_session
 

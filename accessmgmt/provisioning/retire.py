@@ -18,7 +18,7 @@ from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import admin_session, database_session
 from accessmgmt.provisioning.discovery import with_primary
 from accessmgmt.provisioning.execute import Row, Session
-from accessmgmt.provisioning.fence import LoginRole
+from accessmgmt.provisioning.fence import FoundRole
 from accessmgmt.provisioning.leftovers import Emptied, empty_role
 from accessmgmt.provisioning.statements import BEGIN, COMMIT, GUARD_SQLSTATE, comment_on_role, drop_role
 from accessmgmt.provisioning.statements_drift import guard_no_member, read_held, read_holding, read_unused
@@ -103,7 +103,7 @@ def retire_role(session: Session, target: Target, role: Row, budget: Budget) -> 
         with database_session(target, database, budget) as other:
             _refuse_policies(other, role)
     name = role["name"]
-    found = LoginRole(name, role["oid"], (), "")
+    found = FoundRole(name, role["oid"], (), "")
     emptied = Emptied()
     empty_role(session, target, found, budget, emptied, beginning=[*BEGIN_ALONE, guard_no_member(name)])
     # The comment locks the role against a new membership until it is gone.

@@ -13,6 +13,8 @@ from psycopg import sql
 from accessmgmt.provisioning.statements import BEGIN, Statement, load, trusted
 from accessmgmt.provisioning.statements_end import SHORT_LOCK_TIMEOUT
 
+TABLES = frozenset({"r", "p"})
+CHUNK_SIZE = 200  # objects whose privileges change in one transaction
 ADVISORY_KEY = (1_246_319_696, 1)  # "JITP"; one key a database, only ever taken for a transaction
 LOCK_DATABASE = Statement(
     "take the portal's lock of this database",
@@ -66,3 +68,13 @@ def lock_schemas(names: Sequence[str]) -> Statement:
     listed = sql.SQL(", ").join(map(sql.Literal, names))
     query = "SELECT pg_get_object_address('schema', parse_ident(s.name), '{{}}') FROM unnest(ARRAY[{}]) s (name)"
     return Statement("lock the schemas", sql.SQL(query).format(listed))
+
+
+def hold(objects: Sequence[tuple[str, str]]) -> list[Statement]:
+    """Return the statements that keep DDL on relations and sequences, as pairs of name and relkind, waiting."""
+    statements = lock_relations([name for name, _ in objects])
+    if tables := [name for name, kind in objects if kind in TABLES]:
+        statements.append(hold_tables(tables))
+    if sequences := [name for name, kind in objects if kind == "S"]:
+        statements.append(hold_sequences(sequences))
+    return statements

@@ -21,7 +21,7 @@ from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.execute import Interrupted, Row, Session
 from accessmgmt.provisioning.failures import is_lost
-from accessmgmt.provisioning.fence import LoginRole
+from accessmgmt.provisioning.fence import FoundRole
 from accessmgmt.provisioning.held_up import insist
 from accessmgmt.provisioning.leftovers import KEEP, session_in
 from accessmgmt.provisioning.new_owner import REFUSED, ensure_owner, may_not_hand_over, named_owner
@@ -47,7 +47,7 @@ MOST_LISTED = 5
 class UnsettledSet:
     """A capability role in whose name somebody left something."""
 
-    role: LoginRole
+    role: FoundRole
     owns: bool
     has_passed_on: bool
     has_let_in: bool
@@ -64,7 +64,7 @@ class Settled:
 def unsettled_sets(rows: Sequence[Row], tags: Mapping[str, str]) -> list[UnsettledSet]:
     """Return the roles of UNSETTLED's answer that bear the tag of a capability role. `tags` are those, by name."""
     return [
-        UnsettledSet(LoginRole(row["name"], row["oid"], (), ""), row["owns"], row["passed_on"], row["has_let_in"])
+        UnsettledSet(FoundRole(row["name"], row["oid"], (), ""), row["owns"], row["passed_on"], row["has_let_in"])
         for row in rows
         if tags.get(row["name"]) == row["tag"]
     ]
@@ -90,7 +90,7 @@ def settle_set(session: Session, target: Target, found: UnsettledSet, budget: Bu
     return settled
 
 
-def put_out_whom_it_let_in(session: Session, target: Target, role: LoginRole) -> list[str]:
+def put_out_whom_it_let_in(session: Session, target: Target, role: FoundRole) -> list[str]:
     """Take back memberships that were given in a capability role's name, and say so. Raises TargetError."""
     version, notes = session.server_version, list[str]()
     for row in session.ask(READ_LET_IN, {"oid": role.oid}):
@@ -108,7 +108,7 @@ def put_out_whom_it_let_in(session: Session, target: Target, role: LoginRole) ->
     return notes
 
 
-def take_back_what_it_passed_on(session: Session, target: Target, role: LoginRole) -> list[str]:
+def take_back_what_it_passed_on(session: Session, target: Target, role: FoundRole) -> list[str]:
     """Let a capability role take back what it passed on here; return who lost what, in words.
 
     Raises HeldUp when somebody keeps that waiting who is not ours to cut, and TargetRefused when something is left.
@@ -138,7 +138,7 @@ def take_back_what_it_passed_on(session: Session, target: Target, role: LoginRol
     return notes
 
 
-def _may_not_take_back(session: Session, role: LoginRole, left: Sequence[PassedOn]) -> TargetRefused:
+def _may_not_take_back(session: Session, role: FoundRole, left: Sequence[PassedOn]) -> TargetRefused:
     listed = [f"{', '.join(g.privileges)} on {g.kind.lower()} {g.name} to {g.grantee}" for g in left]
     more = f" and {len(left) - MOST_LISTED} more" if len(left) > MOST_LISTED else ""
     rows = session.send([read_entries([role.oid], session.server_version)])[0]
@@ -152,7 +152,7 @@ def _may_not_take_back(session: Session, role: LoginRole, left: Sequence[PassedO
     )
 
 
-def settle_owned(session: Session, target: Target, role: LoginRole, budget: Budget) -> list[str]:
+def settle_owned(session: Session, target: Target, role: FoundRole, budget: Budget) -> list[str]:
     """Disarm, in every database, what a capability role owns, and hand it over unless the resource keeps leftovers.
 
     Returns what a receipt says. Raises TargetError where something could not even be disarmed; that it could not be
@@ -176,7 +176,7 @@ def settle_owned(session: Session, target: Target, role: LoginRole, budget: Budg
     return notes
 
 
-def disarm(session: Session, role: LoginRole) -> None:
+def disarm(session: Session, role: FoundRole) -> None:
     """See to it that nothing the role owns here runs or is shared in its name any more. Raises TargetError."""
     try:
         session.repeat(partial(session.send, _as_it(session, role, [disarm_owned(role.oid)])))
@@ -187,7 +187,7 @@ def disarm(session: Session, role: LoginRole) -> None:
         raise session.explained(error) from None
 
 
-def _hand_over(session: Session, target: Target, role: LoginRole) -> str:
+def _hand_over(session: Session, target: Target, role: FoundRole) -> str:
     """Return what became of what was disarmed, in words."""
     if target.leftovers == KEEP:
         return "The resource leaves it to an admin."
@@ -213,14 +213,14 @@ def _hand_over(session: Session, target: Target, role: LoginRole) -> str:
     return " ".join([f"It went to {owner.name}.", *owner.notes, *tell_moved(session, in_the_way)])
 
 
-def _as_it(session: Session, role: LoginRole, work: Sequence[Statement]) -> list[Statement]:
+def _as_it(session: Session, role: FoundRole, work: Sequence[Statement]) -> list[Statement]:
     """Return a transaction that has the role's own rights."""
     if session.conn.info.parameter_status("is_superuser") == "on":
         return [*BEGIN_BRIEFLY, *work, COMMIT]
     return [*BEGIN_BRIEFLY, step_into(role.name, session.server_version), *work, step_out(role.name), COMMIT]
 
 
-def _note(database: str, role: LoginRole, owned: Sequence[str], outcome: str) -> str:
+def _note(database: str, role: FoundRole, owned: Sequence[str], outcome: str) -> str:
     more = f" and {len(owned) - MOST_LISTED} more" if len(owned) > MOST_LISTED else ""
     return (
         f"{database}: somebody had left {', '.join(owned[:MOST_LISTED])}{more} in the name of {role.name}, which holds"

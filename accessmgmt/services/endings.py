@@ -27,8 +27,8 @@ from accessmgmt.domain.states import GrantState, Work
 from accessmgmt.domain.targets import EndReceipt
 from accessmgmt.models import Grant, Resource, TargetSilence
 from accessmgmt.outbox import Task
-from accessmgmt.provisioning import end_batch
 from accessmgmt.services import audit, availability, installation, leases
+from accessmgmt.provisioning.end_batch import end_grants
 
 logger = logging.getLogger(__name__)
 WAKE_AGAIN_SECONDS = 5
@@ -128,7 +128,7 @@ def _end(grants: Sequence[Grant]) -> list[Outcome]:
     try:
         resource = Resource.objects.select_related("primary", "primary__primary").get(pk=grants[0].resource_id)
         orders = [grant.as_order(with_password=False) for grant in grants]
-        return end_batch.end_grants(resource.as_target(), orders)
+        return end_grants(resource.as_target(), orders)
     except Exception as error:  # an ending that fails in a way nobody thought of is still shown and tried again
         return [leases.unexpected(error)] * len(grants)
 

@@ -22,8 +22,9 @@ from accessmgmt.domain.states import EndReason, GrantState, Work
 from accessmgmt.domain.targets import ApplyReceipt
 from accessmgmt.models import Grant, TargetSilence
 from accessmgmt.outbox import Task
-from accessmgmt.provisioning import apply, end
 from accessmgmt.services import audit, availability, installation, leases, strangers
+from accessmgmt.provisioning.apply import apply_grant as apply_on_target
+from accessmgmt.provisioning.end_batch import end_grant
 from accessmgmt.services.drift_changes import record_changes
 from accessmgmt.services.endings import WAKE_AGAIN_SECONDS
 
@@ -74,7 +75,7 @@ def _apply(grant: Grant, began: float) -> ApplyReceipt:
     """Make the grant real. What was mended on its capability role by that is written down, whatever comes of it."""
     changes: list[DriftChange] = []
     try:
-        return apply.apply_grant(
+        return apply_on_target(
             grant.resource.as_target(),
             grant.as_order(with_password=True),
             # The lease began with the claim, and so does the time to act on it.
@@ -141,7 +142,7 @@ def _clean_refused(grant: Grant) -> str:
     """Remove what a refused apply may have left on the target; the grant fails only after that was verified."""
     try:
         with leases.kept([grant]):
-            receipt = end.end_grant(grant.resource.as_target(), grant.as_order(with_password=False))
+            receipt = end_grant(grant.resource.as_target(), grant.as_order(with_password=False))
     except TargetError as error:
         return _back_off(grant, error)
     with transaction.atomic():

@@ -25,7 +25,7 @@ from accessmgmt.domain.permissions import PermissionSet, parse_permissions
 from accessmgmt.domain.targets import SslMode, Target
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from accessmgmt.provisioning.retire import retire_capabilities
 from devstack.postgres import PostgresServer
 from tests.bench.engine import INSTALLATION, durable_server, new_order

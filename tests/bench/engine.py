@@ -18,7 +18,7 @@ from accessmgmt.domain.permissions import PermissionSet, parse_permissions
 from accessmgmt.domain.targets import GrantOrder, SslMode, Target
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from devstack.certs import CertificateAuthority
 from devstack.paths import ROOT
 from devstack.postgres import PostgresServer

@@ -32,7 +32,7 @@ from accessmgmt.domain.names import new_login_role_name
 from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from accessmgmt.provisioning.execute import Session
 from accessmgmt.provisioning.scram import make_verifier
 from accessmgmt.provisioning.statements import Statement

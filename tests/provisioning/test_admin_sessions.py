@@ -18,8 +18,7 @@ from accessmgmt.provisioning import end_batch, execute, sessions
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import admin_connection, close_pools, connect_login, database_session
-from accessmgmt.provisioning.end import end_grant
-from accessmgmt.provisioning.end_batch import end_grants
+from accessmgmt.provisioning.end_batch import end_grant, end_grants
 from accessmgmt.provisioning.statements_locks import ADVISORY_KEY
 from devstack.postgres import VERSIONS, PostgresServer
 from devstack.process import wait_until

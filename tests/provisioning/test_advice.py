@@ -22,7 +22,7 @@ from accessmgmt.provisioning import advice, advice_login, check, execute
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import close_pools
 from accessmgmt.provisioning.drift import check_drift
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from devstack.postgres import PostgresServer
 from tests.provisioning.advised import PROVEN, name_of, proves
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions

@@ -14,7 +14,7 @@ from accessmgmt.provisioning import advice_login
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.check import test_connection as climb
 from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from devstack.postgres import PostgresServer
 from tests.provisioning.advised import proves
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_order, permissions

@@ -17,7 +17,7 @@ from accessmgmt.provisioning import execute, plan
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import admin_session
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from accessmgmt.provisioning.failures import is_worth_repeating
 from accessmgmt.provisioning.inspect import inspect_target, scope_of
 from accessmgmt.provisioning.plan import hold, plan_capability

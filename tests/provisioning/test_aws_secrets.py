@@ -17,7 +17,7 @@ from accessmgmt.domain.targets import AwsSecret, RungState, Target
 from accessmgmt.provisioning import check, credentials
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import admin_connection, close_pools
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from devstack.aws import REGION, SecretsManager
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_order, permissions
 

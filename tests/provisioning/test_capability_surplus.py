@@ -15,7 +15,7 @@ from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning import remembered
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.drift import check_drift
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 from tests.provisioning.dba import sql_in
 

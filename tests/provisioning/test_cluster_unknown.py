@@ -17,7 +17,7 @@ from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import close_pools
 from accessmgmt.provisioning.drift import check_drift
 from accessmgmt.provisioning.elsewhere import end_what_is_left
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 from tests.provisioning.test_preflight import climb
 from tests.provisioning.test_promoted import ORDERS, Pair, pair  # noqa: F401

@@ -15,8 +15,7 @@ from accessmgmt.domain.targets import EndReceipt, GrantOrder, Target
 from accessmgmt.provisioning import execute
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.end import end_grant
-from accessmgmt.provisioning.end_batch import end_grants
+from accessmgmt.provisioning.end_batch import end_grant, end_grants
 from accessmgmt.provisioning.retire import retire_capabilities
 from devstack.postgres import PostgresServer
 from devstack.process import wait_until

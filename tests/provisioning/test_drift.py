@@ -27,7 +27,7 @@ from accessmgmt.provisioning import execute
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.drift import check_drift, resync_sets
 from accessmgmt.provisioning.drift_repair import repair
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 
 SERVERS = [(18, False), (18, True), (16, False), (15, False), (14, False)]

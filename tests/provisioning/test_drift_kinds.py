@@ -14,7 +14,7 @@ from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.drift import check_drift, resync_sets
 from accessmgmt.provisioning.drift_repair import repair
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from tests.provisioning.conftest import Shop, make_shop, new_installation, new_order, permissions
 from tests.provisioning.dba import do_as_told, sql_in
 

@@ -17,7 +17,7 @@ from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.drift import check_drift, resync_sets
 from accessmgmt.provisioning.drift_repair import repair
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 from tests.targets import slow_to_end
 

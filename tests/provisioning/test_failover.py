@@ -16,7 +16,7 @@ from accessmgmt.domain.targets import RungState, SslMode, Target
 from accessmgmt.provisioning import check, pool, topology
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import admin_connection, close_pools
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
 from devstack.process import wait_until

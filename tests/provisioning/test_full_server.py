@@ -15,7 +15,7 @@ from accessmgmt.domain.targets import GrantOrder, Rung, RungState
 from accessmgmt.provisioning import check, connect, kept, pool
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import admin_connection, close_pools, forget_connections
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from devstack.postgres import PostgresServer
 from devstack.process import wait_until
 from tests.provisioning.conftest import Shop, new_order, permissions

@@ -15,7 +15,7 @@ from accessmgmt.provisioning import execute
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import close_pools
 from accessmgmt.provisioning.drift import check_drift
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from accessmgmt.provisioning.retire import retire_capabilities
 from devstack.recipe import ConnectBy, grant_with_option, prepare_target
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_installation, new_order, permissions

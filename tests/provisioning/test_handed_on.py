@@ -13,7 +13,7 @@ from psycopg import sql
 from accessmgmt.domain.targets import EndReceipt, GrantOrder
 from accessmgmt.provisioning import execute
 from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from devstack.postgres import PostgresServer
 from devstack.stack import wait_for_replay
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions, target_of

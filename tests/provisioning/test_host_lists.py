@@ -14,7 +14,7 @@ from accessmgmt.domain.targets import GrantOrder, Target
 from accessmgmt.provisioning import end_batch
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from accessmgmt.provisioning.execute import Session
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer

@@ -18,7 +18,7 @@ from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailab
 from accessmgmt.domain.targets import RungState, Target
 from accessmgmt.provisioning import check
 from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from accessmgmt.provisioning.wire import SSL_REQUEST
 from tests.provisioning.conftest import Shop, new_order, permissions
 

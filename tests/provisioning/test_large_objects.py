@@ -11,7 +11,7 @@ from psycopg import sql
 
 from accessmgmt.provisioning import execute
 from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from devstack.recipe import prepare_target
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_order, permissions
 

@@ -15,8 +15,7 @@ from psycopg import sql
 from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning import execute, remembered
 from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end import end_grant
-from accessmgmt.provisioning.end_batch import end_grants
+from accessmgmt.provisioning.end_batch import end_grant, end_grants
 from accessmgmt.provisioning.retire import retire_capabilities
 from devstack.recipe import prepare_database, prepare_target
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_installation, new_order, permissions

@@ -15,7 +15,7 @@ from accessmgmt.provisioning import execute
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import admin_session
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from accessmgmt.provisioning.inspect import as_regex, scope_of
 from accessmgmt.provisioning.statements import DRIFT, Statement
 from devstack.recipe import prepare_database, prepare_target

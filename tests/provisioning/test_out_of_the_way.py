@@ -14,7 +14,7 @@ from psycopg import sql
 from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from tests.provisioning.advised import proves
 from tests.provisioning.conftest import Shop, new_order, permissions
 from tests.provisioning.dba import do_as_told

@@ -13,7 +13,7 @@ from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import admin_session
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from accessmgmt.provisioning.passed_on import PassedOn, TakenBack, find_passed_on, take_back_passed_on
 from accessmgmt.provisioning.retire import retire_capabilities
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions

@@ -17,7 +17,7 @@ from accessmgmt.domain.targets import RungState
 from accessmgmt.provisioning import check
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import admin_connection
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from devstack.accounts import give, server_account
 from devstack.install import system_path
 from devstack.ports import free_port, is_listening

@@ -14,7 +14,7 @@ from accessmgmt.domain.errors import TargetUnavailable
 from accessmgmt.provisioning import connect, pool
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import admin_connection
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from devstack.process import wait_until
 from tests.provisioning.conftest import Shop, new_order, permissions
 

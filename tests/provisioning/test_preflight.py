@@ -16,7 +16,7 @@ from accessmgmt.domain.targets import Rung, RungState, Target
 from accessmgmt.provisioning import check, preflight
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from devstack.certs import CertificateAuthority
 from devstack.postgres import VERSIONS, PostgresServer
 from devstack.recipe import ConnectBy, grant_with_option, prepare_target

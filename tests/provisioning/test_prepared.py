@@ -12,7 +12,7 @@ from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning import connect, execute
 from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from devstack.postgres import PostgresServer
 from tests.provisioning.conftest import Shop, new_order, permissions
 

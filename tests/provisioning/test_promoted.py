@@ -16,7 +16,7 @@ from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import close_pools
 from accessmgmt.provisioning.discovery import link_trouble
 from accessmgmt.provisioning.drift import resync_sets
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from accessmgmt.provisioning.execute import Session
 from devstack.accounts import give
 from devstack.certs import CertificateAuthority

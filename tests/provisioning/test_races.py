@@ -14,7 +14,7 @@ from psycopg import sql
 
 from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from accessmgmt.provisioning.statements_locks import ADVISORY_KEY
 from tests.provisioning.conftest import Shop, new_order, permissions
 

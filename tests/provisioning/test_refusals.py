@@ -14,7 +14,7 @@ from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning import execute
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import admin_connection
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from devstack.process import wait_until
 from tests.limits import time_limit
 from tests.provisioning.conftest import INSTALLATION, Shop, new_order, permissions

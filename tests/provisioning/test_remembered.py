@@ -13,7 +13,7 @@ from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import ApplyReceipt
 from accessmgmt.provisioning import execute, remembered
 from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from tests.provisioning.conftest import INSTALLATION, Shop, new_installation, new_order, permissions
 
 COMPARED = "read the capability role's drift"

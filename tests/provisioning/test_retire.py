@@ -16,7 +16,7 @@ from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning import execute
 from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from accessmgmt.provisioning.retire import RetireReport, retire_capabilities
 from devstack.recipe import prepare_database, prepare_target
 from tests.provisioning.beside import Beside, before_the_commit

@@ -15,7 +15,7 @@ from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.drift import check_drift, resync_sets
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 
 EVENTS = {"events_2024", "events_2025"}

@@ -21,7 +21,7 @@ from accessmgmt.domain.targets import AwsSecret, RungState, SslMode, Target
 from accessmgmt.provisioning import check, credentials
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import admin_connection, close_pools
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from accessmgmt.provisioning.scram import derive_keys, libpq_keys, make_verifier
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer

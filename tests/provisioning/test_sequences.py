@@ -11,7 +11,7 @@ from psycopg import sql
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.drift import resync_sets
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from tests.provisioning.conftest import INSTALLATION, Shop, new_order, permissions
 
 TABLES = """

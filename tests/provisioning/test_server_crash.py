@@ -11,7 +11,7 @@ import pytest
 from accessmgmt.provisioning import execute
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
 from tests.provisioning.conftest import Shop, make_shop, new_order

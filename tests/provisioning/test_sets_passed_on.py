@@ -18,8 +18,7 @@ from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.drift import check_drift, resync_sets
 from accessmgmt.provisioning.drift_repair import repair
-from accessmgmt.provisioning.end import end_grant
-from accessmgmt.provisioning.end_batch import end_grants
+from accessmgmt.provisioning.end_batch import end_grant, end_grants
 from tests.provisioning.advised import proves
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 from tests.provisioning.dba import do_as_told

@@ -13,8 +13,7 @@ from accessmgmt.domain.targets import EndReceipt, RungState
 from accessmgmt.provisioning import advice
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.end import end_grant
-from accessmgmt.provisioning.end_batch import end_grants
+from accessmgmt.provisioning.end_batch import end_grant, end_grants
 from devstack.postgres import PostgresServer
 from tests.provisioning.advised import proves
 from tests.provisioning.conftest import Shop, new_order, permissions

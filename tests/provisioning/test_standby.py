@@ -16,7 +16,7 @@ from accessmgmt.provisioning import check
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.budget import Budget
 from accessmgmt.provisioning.connect import admin_session, close_pools
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from accessmgmt.provisioning.statements import drop_role
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer

@@ -12,8 +12,7 @@ from accessmgmt.domain.errors import TargetUnavailable
 from accessmgmt.domain.targets import EndReceipt, GrantOrder, Target
 from accessmgmt.provisioning import execute
 from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end import end_grant
-from accessmgmt.provisioning.end_batch import end_grants
+from accessmgmt.provisioning.end_batch import end_grant, end_grants
 from devstack.postgres import PostgresServer
 from devstack.process import wait_until
 from tests.provisioning.conftest import Shop, new_order, permissions

@@ -16,8 +16,7 @@ from accessmgmt.provisioning import execute
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.drift import check_drift
 from accessmgmt.provisioning.drift_repair import repair
-from accessmgmt.provisioning.end import end_grant
-from accessmgmt.provisioning.end_batch import end_grants
+from accessmgmt.provisioning.end_batch import end_grant, end_grants
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 
 ORDERS = permissions("SELECT", "app", "orders")

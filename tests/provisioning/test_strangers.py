@@ -15,7 +15,7 @@ from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import close_pools
 from accessmgmt.provisioning.drift import check_drift, resync_sets
 from accessmgmt.provisioning.drift_repair import repair
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from accessmgmt.provisioning.strangers import MOST_TOLD
 from devstack.postgres import PostgresServer
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions

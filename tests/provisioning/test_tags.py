@@ -18,7 +18,7 @@ from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import close_pools
 from accessmgmt.provisioning.drift import check_drift
 from accessmgmt.provisioning.drift_repair import repair
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from accessmgmt.provisioning.retire import retire_capabilities
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 

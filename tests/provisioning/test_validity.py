@@ -14,7 +14,7 @@ from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from devstack.postgres import VERSIONS
 from devstack.process import wait_until
 from tests.provisioning.conftest import Shop, new_order, permissions

@@ -12,7 +12,7 @@ from psycopg import sql
 from accessmgmt.domain.errors import TargetError, TargetRefused
 from accessmgmt.provisioning import execute
 from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from tests.provisioning.conftest import INSTALLATION, Shop, new_order, permissions
 
 LAST = "log in as the login role"

@@ -15,7 +15,7 @@ from accessmgmt.domain.targets import SslMode
 from accessmgmt.provisioning import execute
 from accessmgmt.provisioning.apply import apply_grant
 from accessmgmt.provisioning.connect import close_pools, connect_login
-from accessmgmt.provisioning.end import end_grant
+from accessmgmt.provisioning.end_batch import end_grant
 from accessmgmt.provisioning.scram import derive_keys
 from devstack.certs import CertificateAuthority
 from devstack.postgres import VERSIONS, PostgresServer

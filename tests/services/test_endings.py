@@ -17,7 +17,7 @@ from pytest_django.fixtures import Settings
 from accessmgmt.domain.states import EndReason, GrantState, Work
 from accessmgmt.domain.targets import GrantOrder, Target
 from accessmgmt.models import AuditEvent, Endpoint, Grant, TargetSilence
-from accessmgmt.provisioning import end_batch, reach
+from accessmgmt.provisioning import reach
 from accessmgmt.services import endings, provision
 from devstack.postgres import PostgresServer
 from tests import factories
@@ -181,7 +181,7 @@ def test_a_resource_that_never_answers_delays_no_other(
     """Two workers, as a small installation has: one hangs at the silent port until the other ended what it could."""
     silent = factories.make_endpoint(resource=factories.make_resource(host="127.0.0.1", port=silent_port))
     stuck, fine = due(silent, 30), due(endpoint, 30)
-    hanging, is_ended, connect = [0], threading.Event(), end_batch.end_grants
+    hanging, is_ended, connect = [0], threading.Event(), endings.end_grants
 
     def hang(target: Target, orders: Sequence[GrantOrder]) -> Any:
         if target.port == silent_port:
@@ -189,7 +189,7 @@ def test_a_resource_that_never_answers_delays_no_other(
             assert is_ended.wait(60), "everybody hangs there"
         return connect(target, orders)
 
-    monkeypatch.setattr(end_batch, "end_grants", hang)
+    monkeypatch.setattr(endings, "end_grants", hang)
     monkeypatch.setattr(reach, "TIMEOUT_SECONDS", 1.0)
     queue = [silent.resource_id, silent.resource_id, silent.resource_id, endpoint.resource_id]
     lock = threading.Lock()

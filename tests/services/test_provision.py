@@ -102,7 +102,7 @@ def test_released_while_it_is_applied_it_ends_after_the_worker_let_go(
     roles: Callable[[], set[str]], endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grant = queued(endpoint)
-    real_apply = provision.apply.apply_grant
+    real_apply = provision.apply_on_target
 
     def apply_and_be_released_meanwhile(*args: Any, **kwargs: Any) -> Any:
         receipt = real_apply(*args, **kwargs)
@@ -110,7 +110,7 @@ def test_released_while_it_is_applied_it_ends_after_the_worker_let_go(
         assert endings.end_grant(grant.pk) == "nothing to do", "the ending must wait for the lease"
         return receipt
 
-    monkeypatch.setattr(provision.apply, "apply_grant", apply_and_be_released_meanwhile)
+    monkeypatch.setattr(provision, "apply_on_target", apply_and_be_released_meanwhile)
     assert provision.apply_grant(grant.pk) == GrantState.ENDING
     assert roles() == {grant.role_name}
     assert endings.end_grant(grant.pk) == GrantState.ENDED
@@ -122,7 +122,7 @@ def test_a_worker_that_lost_its_lease_records_nothing(endpoint: Endpoint) -> Non
     claimed = leases.claim(grant.pk, (GrantState.QUEUED,))
     assert claimed is not None
     Grant.objects.filter(pk=grant.pk).update(lease_token=uuid.uuid4())
-    receipt = provision.apply.apply_grant(endpoint.resource.as_target(), claimed.as_order(with_password=True))
+    receipt = provision.apply_on_target(endpoint.resource.as_target(), claimed.as_order(with_password=True))
     assert provision._record_active(claimed, receipt) == "lease lost"
     grant.refresh_from_db()
     assert grant.state == GrantState.APPLYING
@@ -189,7 +189,7 @@ def test_a_fault_of_our_own_is_shown_and_tried_again(endpoint: Endpoint, monkeyp
     def fail(*_: Any, **__: Any) -> None:
         raise OverflowError("the-secret-in-the-message")
 
-    monkeypatch.setattr(provision.apply, "apply_grant", fail)
+    monkeypatch.setattr(provision, "apply_on_target", fail)
     grant = queued(endpoint)
     assert provision.apply_grant(grant.pk) == GrantState.APPLYING
     grant.refresh_from_db()
@@ -201,13 +201,13 @@ def test_a_fault_of_our_own_is_shown_and_tried_again(endpoint: Endpoint, monkeyp
 def test_a_target_whose_clock_is_ahead_does_not_lengthen_access(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real_apply = provision.apply.apply_grant
+    real_apply = provision.apply_on_target
 
     def apply_an_hour_ahead(*args: Any, **kwargs: Any) -> Any:
         receipt = real_apply(*args, **kwargs)
         return replace(receipt, valid_until=receipt.valid_until + timedelta(hours=1))
 
-    monkeypatch.setattr(provision.apply, "apply_grant", apply_an_hour_ahead)
+    monkeypatch.setattr(provision, "apply_on_target", apply_an_hour_ahead)
     grant = queued(endpoint)
     provision.apply_grant(grant.pk)
     grant.refresh_from_db()
