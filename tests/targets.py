@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from accessmgmt.provisioning import execute
+from accessmgmt.provisioning.session import conversation
 from devstack.postgres import PostgresServer
 from devstack.recipe import prepare_database, prepare_target
 
@@ -78,12 +78,12 @@ def slow_to_end(pid: int) -> Iterator[None]:
                 os.kill(pid, signal.SIGCONT)
 
     os.kill(pid, signal.SIGSTOP)
-    execute.before_statement = count
+    conversation.before_statement = count
     try:
         yield
         assert looks >= 2, "nobody looked whether it has gone"
     finally:
-        execute.before_statement = None
+        conversation.before_statement = None
         if looks < 2:
             os.kill(pid, signal.SIGCONT)
 

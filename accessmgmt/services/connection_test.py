@@ -12,7 +12,7 @@ from accessmgmt.domain.targets import Rung, RungState
 from accessmgmt.models import Authorization, Resource, User
 from accessmgmt.models.installation import this_installation
 from accessmgmt.policy.people import require_admin
-from accessmgmt.provisioning import check
+from accessmgmt.provisioning.check import ladder
 from accessmgmt.selectors.configuration import live_grants_at
 from accessmgmt.services import audit, availability, installation
 from accessmgmt.services.configuration import changed_address
@@ -31,7 +31,7 @@ def test_connection(
     """
     require_admin(actor, "tests connections")
     rungs: list[Rung] = []
-    climb = check.test_connection(
+    climb = ladder.test_connection(
         resource.as_target(),
         _permission_sets(resource),
         this_installation(),
@@ -73,8 +73,8 @@ def check_same_server(*, actor: User, resource: Resource) -> None:
     known = set(live.order_by().values_list("system_identifier", flat=True).distinct())
     target = resource.as_target()
     try:
-        found = {check.read_cluster(place) for place in (target, target.primary) if place}
-        known = known or {check.read_cluster(before.as_target())}
+        found = {ladder.read_cluster(place) for place in (target, target.primary) if place}
+        known = known or {ladder.read_cluster(before.as_target())}
     except TargetError as error:
         raise _not_confirmed(f"Whether it is the same server cannot be told. {error}") from None
     audit.record(

@@ -24,9 +24,10 @@ from accessmgmt.models.grant import HELD_STATES
 from accessmgmt.models.installation import this_installation
 from accessmgmt.outbox import Task
 from accessmgmt.policy.people import require_admin
-from accessmgmt.provisioning import drift, drift_repair, retire
-from accessmgmt.provisioning.discovery import link_trouble
-from accessmgmt.provisioning.rehearsal_login import sweep_rehearsals
+from accessmgmt.provisioning.check.real_login import sweep_rehearsals
+from accessmgmt.provisioning.connect.primary import link_trouble
+from accessmgmt.provisioning.drift import repair, resync
+from accessmgmt.provisioning.end import unused_capabilities
 from accessmgmt.selectors.drift import (
     digests_to_keep,
     drift_order,
@@ -72,7 +73,7 @@ def resync_resource(resource_id: int) -> str:
             return "another worker is at it"
         order = drift_order(resource)
         try:
-            report = drift.resync_sets(resource.as_target(), order.installation, order.permission_sets)
+            report = resync.resync_sets(resource.as_target(), order.installation, order.permission_sets)
             record_changes(resource, report.changes)
             if any(change.is_taken for change in report.changes):
                 _check(resource)  # else the page goes on showing what is mended
@@ -140,7 +141,7 @@ def _put_idle_sets_in_order(resource: Resource) -> list[DriftFinding]:
     """
     kept = _retire_unused(resource)
     order = _full_order(resource)
-    report = drift.resync_sets(resource.as_target(), order.installation, (), order.idle_sets)
+    report = resync.resync_sets(resource.as_target(), order.installation, (), order.idle_sets)
     record_changes(resource, report.changes)
     return kept
 
@@ -152,7 +153,7 @@ def _full_order(resource: Resource) -> DriftOrder:
 def _retire_unused(resource: Resource) -> list[DriftFinding]:
     """Drop capability roles whose last grant, on any resource, ended PORTAL_CAPABILITY_KEEP_DAYS ago."""
     keep = digests_to_keep(timedelta(days=settings.PORTAL_CAPABILITY_KEEP_DAYS))
-    report = retire.retire_capabilities(resource.as_target(), this_installation(), keep)
+    report = unused_capabilities.retire_capabilities(resource.as_target(), this_installation(), keep)
     if report.dropped:
         with transaction.atomic():
             details = {"roles": list(report.dropped), "handed_over": report.reassigned, "notes": report.notes}
@@ -162,7 +163,7 @@ def _retire_unused(resource: Resource) -> list[DriftFinding]:
     return [
         DriftFinding(DriftKind.UNUSED, Severity.NOTE, name, f"It cannot be dropped: {words}", role=name)
         for name, words in report.kept.items()
-        if words != retire.USED_AGAIN
+        if words != unused_capabilities.USED_AGAIN
     ]
 
 
@@ -215,7 +216,7 @@ def _check(resource: Resource, kept: Sequence[DriftFinding] = (), *, until: floa
     """Compare, and store what was found with the roles that are `kept` although nothing needs them."""
     order = _full_order(resource)
     target = resource.as_target()
-    report = drift.check_drift(target, order, budget_seconds=_left(until))
+    report = resync.check_drift(target, order, budget_seconds=_left(until))
     trouble = link_trouble(target, _left(until, LINK_SECONDS))
     return _store(resource, report, [*_still_true(order, report.findings), *kept], trouble)
 
@@ -290,7 +291,7 @@ def _told(error: TargetError) -> dict[str, Any]:
 def _repair(
     resource: Resource, findings: list[DriftFinding], *, actor: User | None, until: float = inf
 ) -> RepairReport:
-    report = drift_repair.repair(
+    report = repair.repair(
         resource.as_target(), _full_order(resource), findings, budget_seconds=_left(until), until=until
     )
     ended = [finding for finding in findings if finding.kind is DriftKind.VANISHED and _end_vanished(finding, actor)]

@@ -27,8 +27,8 @@ from accessmgmt.domain.states import GrantState, Work
 from accessmgmt.domain.targets import EndReceipt
 from accessmgmt.models import Grant, Resource, TargetSilence
 from accessmgmt.outbox import Task
+from accessmgmt.provisioning.end.grants import end_grants
 from accessmgmt.services import audit, availability, installation, leases
-from accessmgmt.provisioning.end_batch import end_grants
 
 logger = logging.getLogger(__name__)
 WAKE_AGAIN_SECONDS = 5

@@ -15,8 +15,8 @@ from accessmgmt.domain.states import GrantState
 from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.models import Grant, Resource
 from accessmgmt.models.installation import this_installation
-from accessmgmt.provisioning import elsewhere
-from accessmgmt.provisioning.elsewhere import Left, Look
+from accessmgmt.provisioning.end import absent_servers
+from accessmgmt.provisioning.end.absent_servers import Left, Look
 from accessmgmt.services import audit
 
 LOOKED_FOR = timedelta(days=1)
@@ -36,13 +36,13 @@ def end_what_is_left(resource: Resource) -> None:
     Grants are looked for during a day; those whose receipt names a server that could not be asked, during 30 days,
     until it was. Raises TargetError when the primary is out of reach.
     """
-    servers = elsewhere.find_servers_beside(resource.as_target())
+    servers = absent_servers.find_servers_beside(resource.as_target())
     grants = _grants_to_look_for(resource) if servers else []
     if not grants:
         return
     orders = [_order_of(grant) for grant in grants]
     for server in servers:
-        look = elsewhere.end_what_is_left(server, orders)
+        look = absent_servers.end_what_is_left(server, orders)
         if look.left:
             _record(resource, grants, look)
 

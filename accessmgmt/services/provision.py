@@ -22,9 +22,9 @@ from accessmgmt.domain.states import EndReason, GrantState, Work
 from accessmgmt.domain.targets import ApplyReceipt
 from accessmgmt.models import Grant, TargetSilence
 from accessmgmt.outbox import Task
+from accessmgmt.provisioning.apply.grant import apply_grant as apply_on_target
+from accessmgmt.provisioning.end.grants import end_grant
 from accessmgmt.services import audit, availability, installation, leases, strangers
-from accessmgmt.provisioning.apply import apply_grant as apply_on_target
-from accessmgmt.provisioning.end_batch import end_grant
 from accessmgmt.services.drift_changes import record_changes
 from accessmgmt.services.endings import WAKE_AGAIN_SECONDS
 

@@ -7,7 +7,7 @@ import time
 from django.db.models import Exists, OuterRef
 
 from accessmgmt.models import Grant, Resource
-from accessmgmt.provisioning import kept
+from accessmgmt.provisioning.connect import held_open
 
 LOOK_EVERY_SECONDS = 15.0
 _looked_at = [float("-inf")]
@@ -24,5 +24,5 @@ def keep_ways_open() -> int:
     _looked_at[0] = now
     live = Resource.objects.filter(Exists(Grant.objects.live().filter(resource=OuterRef("pk"))))
     targets = [resource.as_target() for resource in live.select_related("primary", "primary__primary").order_by("pk")]
-    kept.keep_all_open(targets)
+    held_open.keep_all_open(targets)
     return len(targets)

@@ -23,10 +23,10 @@ from psycopg import sql
 from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
 from accessmgmt.domain.permissions import PermissionSet, parse_permissions
 from accessmgmt.domain.targets import SslMode, Target
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.end_batch import end_grant
-from accessmgmt.provisioning.retire import retire_capabilities
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.connect.admin import close_pools
+from accessmgmt.provisioning.end.grants import end_grant
+from accessmgmt.provisioning.end.unused_capabilities import retire_capabilities
 from devstack.postgres import PostgresServer
 from tests.bench.engine import INSTALLATION, durable_server, new_order
 from tests.targets import OWNER, make_target

@@ -16,9 +16,9 @@ from psycopg import sql
 from accessmgmt.domain.names import Installation, new_login_role_name
 from accessmgmt.domain.permissions import PermissionSet, parse_permissions
 from accessmgmt.domain.targets import GrantOrder, SslMode, Target
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.connect.admin import close_pools
+from accessmgmt.provisioning.end.grants import end_grant
 from devstack.certs import CertificateAuthority
 from devstack.paths import ROOT
 from devstack.postgres import PostgresServer

@@ -19,14 +19,14 @@ from psycopg import sql
 from accessmgmt.domain.errors import TargetError
 from accessmgmt.domain.permissions import parse_permissions
 from accessmgmt.domain.targets import GrantOrder, Target
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.budget import Budget
-from accessmgmt.provisioning.connect import admin_session, close_pools
-from accessmgmt.provisioning.end_batch import end_grants
-from accessmgmt.provisioning.inspect import read_facts, scope_of
-from accessmgmt.provisioning.login import ensure_login
-from accessmgmt.provisioning.scram import make_verifier
-from accessmgmt.provisioning.statements import comment_on_role, write_login
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.apply.login import ensure_login
+from accessmgmt.provisioning.connect.admin import admin_session, close_pools
+from accessmgmt.provisioning.connect.scram import make_verifier
+from accessmgmt.provisioning.end.grants import end_grants
+from accessmgmt.provisioning.privileges.read import read_facts, scope_of
+from accessmgmt.provisioning.session.deadline import Budget
+from accessmgmt.provisioning.statements.roles import comment_on_role, write_login
 from tests.bench.engine import INSTALLATION, by_hand, connect, durable_target, new_order
 
 LOGINS = 6_000

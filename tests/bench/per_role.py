@@ -30,12 +30,12 @@ from psycopg import sql
 
 from accessmgmt.domain.names import new_login_role_name
 from accessmgmt.domain.targets import Target
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.end_batch import end_grant
-from accessmgmt.provisioning.execute import Session
-from accessmgmt.provisioning.scram import make_verifier
-from accessmgmt.provisioning.statements import Statement
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.connect.admin import close_pools
+from accessmgmt.provisioning.connect.scram import make_verifier
+from accessmgmt.provisioning.end.grants import end_grant
+from accessmgmt.provisioning.session.conversation import Session
+from accessmgmt.provisioning.statements.base import Statement
 from tests.bench.engine import durable_server, new_order
 from tests.bench.scale import make_sized_target
 from tests.targets import OWNER

@@ -19,8 +19,8 @@ from psycopg import sql
 from accessmgmt.domain.drift import DriftOrder, KnownLogin
 from accessmgmt.domain.permissions import PermissionSet, parse_permissions
 from accessmgmt.domain.targets import SslMode, Target
-from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.drift import check_drift, resync_sets
+from accessmgmt.provisioning.connect.admin import close_pools
+from accessmgmt.provisioning.drift.resync import check_drift, resync_sets
 from devstack.postgres import PostgresServer
 from tests.bench.engine import BENCH, INSTALLATION, apply_by_engine, apply_by_hand, by_hand, durable_server
 from tests.targets import OWNER, make_target

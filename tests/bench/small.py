@@ -16,9 +16,9 @@ import psycopg
 from psycopg import sql
 
 from accessmgmt.domain.targets import GrantOrder, Target
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.connect.admin import close_pools
+from accessmgmt.provisioning.end.grants import end_grant
 from tests.bench.engine import BENCH, PERMISSIONS, by_hand, connect, durable_server, new_order
 from tests.bench.scale import make_sized_target
 

@@ -13,7 +13,7 @@ from accessmgmt.domain import words
 from accessmgmt.domain.drift import DriftKind, Severity
 from accessmgmt.domain.states import EndReason, GrantState, RequestState
 from accessmgmt.domain.targets import RungState
-from accessmgmt.provisioning import end_batch
+from accessmgmt.provisioning.end import grants
 
 TABLES = [
     (GrantState, words.GRANT_STATE_WORDS),
@@ -33,7 +33,7 @@ def test_each_member_has_words_of_its_own(members: type[StrEnum], table: Mapping
 
 
 def test_each_step_that_an_ending_measures_has_words() -> None:
-    tree = ast.parse(Path(end_batch.__file__).read_text())
+    tree = ast.parse(Path(grants.__file__).read_text())
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     measured = {
         node.args[0].value

@@ -48,8 +48,8 @@ from accessmgmt.models import (
     Resource,
     User,
 )
-from accessmgmt.provisioning.inspect import as_regex
-from accessmgmt.provisioning.tls import libpq_tls
+from accessmgmt.provisioning.connect.tls import libpq_tls
+from accessmgmt.provisioning.privileges.read import as_regex
 from accessmgmt.selectors.terraform import Scope, document_for
 from tests.domain.hcl.hcl_reader import read as read_hcl
 from tests.factories import make_authorization, make_endpoint, make_group, make_request, make_resource, make_user

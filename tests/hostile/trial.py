@@ -11,9 +11,9 @@ import psycopg
 
 from accessmgmt.domain.errors import TargetError, TargetUnavailable
 from accessmgmt.domain.targets import EndReceipt
-from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.drift import resync_sets
-from accessmgmt.provisioning.end_batch import end_grants
+from accessmgmt.provisioning.connect.admin import close_pools
+from accessmgmt.provisioning.drift.resync import resync_sets
+from accessmgmt.provisioning.end.grants import end_grants
 from tests.hostile import probes
 from tests.hostile.acts import ALICE, BOB, DBA, OWNER, WALTER, Story
 from tests.hostile.advice import follow, read_advice

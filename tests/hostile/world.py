@@ -15,7 +15,7 @@ from psycopg.pq import ExecStatus, PGconn, PollingStatus
 from accessmgmt.domain.names import Installation, new_login_role_name
 from accessmgmt.domain.permissions import PermissionSet, parse_permissions
 from accessmgmt.domain.targets import ApplyReceipt, GrantOrder, Target
-from accessmgmt.provisioning.apply import apply_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
 from tests.hostile.acts import ALICE, BOB, DBA, OWNER, PREFIX, WALTER, Act, Excuses, How, Step
 from tests.hostile.catalogue import ACTS, SETS
 from tests.hostile.ground import ADMIN_LOGIN, ADMIN_PASSWORD, SIDE, Ground

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from accessmgmt.provisioning.execute import Row, Session
-from accessmgmt.provisioning.statements import Statement
+from accessmgmt.provisioning.session.conversation import Row, Session
+from accessmgmt.provisioning.statements.base import Statement
 from tests.provisioning.conftest import Shop
 
 

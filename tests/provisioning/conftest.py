@@ -14,7 +14,7 @@ from psycopg import sql
 from accessmgmt.domain.names import Installation, new_login_role_name
 from accessmgmt.domain.permissions import PermissionSet, parse_permissions
 from accessmgmt.domain.targets import GrantOrder, SslMode, Target
-from accessmgmt.provisioning.connect import close_pools
+from accessmgmt.provisioning.connect.admin import close_pools
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
 from devstack.recipe import prepare_database, prepare_target

@@ -14,12 +14,13 @@ from psycopg import sql
 
 from accessmgmt.domain.errors import TargetUnavailable
 from accessmgmt.domain.targets import EndReceipt
-from accessmgmt.provisioning import end_batch, execute, sessions
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.budget import Budget
-from accessmgmt.provisioning.connect import admin_connection, close_pools, connect_login, database_session
-from accessmgmt.provisioning.end_batch import end_grant, end_grants
-from accessmgmt.provisioning.statements_locks import ADVISORY_KEY
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.connect.admin import admin_connection, close_pools, connect_login, database_session
+from accessmgmt.provisioning.end import grants, sessions
+from accessmgmt.provisioning.end.grants import end_grant, end_grants
+from accessmgmt.provisioning.session import conversation
+from accessmgmt.provisioning.session.deadline import Budget
+from accessmgmt.provisioning.statements.locks import ADVISORY_KEY
 from devstack.postgres import VERSIONS, PostgresServer
 from devstack.process import wait_until
 from tests.limits import time_limit
@@ -248,7 +249,7 @@ def test_a_commit_that_waits_for_a_standby_is_given_up_and_looked_at_again(
     server, order = own_shop.server, new_order(ORDERS)
 
     def end(seconds: float) -> None:
-        monkeypatch.setattr(end_batch, "BUDGET_SECONDS", seconds)
+        monkeypatch.setattr(grants, "BUDGET_SECONDS", seconds)
         end_grant(own_shop.target, order)
 
     for act in (lambda seconds: apply_grant(own_shop.target, order, budget_seconds=seconds), end):
@@ -281,13 +282,13 @@ def test_a_server_that_restarts_in_the_middle(own_shop: Shop) -> None:
                 restarts.append(description)  # noqa: B023
                 own_shop.server.restart("immediate")
 
-        execute.before_statement = restart
+        conversation.before_statement = restart
         try:
             finish(lambda: apply_grant(own_shop.target, order))  # noqa: B023
             own_shop.log_in(order).close()
             finish(lambda: end_grant(own_shop.target, order))  # noqa: B023
         finally:
-            execute.before_statement = None
+            conversation.before_statement = None
         assert restarts == [hits]
         assert own_shop.roles(order) == 0
 
@@ -303,4 +304,4 @@ def finish(act: Callable[[], object]) -> None:
 @pytest.fixture(autouse=True)
 def _no_hook_left() -> Iterator[None]:
     yield
-    execute.before_statement = None
+    conversation.before_statement = None

@@ -18,11 +18,13 @@ from accessmgmt.domain.drift import DriftFinding, DriftOrder
 from accessmgmt.domain.errors import TargetError, TargetRefused
 from accessmgmt.domain.names import Installation
 from accessmgmt.domain.targets import GrantOrder, Rung, RungState, Target
-from accessmgmt.provisioning import advice, advice_login, check, execute
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.drift import check_drift
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.check import ladder
+from accessmgmt.provisioning.connect.admin import close_pools
+from accessmgmt.provisioning.drift.resync import check_drift
+from accessmgmt.provisioning.end.grants import end_grant
+from accessmgmt.provisioning.session import conversation
+from accessmgmt.provisioning.statements import advice, advice_login
 from devstack.postgres import PostgresServer
 from tests.provisioning.advised import PROVEN, name_of, proves
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
@@ -53,7 +55,7 @@ class Case:
     def rung(self, name: str, target: Target | None = None) -> Rung:
         close_pools()
         target = target or self.shop.target
-        return next(r for r in check.test_connection(target, [ORDERS], self.installation) if r.name == name)
+        return next(r for r in ladder.test_connection(target, [ORDERS], self.installation) if r.name == name)
 
     def mends(self, name: str) -> Rung:
         """Do what a rung says, and see it pass."""
@@ -442,12 +444,12 @@ def test_a_login_that_somebody_keeps_making_an_owner(case: Case) -> None:
         if description == "drop the login role":
             case.run("ALTER TABLE app.customers OWNER TO {role}", role=ending.role_name)
 
-    execute.before_statement = give_it_something
+    conversation.before_statement = give_it_something
     try:
         with pytest.raises(TargetRefused) as refusal:
             end_grant(case.shop.target, ending)
     finally:
-        execute.before_statement = None
+        conversation.before_statement = None
     assert "REASSIGN OWNED" in refusal.value.todo
     do_as_told(case.shop, refusal.value.todo)
     end_grant(case.shop.target, ending)

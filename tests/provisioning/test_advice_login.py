@@ -10,11 +10,11 @@ from psycopg import sql
 
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.targets import Rung, RungState, SslMode, Target
-from accessmgmt.provisioning import advice_login
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.check import test_connection as climb
-from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.check.ladder import test_connection as climb
+from accessmgmt.provisioning.connect.admin import close_pools
+from accessmgmt.provisioning.end.grants import end_grant
+from accessmgmt.provisioning.statements import advice_login
 from devstack.postgres import PostgresServer
 from tests.provisioning.advised import proves
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_order, permissions

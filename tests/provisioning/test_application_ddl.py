@@ -13,16 +13,17 @@ from psycopg import sql
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import GrantOrder
-from accessmgmt.provisioning import execute, plan
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.budget import Budget
-from accessmgmt.provisioning.connect import admin_session
-from accessmgmt.provisioning.end_batch import end_grant
-from accessmgmt.provisioning.failures import is_worth_repeating
-from accessmgmt.provisioning.inspect import inspect_target, scope_of
-from accessmgmt.provisioning.plan import hold, plan_capability
-from accessmgmt.provisioning.retire import retire_capabilities
-from accessmgmt.provisioning.statements import READ_CHUNK
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.connect.admin import admin_session
+from accessmgmt.provisioning.end.grants import end_grant
+from accessmgmt.provisioning.end.unused_capabilities import retire_capabilities
+from accessmgmt.provisioning.privileges import plan
+from accessmgmt.provisioning.privileges.plan import hold, plan_capability
+from accessmgmt.provisioning.privileges.read import inspect_target, scope_of
+from accessmgmt.provisioning.session import conversation
+from accessmgmt.provisioning.session.deadline import Budget
+from accessmgmt.provisioning.session.explain import is_worth_repeating
+from accessmgmt.provisioning.statements.reading import READ_CHUNK
 from tests.provisioning.beside import Beside, before_the_commit
 from tests.provisioning.conftest import SHOP, Shop, new_installation, new_order, permissions
 
@@ -210,11 +211,11 @@ def test_a_table_that_is_swapped_for_another(shop: Shop) -> None:
         with shop.as_dba() as dba:
             return dba.execute("SELECT to_regrole(%s) IS NOT NULL", [name]).fetchone() == (True,)
 
-    execute.before_statement = swap
+    conversation.before_statement = swap
     try:
         receipt = apply_grant(shop.target, order)
     finally:
-        execute.before_statement = None
+        conversation.before_statement = None
     assert is_done
     assert receipt.table_count == 1
     with shop.log_in(order) as user:
@@ -233,12 +234,12 @@ def test_many_schemas_and_sequences_are_done_in_parts(
         " EXECUTE format('CREATE TABLE s%s.t (id serial)', i); END LOOP; END$$",
     )
     sent: list[str] = []
-    execute.before_statement = sent.append
+    conversation.before_statement = sent.append
     try:
         order = an_order(permissions("SELECT,INSERT", "s*", "*"))
         assert apply_grant(shop.target, order).table_count == 5
     finally:
-        execute.before_statement = None
+        conversation.before_statement = None
     assert sent.count("grant on sequence") == 3
     assert sent.count("grant on the chunk's tables") - 1 == 3, "one of them is the rehearsal"
     assert sent.count("lock the schemas") == 8, "5 schemas, and new tables and sequences in each"

@@ -14,10 +14,11 @@ import pytest
 
 from accessmgmt.domain.errors import TargetRefused, TargetUnavailable
 from accessmgmt.domain.targets import AwsSecret, RungState, Target
-from accessmgmt.provisioning import check, credentials
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.connect import admin_connection, close_pools
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.check import ladder
+from accessmgmt.provisioning.connect import secrets_manager
+from accessmgmt.provisioning.connect.admin import admin_connection, close_pools
+from accessmgmt.provisioning.end.grants import end_grant
 from devstack.aws import REGION, SecretsManager
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_order, permissions
 
@@ -40,9 +41,9 @@ def manager(servers_directory: Path) -> Iterator[SecretsManager]:
 @pytest.fixture
 def aws(manager: SecretsManager, monkeypatch: pytest.MonkeyPatch) -> Iterator[SecretsManager]:
     monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", manager.url)
-    credentials._kept.clear()
+    secrets_manager._kept.clear()
     yield manager
-    credentials._kept.clear()
+    secrets_manager._kept.clear()
 
 
 def value_of(shop: Shop, **changes: str) -> dict[str, str | int]:
@@ -66,7 +67,7 @@ def test_the_guide_s_secret_is_all_that_is_needed(shop: Shop, aws: SecretsManage
     with shop.log_in(order) as user:
         user.execute("SELECT * FROM app.orders")
     end_grant(target, replace(order, role_oid=receipt.role_oid))
-    assert {rung.state for rung in check.test_connection(target)} == {RungState.PASSED}
+    assert {rung.state for rung in ladder.test_connection(target)} == {RungState.PASSED}
 
 
 def test_a_list_of_hosts_may_stand_in_the_secret(shop: Shop, aws: SecretsManager) -> None:
@@ -81,9 +82,9 @@ def test_a_list_of_hosts_may_stand_in_the_secret(shop: Shop, aws: SecretsManager
 
 def test_the_resource_s_own_fields_win(shop: Shop, aws: SecretsManager) -> None:
     aws.put(NAME, value_of(shop, username="other", password="other", host="other.invalid", dbname="other"))
-    found = credentials.resolve_target(replace(shop.target, aws_secret=SECRET))
+    found = secrets_manager.resolve_target(replace(shop.target, aws_secret=SECRET))
     assert replace(found, aws_secret=None) == shop.target
-    assert credentials.resolve_target(replace(shop.target, aws_secret=SECRET, username="")).username == "other"
+    assert secrets_manager.resolve_target(replace(shop.target, aws_secret=SECRET, username="")).username == "other"
 
 
 def test_a_rotated_password_is_fetched_once_when_the_server_refuses(shop: Shop, aws: SecretsManager) -> None:
@@ -146,11 +147,11 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
     made = Told()
     Thread(target=made.server.serve_forever, args=(0.01,), daemon=True).start()
     monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", f"http://127.0.0.1:{made.server.server_port}")
-    credentials._kept.clear()
+    secrets_manager._kept.clear()
     yield made
     made.server.shutdown()
     made.server.server_close()
-    credentials._kept.clear()
+    secrets_manager._kept.clear()
 
 
 @pytest.mark.parametrize(
@@ -167,11 +168,11 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
 def test_each_refusal_has_its_own_advice(told: Told, code: str, todo: str) -> None:
     told.refuse(code)
     with pytest.raises(TargetRefused) as refusal:
-        credentials.resolve_target(target_without_fields())
+        secrets_manager.resolve_target(target_without_fields())
     assert code in refusal.value.why
     assert todo in refusal.value.todo
     assert SECRET.secret_access_key not in str(refusal.value)
-    rungs = list(check.test_connection(target_without_fields()))
+    rungs = list(ladder.test_connection(target_without_fields()))
     assert (rungs[0].name, rungs[0].state) == ("Credential", RungState.FAILED)
 
 
@@ -179,7 +180,7 @@ def test_each_refusal_has_its_own_advice(told: Told, code: str, todo: str) -> No
 def test_what_passes_is_tried_again(told: Told, code: str, status: int) -> None:
     told.refuse(code, status)
     with pytest.raises(TargetUnavailable, match="cannot be read"):
-        credentials.resolve_target(target_without_fields())
+        secrets_manager.resolve_target(target_without_fields())
 
 
 def secret_text(**changes: object) -> str:
@@ -220,7 +221,7 @@ def secret_text(**changes: object) -> str:
 def test_a_secret_that_is_not_as_the_guide_has_it(told: Told, text: str, words: str) -> None:
     told.give(text)
     with pytest.raises(TargetRefused, match=words) as refusal:
-        credentials.resolve_target(target_without_fields())
+        secrets_manager.resolve_target(target_without_fields())
     assert '"dbname"' in refusal.value.todo
     assert "\0" not in str(refusal.value)
 
@@ -244,10 +245,13 @@ def test_a_secret_that_is_not_as_the_guide_has_it(told: Told, text: str, words: 
 )
 def test_values_of_a_secret_are_read_as_the_form_reads_them(told: Told, changes: dict, found: dict) -> None:  # type: ignore[type-arg]
     told.give(secret_text(**changes))
-    resolved = credentials.resolve_target(target_without_fields())
+    resolved = secrets_manager.resolve_target(target_without_fields())
     assert {name: getattr(resolved, name) for name in found} == found
     own = replace(target_without_fields(), port=5433, host="own.internal")
-    assert (credentials.resolve_target(own).port, credentials.resolve_target(own).host) == (5433, "own.internal")
+    assert (secrets_manager.resolve_target(own).port, secrets_manager.resolve_target(own).host) == (
+        5433,
+        "own.internal",
+    )
 
 
 @pytest.mark.parametrize(
@@ -264,7 +268,7 @@ def test_values_of_a_secret_are_read_as_the_form_reads_them(told: Told, changes:
 def test_a_place_that_cannot_be_is_refused_and_nobody_is_asked(told: Told, region: str, name: str, words: str) -> None:
     secret = AwsSecret(region, name, "test-key", "test-secret-key")
     with pytest.raises(TargetRefused, match=words) as refusal:
-        credentials.resolve_target(replace(target_without_fields(), aws_secret=secret))
+        secrets_manager.resolve_target(replace(target_without_fields(), aws_secret=secret))
     assert refusal.value.todo
     assert told.count == 0
 
@@ -275,23 +279,23 @@ def test_regions_of_every_partition_are_asked(told: Told, region: str) -> None:
     arn = f"arn:aws:secretsmanager:{region}:123456789012:secret:team/db-AbCdEf"
     for name in (NAME, arn):
         secret = AwsSecret(region, name, "test-key", "test-secret-key")
-        assert credentials.resolve_target(replace(target_without_fields(), aws_secret=secret)).username == "a"
+        assert secrets_manager.resolve_target(replace(target_without_fields(), aws_secret=secret)).username == "a"
 
 
 def test_a_secret_is_kept_for_minutes(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     told.give('{"username": "a", "password": "b", "host": "c", "dbname": "d"}')
     for _ in range(5):
-        assert credentials.resolve_target(target_without_fields()).port == 5432
+        assert secrets_manager.resolve_target(target_without_fields()).port == 5432
     assert told.count == 1
-    monkeypatch.setattr(credentials, "KEPT_SECONDS", 0.0)
-    credentials.resolve_target(target_without_fields())
+    monkeypatch.setattr(secrets_manager, "KEPT_SECONDS", 0.0)
+    secrets_manager.resolve_target(target_without_fields())
     assert told.count == 2
 
 
 def test_a_secrets_manager_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://127.0.0.1:9")
     with pytest.raises(TargetUnavailable, match="cannot be reached"):
-        credentials.resolve_target(target_without_fields())
+        secrets_manager.resolve_target(target_without_fields())
 
 
 def test_without_keys_the_default_chain_gives_them(
@@ -301,10 +305,10 @@ def test_without_keys_the_default_chain_gives_them(
     keyless = replace(target_without_fields(), aws_secret=AwsSecret(REGION, NAME))
     alone(monkeypatch, tmp_path)
     with pytest.raises(TargetRefused, match="no AWS credentials"):
-        credentials.resolve_target(keyless)
+        secrets_manager.resolve_target(keyless)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "from-the-environment")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "from-the-environment")
-    assert credentials.resolve_target(keyless).username == shop.target.username
+    assert secrets_manager.resolve_target(keyless).username == shop.target.username
 
 
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

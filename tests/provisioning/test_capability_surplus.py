@@ -12,10 +12,10 @@ from psycopg import sql
 from accessmgmt.domain.drift import DriftChange, DriftFinding, DriftKind, DriftOrder, Severity
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.targets import GrantOrder
-from accessmgmt.provisioning import remembered
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.drift import check_drift
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.drift.resync import check_drift
+from accessmgmt.provisioning.end.grants import end_grant
+from accessmgmt.provisioning.privileges import catalog_cache
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 from tests.provisioning.dba import sql_in
 
@@ -61,7 +61,7 @@ def test_a_capability_role_that_became_a_member_is_given_to_nobody_new(
     Up to 15 the portal may take it out again, and does; since then only who put it there may.
     """
     if not is_known:
-        monkeypatch.setattr(remembered, "RECALL_SECONDS", 0.0)
+        monkeypatch.setattr(catalog_cache, "RECALL_SECONDS", 0.0)
     as_dba(shop, order, "GRANT pg_read_all_data TO {role}")
     [finding] = findings(shop, order)
     assert (finding.kind, finding.severity) == (DriftKind.MEMBERSHIP, Severity.ALARM)

@@ -12,9 +12,9 @@ from psycopg import sql
 
 from accessmgmt.domain.names import Installation, new_login_role_name
 from accessmgmt.domain.targets import EndReceipt, GrantOrder
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end_batch import end_grant, end_grants
-from accessmgmt.provisioning.retire import retire_capabilities
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.end.grants import end_grant, end_grants
+from accessmgmt.provisioning.end.unused_capabilities import retire_capabilities
 from devstack.postgres import PostgresServer
 from tests.provisioning.conftest import Shop, new_order, permissions
 

@@ -10,14 +10,14 @@ import pytest
 from psycopg import sql
 
 from accessmgmt.domain.targets import Rung, RungState, SslMode, Target
-from accessmgmt.provisioning import check
+from accessmgmt.provisioning.check import ladder
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
 from tests.provisioning.conftest import Shop, permissions
 
 
 def climb(target: Target) -> dict[str, Rung]:
-    rungs = {rung.name: rung for rung in check.test_connection(target)}
+    rungs = {rung.name: rung for rung in ladder.test_connection(target)}
     assert all(target.password not in f"{r.detail}{r.fix}" for r in rungs.values())
     return rungs
 
@@ -61,18 +61,18 @@ def test_what_the_endpoints_give_is_rehearsed(new_shop: Callable[..., Shop]) -> 
         CREATE EVENT TRIGGER refuse ON ddl_command_start WHEN TAG IN ('GRANT') EXECUTE FUNCTION public.refuse()
     """
     sets = [permissions("UPDATE", "app", "orders")]
-    by_name = {rung.name: rung for rung in check.test_connection(shop.target, sets)}
+    by_name = {rung.name: rung for rung in ladder.test_connection(shop.target, sets)}
     assert "given UPDATE on app.orders" in by_name["Rehearsal"].detail
     with shop.as_dba() as conn:
         conn.execute(refuse)  # type: ignore[call-overload]
-    by_name = {rung.name: rung for rung in check.test_connection(shop.target, sets)}
+    by_name = {rung.name: rung for rung in ladder.test_connection(shop.target, sets)}
     assert by_name["Rehearsal"].state is RungState.FAILED
     assert "42501" in by_name["Rehearsal"].detail + by_name["Rehearsal"].fix
 
 
 def test_what_matches_nothing_is_named(shop: Shop) -> None:
     sets = [permissions("SELECT", "app", "orders"), permissions("SELECT", "app", "gone")]
-    rung = next(r for r in check.test_connection(shop.target, sets) if r.name == "Rehearsal")
+    rung = next(r for r in ladder.test_connection(shop.target, sets) if r.name == "Rehearsal")
     assert rung.state is RungState.WARNED
     assert "given SELECT on app.orders" in rung.detail
     assert rung.detail.endswith("Nothing can be given of: SELECT on gone in app.")
@@ -96,7 +96,7 @@ def test_a_closed_port(shop: Shop) -> None:
 
 
 def test_a_server_that_never_answers(shop: Shop, silent_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("accessmgmt.provisioning.reach.TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr("accessmgmt.provisioning.connect.reach.TIMEOUT_SECONDS", 0.3)
     rung = failure(replace(shop.target, port=silent_port))
     assert (rung.name, "does not answer" in rung.detail) == ("Encryption", True)
 

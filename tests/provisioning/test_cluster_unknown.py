@@ -12,12 +12,12 @@ from psycopg import sql
 from accessmgmt.domain.drift import DriftOrder
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.targets import RungState
-from accessmgmt.provisioning import check
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.drift import check_drift
-from accessmgmt.provisioning.elsewhere import end_what_is_left
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.check import ladder
+from accessmgmt.provisioning.connect.admin import close_pools
+from accessmgmt.provisioning.drift.resync import check_drift
+from accessmgmt.provisioning.end.absent_servers import end_what_is_left
+from accessmgmt.provisioning.end.grants import end_grant
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 from tests.provisioning.test_preflight import climb
 from tests.provisioning.test_promoted import ORDERS, Pair, pair  # noqa: F401
@@ -66,12 +66,12 @@ def test_the_connection_test_says_what_is_not_verified_and_what_mends_it(closed_
     assert rungs["Server"].state is RungState.WARNED
     assert rungs["Rehearsal"].state is RungState.PASSED
     with pytest.raises(TargetRefused, match="does not say which cluster it is") as refusal:
-        check.read_cluster(shop.target)
+        ladder.read_cluster(shop.target)
     assert rungs["Server"].fix.endswith(refusal.value.todo.partition(": ")[2])
     with shop.as_dba() as dba:
         dba.execute(rungs["Server"].fix)  # type: ignore[call-overload]
     assert climb(shop.target)["Server"].state is RungState.PASSED
-    assert check.read_cluster(shop.target) == str(shop.server.system_identifier)
+    assert ladder.read_cluster(shop.target) == str(shop.server.system_identifier)
 
 
 def test_an_oid_alone_is_not_taken_for_a_login_of_ours(closed_shop: Shop) -> None:

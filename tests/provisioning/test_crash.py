@@ -12,11 +12,11 @@ import pytest
 
 from accessmgmt.domain.errors import TargetError
 from accessmgmt.domain.targets import EndReceipt, GrantOrder, Target
-from accessmgmt.provisioning import execute
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.end_batch import end_grant, end_grants
-from accessmgmt.provisioning.retire import retire_capabilities
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.connect.admin import close_pools
+from accessmgmt.provisioning.end.grants import end_grant, end_grants
+from accessmgmt.provisioning.end.unused_capabilities import retire_capabilities
+from accessmgmt.provisioning.session import conversation
 from devstack.postgres import PostgresServer
 from devstack.process import wait_until
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
@@ -48,7 +48,7 @@ def run_and_die_when(work: Callable[[], object], is_time: Callable[[str], bool])
             if is_time(description):
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        execute.before_statement = look
+        conversation.before_statement = look
         try:
             work()
         except TargetError as error:

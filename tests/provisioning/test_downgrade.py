@@ -11,9 +11,9 @@ import pytest
 
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.targets import SslMode
-from accessmgmt.provisioning.diagnosis import try_log_in
-from accessmgmt.provisioning.scram import BOUND_MECHANISM
-from accessmgmt.provisioning.wire import SSL_REQUEST
+from accessmgmt.provisioning.connect.diagnose import try_log_in
+from accessmgmt.provisioning.connect.protocol import SSL_REQUEST
+from accessmgmt.provisioning.connect.scram import BOUND_MECHANISM
 from tests.provisioning.conftest import Shop
 
 

@@ -23,11 +23,11 @@ from accessmgmt.domain.drift import (
 from accessmgmt.domain.names import new_login_role_name
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import ApplyReceipt, GrantOrder
-from accessmgmt.provisioning import execute
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.drift import check_drift, resync_sets
-from accessmgmt.provisioning.drift_repair import repair
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.drift.repair import repair
+from accessmgmt.provisioning.drift.resync import check_drift, resync_sets
+from accessmgmt.provisioning.end.grants import end_grant
+from accessmgmt.provisioning.session import conversation
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 
 SERVERS = [(18, False), (18, True), (16, False), (15, False), (14, False)]
@@ -404,11 +404,11 @@ def test_new_tables_become_usable_by_a_resync(shop: Shop) -> None:
     with shop.log_in(pattern) as user:
         user.execute("SELECT * FROM app.events_2026")
     sent: list[str] = []
-    execute.before_statement = sent.append
+    conversation.before_statement = sent.append
     try:
         resync_sets(shop.target, portal.installation, sets)
     finally:
-        execute.before_statement = None
+        conversation.before_statement = None
     assert set(sent) == {"read the two roles", "read the capability role's drift"}
 
 

@@ -11,10 +11,10 @@ from psycopg import sql
 from accessmgmt.domain.drift import DriftChange, DriftFinding, DriftKind, DriftOrder, Severity
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.targets import GrantOrder
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.drift import check_drift, resync_sets
-from accessmgmt.provisioning.drift_repair import repair
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.drift.repair import repair
+from accessmgmt.provisioning.drift.resync import check_drift, resync_sets
+from accessmgmt.provisioning.end.grants import end_grant
 from tests.provisioning.conftest import Shop, make_shop, new_installation, new_order, permissions
 from tests.provisioning.dba import do_as_told, sql_in
 

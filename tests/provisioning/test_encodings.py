@@ -11,8 +11,8 @@ from psycopg import sql
 
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.targets import Target
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.end.grants import end_grant
 from devstack.recipe import prepare_target
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_order, permissions
 

@@ -9,8 +9,8 @@ import pytest
 
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.permissions import parse_permissions, read_permissions
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.end.grants import end_grant
 from tests.provisioning.conftest import Shop, make_shop, new_installation, new_order
 
 TABLES = {"a.b": '"a.b"', "ev*": '"ev*"', "event_1": "event_1", 'say "hi"': '"say ""hi"""', "Orders": '"Orders"'}

@@ -13,10 +13,11 @@ import pytest
 
 from accessmgmt.domain.errors import TargetRefused, TargetUnavailable
 from accessmgmt.domain.targets import RungState, SslMode, Target
-from accessmgmt.provisioning import check, pool, topology
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.connect import admin_connection, close_pools
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.check import ladder
+from accessmgmt.provisioning.connect import hosts, pool
+from accessmgmt.provisioning.connect.admin import admin_connection, close_pools
+from accessmgmt.provisioning.end.grants import end_grant
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
 from devstack.process import wait_until
@@ -120,12 +121,12 @@ def test_idle_connections_to_the_dead_primary_are_not_used(cluster: Cluster) -> 
         assert conn.info.host == "127.0.0.2"
         assert conn.execute("SELECT pg_is_in_recovery()").fetchone() == (False,)
     # The one that was good is asked first, whatever the list's order.
-    assert topology.hosts_in_order(cluster.target)[0] == "127.0.0.2"
+    assert hosts.hosts_in_order(cluster.target)[0] == "127.0.0.2"
 
 
 def test_the_ladder_of_a_list(cluster: Cluster) -> None:
     cluster.first.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC", dbname=cluster.shop.database)  # open on 14
-    rungs = list(check.test_connection(cluster.target))
+    rungs = list(ladder.test_connection(cluster.target))
     assert {r.state for r in rungs} == {RungState.PASSED}, rungs
     found = {r.name: r.detail for r in rungs}
     assert found["Port"].startswith("127.0.0.2, 127.0.0.1 answer on port")
@@ -160,7 +161,7 @@ def test_a_frozen_server_is_noticed_before_a_connection_is_lent(
 def test_a_standby_finds_its_primary_by_itself(cluster: Cluster) -> None:
     alone = replace(cluster.target, name="alone", host="127.0.0.2")
     # The standby says "localhost": the name in its primary_conninfo. The primary's certificate has to be for it.
-    rung = next(r for r in check.test_connection(replace(alone, ssl_mode=SslMode.VERIFY_CA)) if r.name == "Primary")
+    rung = next(r for r in ladder.test_connection(replace(alone, ssl_mode=SslMode.VERIFY_CA)) if r.name == "Primary")
     assert rung.state is RungState.PASSED
     assert "found by itself: localhost" in rung.detail
     order = new_order(ORDERS)

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from accessmgmt.domain.errors import TargetRefused, TargetUnavailable
-from accessmgmt.provisioning.failures import explain, is_lost, is_worth_repeating
+from accessmgmt.provisioning.session.explain import explain, is_lost, is_worth_repeating
 
 AT_ONCE = ["XX000", "40001", "40P01", "55P03", "23505", "42704", "42P01", "3F000"]
 LOST = ["57P01", "57P02", "08006", "08003", "08P01"]

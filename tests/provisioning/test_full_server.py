@@ -12,10 +12,11 @@ import pytest
 
 from accessmgmt.domain.errors import TargetUnavailable
 from accessmgmt.domain.targets import GrantOrder, Rung, RungState
-from accessmgmt.provisioning import check, connect, kept, pool
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.connect import admin_connection, close_pools, forget_connections
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.check import ladder
+from accessmgmt.provisioning.connect import admin, held_open, pool
+from accessmgmt.provisioning.connect.admin import admin_connection, close_pools, forget_connections
+from accessmgmt.provisioning.end.grants import end_grant
 from devstack.postgres import PostgresServer
 from devstack.process import wait_until
 from tests.provisioning.conftest import Shop, new_order, permissions
@@ -66,7 +67,7 @@ def is_cut(user: psycopg.Connection) -> bool:
 def test_the_connection_that_is_held_open_ends_it(small: Callable[..., Shop], version: int) -> None:
     shop = small(version)
     order = applied(shop)
-    kept.keep_open(shop.target)
+    held_open.keep_open(shop.target)
     with filled(shop, order) as sessions:
         receipt = end_grant(shop.target, order)
         assert len(receipt.sessions) == len(sessions)
@@ -114,19 +115,19 @@ def test_a_connection_that_is_held_open_outlives_every_limit(
     order = applied(shop)
     monkeypatch.setattr(pool, "IDLE_SECONDS", -1.0)
     monkeypatch.setattr(pool, "LIFETIME_SECONDS", -1.0)
-    kept.keep_open(shop.target)
+    held_open.keep_open(shop.target)
     pid = connection_pid(shop)
     with filled(shop, order):
-        connect._pool_of(shop.target).shrink()
+        admin._pool_of(shop.target).shrink()
         forget_connections(shop.target)
-        kept.keep_open(shop.target)
+        held_open.keep_open(shop.target)
         assert connection_pid(shop) == pid
         end_grant(shop.target, order)
-    kept.keep_open(shop.target)
+    held_open.keep_open(shop.target)
     assert connection_pid(shop) != pid, "renewed, as soon as that is possible"
-    connect._pool_of(shop.target)._kept_until = 0.0
+    admin._pool_of(shop.target)._kept_until = 0.0
     pid = connection_pid(shop)
-    connect._pool_of(shop.target).shrink()
+    admin._pool_of(shop.target).shrink()
     assert connection_pid(shop) != pid, "no longer held open"
 
 
@@ -137,11 +138,11 @@ def connection_pid(shop: Shop) -> int:
 
 def test_a_connection_that_died_is_made_again(small: Callable[..., Shop]) -> None:
     shop = small(18)
-    kept.keep_open(shop.target)
+    held_open.keep_open(shop.target)
     pid = connection_pid(shop)
     with shop.as_dba() as dba:
         dba.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
-    kept.keep_open(shop.target)
+    held_open.keep_open(shop.target)
     assert pids_of(shop) not in ([], [pid])
 
 
@@ -154,23 +155,23 @@ def pids_of(shop: Shop) -> list[int]:
 def test_a_thread_holds_them_open_and_no_dead_server_is_in_its_way(
     small: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept, "EVERY_SECONDS", 0.1)
+    monkeypatch.setattr(held_open, "EVERY_SECONDS", 0.1)
     shop = small(18)
     dead = replace(shop.target, name="dead", port=1)
     assert pids_of(shop) == []
-    kept.keep_all_open([dead, shop.target])
+    held_open.keep_all_open([dead, shop.target])
     try:
         wait_until(lambda: len(pids_of(shop)) == 1, timeout=30, what="a connection is held open")
-        wait_until(lambda: kept._keeper.targets[dead].failures > 1, timeout=30, what="the dead one is tried again")
-        assert kept._keeper.targets[dead].due_at > time.monotonic()
+        wait_until(lambda: held_open._keeper.targets[dead].failures > 1, timeout=30, what="the dead one is tried again")
+        assert held_open._keeper.targets[dead].due_at > time.monotonic()
     finally:
-        kept.keep_all_open([])
+        held_open.keep_all_open([])
     close_pools()
 
 
 def connections_rung(shop: Shop) -> Rung:
     close_pools()
-    return {rung.name: rung for rung in check.test_connection(shop.target)}["Connections"]
+    return {rung.name: rung for rung in ladder.test_connection(shop.target)}["Connections"]
 
 
 @pytest.mark.parametrize("version", [18, 16])

@@ -11,12 +11,12 @@ from psycopg import sql
 from accessmgmt.domain.drift import DriftKind, DriftOrder
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.targets import GrantOrder
-from accessmgmt.provisioning import execute
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.drift import check_drift
-from accessmgmt.provisioning.end_batch import end_grant
-from accessmgmt.provisioning.retire import retire_capabilities
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.connect.admin import close_pools
+from accessmgmt.provisioning.drift.resync import check_drift
+from accessmgmt.provisioning.end.grants import end_grant
+from accessmgmt.provisioning.end.unused_capabilities import retire_capabilities
+from accessmgmt.provisioning.session import conversation
 from devstack.recipe import ConnectBy, grant_with_option, prepare_target
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_installation, new_order, permissions
 
@@ -60,12 +60,12 @@ def test_a_grant_that_gives_nothing_is_a_failure(lent_shop: Shop, occurrence: in
                 dba.execute("REVOKE GRANT OPTION FOR SELECT ON app.orders FROM jit_portal")
 
     order = an_order()
-    execute.before_statement = take_the_option_away
+    conversation.before_statement = take_the_option_away
     try:
         with pytest.raises(TargetRefused) as refusal:
             apply_grant(lent_shop.target, order)
     finally:
-        execute.before_statement = None
+        conversation.before_statement = None
     assert refusal.value.sqlstate == "01007"
     assert "gave nothing" in refusal.value.what
     assert lent_shop.roles(order) == 0, "no login was made"
@@ -80,12 +80,12 @@ def test_a_part_of_a_grant_that_gives_nothing_is_a_failure_too(lent_shop: Shop) 
                 dba.execute("REVOKE GRANT OPTION FOR UPDATE ON app.orders FROM jit_portal")
 
     order = an_order(grants="SELECT,UPDATE")
-    execute.before_statement = take_one_option_away
+    conversation.before_statement = take_one_option_away
     try:
         with pytest.raises(TargetRefused) as refusal:
             apply_grant(lent_shop.target, order)
     finally:
-        execute.before_statement = None
+        conversation.before_statement = None
     assert refusal.value.sqlstate == "01007"
 
 

@@ -11,9 +11,9 @@ import pytest
 from psycopg import sql
 
 from accessmgmt.domain.targets import EndReceipt, GrantOrder
-from accessmgmt.provisioning import execute
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.end.grants import end_grant
+from accessmgmt.provisioning.session import conversation
 from devstack.postgres import PostgresServer
 from devstack.stack import wait_for_replay
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions, target_of
@@ -159,7 +159,7 @@ def test_a_second_try_still_knows_whose_sessions_to_end(case: Case, monkeypatch:
         if description == "read the server's clock":
             raise Killed
 
-    monkeypatch.setattr(execute, "before_statement", die)
+    monkeypatch.setattr(conversation, "before_statement", die)
     with pytest.raises(Killed):
         case.end()
     monkeypatch.undo()

@@ -11,14 +11,14 @@ from psycopg import sql
 
 from accessmgmt.domain.errors import TargetUnavailable
 from accessmgmt.domain.targets import EndReceipt, GrantOrder
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.budget import Budget
-from accessmgmt.provisioning.connect import admin_session
-from accessmgmt.provisioning.drift import resync_sets
-from accessmgmt.provisioning.end_batch import end_grants
-from accessmgmt.provisioning.held_up import HeldUp, insist
-from accessmgmt.provisioning.statements import BEGIN, COMMIT, Statement
-from accessmgmt.provisioning.statements_end import SHORT_LOCK_TIMEOUT
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.connect.admin import admin_session
+from accessmgmt.provisioning.drift.resync import resync_sets
+from accessmgmt.provisioning.end.grants import end_grants
+from accessmgmt.provisioning.leftovers.held_up import HeldUp, insist
+from accessmgmt.provisioning.session.deadline import Budget
+from accessmgmt.provisioning.statements.base import BEGIN, COMMIT, Statement
+from accessmgmt.provisioning.statements.ending import SHORT_LOCK_TIMEOUT
 from devstack.postgres import PostgresServer
 from tests.provisioning.conftest import INSTALLATION, Shop, new_order, permissions
 from tests.provisioning.dba import do_as_told

@@ -11,11 +11,11 @@ import pytest
 
 from accessmgmt.domain.errors import TargetUnavailable
 from accessmgmt.domain.targets import GrantOrder, Target
-from accessmgmt.provisioning import end_batch
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.end_batch import end_grant
-from accessmgmt.provisioning.execute import Session
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.connect.admin import close_pools
+from accessmgmt.provisioning.end import grants
+from accessmgmt.provisioning.end.grants import end_grant
+from accessmgmt.provisioning.session.conversation import Session
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
 from devstack.stack import wait_for_replay
@@ -69,14 +69,14 @@ def test_a_host_for_which_no_time_was_left_keeps_the_grant_ending(
 ) -> None:
     target = replace(three.shop.target, name="list", host="127.0.0.1,127.0.0.2,127.0.0.3")
     order, user = three.applied(target)
-    verify = end_batch._verify_absence
+    verify = grants._verify_absence
 
-    def take_all_the_time(session: Session, batch: end_batch.Batch) -> None:
+    def take_all_the_time(session: Session, batch: grants.Batch) -> None:
         verify(session, batch)
         if "127.0.0.2" in session.target_name:
             batch.budget.seconds = 0
 
-    monkeypatch.setattr(end_batch, "_verify_absence", take_all_the_time)
+    monkeypatch.setattr(grants, "_verify_absence", take_all_the_time)
     with pytest.raises(TargetUnavailable):
         end_grant(target, order)
     monkeypatch.undo()

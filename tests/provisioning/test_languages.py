@@ -16,10 +16,10 @@ from psycopg import sql
 
 from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
 from accessmgmt.domain.targets import RungState, Target
-from accessmgmt.provisioning import check
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end_batch import end_grant
-from accessmgmt.provisioning.wire import SSL_REQUEST
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.check import ladder
+from accessmgmt.provisioning.connect.protocol import SSL_REQUEST
+from accessmgmt.provisioning.end.grants import end_grant
 from tests.provisioning.conftest import Shop, new_order, permissions
 
 SENTENCE = "Übersetzte Meldung ohne Schlüsselwörter"
@@ -147,12 +147,12 @@ def test_refusals_and_failures_are_told_apart(spoken: tuple[Shop, Interpreter]) 
 
 def test_the_ladder(spoken: tuple[Shop, Interpreter]) -> None:
     shop, _ = spoken
-    rungs = {rung.name: rung for rung in check.test_connection(shop.target)}
+    rungs = {rung.name: rung for rung in ladder.test_connection(shop.target)}
     assert RungState.FAILED not in {rung.state for rung in rungs.values()}, rungs
     for change, words in (
         ({"password": "wrong"}, "does not accept the password"),
         ({"database_name": "nowhere"}, "no database “nowhere”"),
     ):
-        [failed] = [r for r in check.test_connection(replace(shop.target, **change)) if r.state is RungState.FAILED]  # type: ignore[arg-type]
+        [failed] = [r for r in ladder.test_connection(replace(shop.target, **change)) if r.state is RungState.FAILED]  # type: ignore[arg-type]
         assert failed.name == "Log-in"
         assert words in failed.detail

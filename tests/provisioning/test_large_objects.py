@@ -9,9 +9,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from accessmgmt.provisioning import execute
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.end.grants import end_grant
+from accessmgmt.provisioning.session import conversation
 from devstack.recipe import prepare_target
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_order, permissions
 
@@ -65,11 +65,11 @@ def test_what_comes_into_being_while_it_is_cleaned_up_is_cleaned_up_too(new_shop
                     database = sql.Identifier(shop.database)
                     dba.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO jit_quarantine").format(database))
 
-    execute.before_statement = give_it_something
+    conversation.before_statement = give_it_something
     try:
         receipt = end_grant(shop.target, order)
     finally:
-        execute.before_statement = None
+        conversation.before_statement = None
     assert drops >= 2
     assert receipt.reassigned == (shop.database,)
     with shop.as_dba() as dba:

@@ -13,8 +13,8 @@ from psycopg import sql
 
 from accessmgmt.domain.errors import TargetError, TargetRefused
 from accessmgmt.domain.targets import EndReceipt, GrantOrder
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end_batch import end_grant, end_grants
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.end.grants import end_grant, end_grants
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
 from devstack.recipe import prepare_database, prepare_target

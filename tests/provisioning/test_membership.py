@@ -13,10 +13,11 @@ import pytest
 from psycopg import sql
 
 from accessmgmt.domain.targets import GrantOrder
-from accessmgmt.provisioning import execute, remembered
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end_batch import end_grant, end_grants
-from accessmgmt.provisioning.retire import retire_capabilities
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.end.grants import end_grant, end_grants
+from accessmgmt.provisioning.end.unused_capabilities import retire_capabilities
+from accessmgmt.provisioning.privileges import catalog_cache
+from accessmgmt.provisioning.session import conversation
 from devstack.recipe import prepare_database, prepare_target
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_installation, new_order, permissions
 
@@ -33,9 +34,9 @@ def shop(request: pytest.FixtureRequest, new_shop: Callable[..., Shop]) -> Shop:
 def sent() -> Iterator[list[str]]:
     """The descriptions of the statements that were sent."""
     found: list[str] = []
-    execute.before_statement = found.append
+    conversation.before_statement = found.append
     yield found
-    execute.before_statement = None
+    conversation.before_statement = None
 
 
 def applied(shop: Shop, order: GrantOrder | None = None) -> GrantOrder:
@@ -63,7 +64,7 @@ def test_what_is_in_order_is_compared_and_not_granted_again(
 ) -> None:
     """A GRANT that changes nothing rewrites every row all the same."""
     end_grant(shop.target, applied(shop, new_order(permissions("SELECT,INSERT", "app", "*"))))
-    monkeypatch.setattr(remembered, "RECALL_SECONDS", 0.0)
+    monkeypatch.setattr(catalog_cache, "RECALL_SECONDS", 0.0)
     sent.clear()
     order = applied(shop, new_order(permissions("SELECT,INSERT", "app", "*")))
     assert "read the capability role's drift" in sent
@@ -130,12 +131,12 @@ def second_login(shop: Shop) -> Shop:
 def test_a_rotated_credential_goes_on_where_the_old_one_stopped(shop: Shop) -> None:
     """Owner and grantor of everything is jit_portal, whatever log-in steps into it."""
     old, half = applied(shop), new_order(ORDERS)
-    execute.before_statement = stop_at("log in as the login role")
+    conversation.before_statement = stop_at("log in as the login role")
     try:
         with pytest.raises(KeyboardInterrupt):
             apply_grant(shop.target, half)
     finally:
-        execute.before_statement = None
+        conversation.before_statement = None
     rotated = second_login(shop)
     with shop.as_dba() as dba:
         name = sql.Identifier(shop.target.username)
@@ -174,11 +175,11 @@ def test_a_membership_that_another_admin_gave_is_taken_from_a_live_session(shop:
             with shop.as_dba() as dba:
                 left.append(dba.execute(query, [order.role_oid]).fetchall()[0][0])
 
-    execute.before_statement = look
+    conversation.before_statement = look
     try:
         end_grant(superuser, order)
     finally:
-        execute.before_statement = None
+        conversation.before_statement = None
     assert left == [0]
     with pytest.raises(psycopg.OperationalError):
         user.execute("SELECT * FROM app.orders")
@@ -197,11 +198,11 @@ def test_a_member_that_comes_after_a_set_was_emptied_keeps_it(shop: Shop) -> Non
             emptied = True
             apply_grant(shop.target, second)
 
-    execute.before_statement = activate
+    conversation.before_statement = activate
     try:
         report = retire_capabilities(shop.target, first.installation, set())
     finally:
-        execute.before_statement = None
+        conversation.before_statement = None
     assert emptied
     assert (report.dropped, set(report.kept.values())) == ((), {"It is used again."})
     with shop.log_in(second) as user:

@@ -9,10 +9,10 @@ import pytest
 from psycopg import sql
 
 from accessmgmt.domain.errors import TargetError
-from accessmgmt.provisioning.budget import Budget
-from accessmgmt.provisioning.connect import admin_session
-from accessmgmt.provisioning.statements import BEGIN, COMMIT, Statement, trusted
-from accessmgmt.provisioning.statements_end import SHORT_LOCK_TIMEOUT
+from accessmgmt.provisioning.connect.admin import admin_session
+from accessmgmt.provisioning.session.deadline import Budget
+from accessmgmt.provisioning.statements.base import BEGIN, COMMIT, Statement, trusted
+from accessmgmt.provisioning.statements.ending import SHORT_LOCK_TIMEOUT
 from tests.provisioning.conftest import Shop
 
 

@@ -12,9 +12,10 @@ from psycopg import sql
 
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.targets import GrantOrder, RungState
-from accessmgmt.provisioning import advice, check
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.check import ladder
+from accessmgmt.provisioning.end.grants import end_grant
+from accessmgmt.provisioning.statements import advice
 from devstack.postgres import PostgresServer
 from tests.provisioning.advised import proves
 from tests.provisioning.conftest import Shop, new_order, permissions
@@ -386,7 +387,7 @@ def test_the_connection_test_says_who_takes_over_and_what_they_have_to_lose(
         (owner, RungState.WARNED, "jit_quarantine takes over instead"),
     ):
         target = replace(shop.target, leftover_owner=chosen)
-        [rung] = [rung for rung in check.test_connection(target) if rung.name == "Leftovers"]
+        [rung] = [rung for rung in ladder.test_connection(target) if rung.name == "Leftovers"]
         assert (rung.state, words in rung.detail) == (state, True), rung
 
 
@@ -398,7 +399,7 @@ def test_the_connection_test_says_what_a_quarantine_was_given(
     with shop.as_dba() as dba:
         dba.execute("GRANT pg_read_all_data TO jit_quarantine; GRANT SELECT ON app.orders TO jit_quarantine")
     for state in (RungState.WARNED, RungState.PASSED):
-        [rung] = [rung for rung in check.test_connection(shop.target) if rung.name == "Leftovers"]
+        [rung] = [rung for rung in ladder.test_connection(shop.target) if rung.name == "Leftovers"]
         assert rung.state is state, rung
         if rung.fix:
             do_as_told(shop, rung.fix)

@@ -11,13 +11,14 @@ import pytest
 from psycopg import sql
 
 from accessmgmt.domain.errors import TargetRefused
-from accessmgmt.provisioning import execute
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.budget import Budget
-from accessmgmt.provisioning.connect import admin_session
-from accessmgmt.provisioning.end_batch import end_grant
-from accessmgmt.provisioning.inspect import as_regex, scope_of
-from accessmgmt.provisioning.statements import DRIFT, Statement
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.connect.admin import admin_session
+from accessmgmt.provisioning.end.grants import end_grant
+from accessmgmt.provisioning.privileges.read import as_regex, scope_of
+from accessmgmt.provisioning.session import conversation
+from accessmgmt.provisioning.session.deadline import Budget
+from accessmgmt.provisioning.statements.base import Statement
+from accessmgmt.provisioning.statements.reading import DRIFT
 from devstack.recipe import prepare_database, prepare_target
 from tests.provisioning.conftest import ADMIN_PASSWORD, INSTALLATION, Shop, new_order, permissions
 from tests.provisioning.dba import sql_in
@@ -111,11 +112,11 @@ def test_a_table_that_appears_during_apply_is_no_failure(new_shop: Callable[...,
             conn.execute(sql.SQL("CREATE TABLE app.{} (id int)").format(sql.Identifier(f"ev_{number}")))
 
     order = new_order(permissions("SELECT", "app", "ev*"))
-    execute.before_statement = create
+    conversation.before_statement = create
     try:
         receipt = apply_grant(shop.target, order)
     finally:
-        execute.before_statement = None
+        conversation.before_statement = None
     assert receipt.table_count >= 3
     end_grant(shop.target, order)
 
@@ -251,11 +252,11 @@ def test_a_table_that_is_dropped_while_it_is_verified_is_no_refusal(new_shop: Ca
             elif description == "read the capability role's drift" and len(looks) == 4:
                 conn.execute("DROP TABLE IF EXISTS app.orders CASCADE")
 
-    execute.before_statement = interfere
+    conversation.before_statement = interfere
     try:
         receipt = apply_grant(shop.target, order)
     finally:
-        execute.before_statement = None
+        conversation.before_statement = None
     assert len(looks) > 4
     assert receipt.role_oid
     end_grant(shop.target, order)

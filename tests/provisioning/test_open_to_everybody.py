@@ -8,12 +8,12 @@ import pytest
 from psycopg import sql
 
 from accessmgmt.domain.targets import Rung, RungState
-from accessmgmt.provisioning import check
+from accessmgmt.provisioning.check import ladder
 from tests.provisioning.conftest import Shop
 
 
 def rung_of(shop: Shop) -> Rung:
-    return next(rung for rung in check.test_connection(shop.target) if rung.name == "Open to everybody")
+    return next(rung for rung in ladder.test_connection(shop.target) if rung.name == "Open to everybody")
 
 
 @pytest.mark.parametrize("version", [18, 14])

@@ -12,9 +12,9 @@ import pytest
 from psycopg import sql
 
 from accessmgmt.domain.targets import GrantOrder
-from accessmgmt.provisioning import advice
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.end.grants import end_grant
+from accessmgmt.provisioning.statements import advice
 from tests.provisioning.advised import proves
 from tests.provisioning.conftest import Shop, new_order, permissions
 from tests.provisioning.dba import do_as_told

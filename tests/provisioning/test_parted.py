@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from accessmgmt.domain.errors import TargetUnavailable
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.end.grants import end_grant
 from devstack.stack import wait_for_replay
 from tests.provisioning.conftest import new_order
 from tests.provisioning.test_failover import Cluster, cluster  # noqa: F401

@@ -10,12 +10,12 @@ import pytest
 from psycopg import sql
 
 from accessmgmt.domain.targets import GrantOrder
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.budget import Budget
-from accessmgmt.provisioning.connect import admin_session
-from accessmgmt.provisioning.end_batch import end_grant
-from accessmgmt.provisioning.passed_on import PassedOn, TakenBack, find_passed_on, take_back_passed_on
-from accessmgmt.provisioning.retire import retire_capabilities
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.connect.admin import admin_session
+from accessmgmt.provisioning.end.grants import end_grant
+from accessmgmt.provisioning.end.unused_capabilities import retire_capabilities
+from accessmgmt.provisioning.leftovers.passed_on import PassedOn, TakenBack, find_passed_on, take_back_passed_on
+from accessmgmt.provisioning.session.deadline import Budget
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 
 VERSIONS = [18, 16, 14]

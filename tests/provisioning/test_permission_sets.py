@@ -13,8 +13,8 @@ from psycopg import sql
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.permissions import PermissionSet, Privilege
 from accessmgmt.domain.targets import GrantOrder
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.end.grants import end_grant
 from tests.provisioning.conftest import Shop, make_shop, new_installation, new_order, permissions
 
 VERSIONS = [18, 17, 16, 15, 14]

@@ -14,10 +14,10 @@ import pytest
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.pgbouncer import PASSWORD_PLACEHOLDER, Pooling, pgbouncer_files
 from accessmgmt.domain.targets import RungState
-from accessmgmt.provisioning import check
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.connect import admin_connection
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.check import ladder
+from accessmgmt.provisioning.connect.admin import admin_connection
+from accessmgmt.provisioning.end.grants import end_grant
 from devstack.accounts import give, server_account
 from devstack.install import system_path
 from devstack.ports import free_port, is_listening
@@ -151,7 +151,7 @@ def test_the_portal_refuses_to_work_through_pgbouncer(pooler: Callable[..., Pool
         )
         with pytest.raises(TargetRefused, match="A connection pooler"), admin_connection(target):
             pass
-        failed = [rung for rung in check.test_connection(target) if rung.state is RungState.FAILED]
+        failed = [rung for rung in ladder.test_connection(target) if rung.state is RungState.FAILED]
         assert [rung.name for rung in failed] == ["Log-in"]
         assert "A connection pooler" in failed[0].detail
         assert "host and port of the server itself" in failed[0].fix

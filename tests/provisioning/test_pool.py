@@ -11,10 +11,10 @@ import psycopg
 import pytest
 
 from accessmgmt.domain.errors import TargetUnavailable
-from accessmgmt.provisioning import connect, pool
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.connect import admin_connection
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.connect import admin, pool
+from accessmgmt.provisioning.connect.admin import admin_connection
+from accessmgmt.provisioning.end.grants import end_grant
 from devstack.process import wait_until
 from tests.provisioning.conftest import Shop, new_order, permissions
 
@@ -100,7 +100,7 @@ def test_only_min_connections_stay_open_when_nothing_is_to_be_done(shop: Shop, m
     with ExitStack() as stack:
         pids = [stack.enter_context(admin_connection(target)).info.backend_pid for _ in range(3)]
     monkeypatch.setattr(pool, "IDLE_SECONDS", 0.0)
-    connect._pool_of(target).shrink()
+    admin._pool_of(target).shrink()
 
     def living() -> int:
         with shop.as_dba() as conn:

@@ -13,10 +13,11 @@ from psycopg import sql
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import Rung, RungState, Target
-from accessmgmt.provisioning import check, preflight
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.check import ladder
+from accessmgmt.provisioning.connect.admin import close_pools
+from accessmgmt.provisioning.end.grants import end_grant
+from accessmgmt.provisioning.session import missing_rights
 from devstack.certs import CertificateAuthority
 from devstack.postgres import VERSIONS, PostgresServer
 from devstack.recipe import ConnectBy, grant_with_option, prepare_target
@@ -40,7 +41,7 @@ def crud() -> PermissionSet:
 
 def climb(target: Target) -> dict[str, Rung]:
     close_pools()  # a session keeps the role it stepped into
-    return {rung.name: rung for rung in check.test_connection(target, (), INSTALLATION)}
+    return {rung.name: rung for rung in ladder.test_connection(target, (), INSTALLATION)}
 
 
 def works(shop: Shop, target: Target) -> None:
@@ -219,9 +220,9 @@ def test_a_role_without_createrole() -> None:
         "lacks_quarantine": None,
         "not_administered": [],
     }
-    [missing] = preflight.missing_in(row, 18)
+    [missing] = missing_rights.missing_in(row, 18)
     assert missing.advice.as_sql() == 'ALTER ROLE "jit_portal" CREATEROLE;'
-    assert preflight.missing_in({**row, "may_create_roles": True}, 18) == []
+    assert missing_rights.missing_in({**row, "may_create_roles": True}, 18) == []
 
 
 @pytest.mark.parametrize("version", [14, 18])

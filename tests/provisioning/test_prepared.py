@@ -10,9 +10,10 @@ import pytest
 
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.targets import GrantOrder
-from accessmgmt.provisioning import connect, execute
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.connect import admin
+from accessmgmt.provisioning.end.grants import end_grant
+from accessmgmt.provisioning.session import conversation
 from devstack.postgres import PostgresServer
 from tests.provisioning.conftest import Shop, new_order, permissions
 
@@ -48,9 +49,9 @@ def test_one_that_only_read_is_a_note_and_one_that_made_something_holds_the_role
     assert shop.roles(reader) == 0
 
     # The role is waited for as long as any lock is: less of that is enough here.
-    monkeypatch.setitem(connect.SETTINGS, "lock_timeout", "100ms")
-    monkeypatch.setattr(execute, "MOST_ATTEMPTS", 2)
-    connect.close_pools()
+    monkeypatch.setitem(admin.SETTINGS, "lock_timeout", "100ms")
+    monkeypatch.setattr(conversation, "MOST_ATTEMPTS", 2)
+    admin.close_pools()
     with pytest.raises(TargetRefused) as refusal:
         end_grant(shop.target, writer)
     assert "ROLLBACK PREPARED 'wrote'" in refusal.value.todo

@@ -10,9 +10,9 @@ import pytest
 
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.targets import EndReceipt
-from accessmgmt.provisioning import execute
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end_batch import end_grants
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.end.grants import end_grants
+from accessmgmt.provisioning.session import conversation
 from devstack.postgres import PostgresServer
 from tests.provisioning.conftest import Shop, new_order, permissions
 
@@ -29,7 +29,7 @@ def test_prepared_transactions_hold_up_no_batch(
         with shop.log_in(order) as user:
             user.execute(f"BEGIN; CREATE TABLE play.t{number} (id int); PREPARE TRANSACTION 't{number}'")  # type: ignore[call-overload]
     sent = Counter[str]()
-    monkeypatch.setattr(execute, "before_statement", lambda description: sent.update([description]))
+    monkeypatch.setattr(conversation, "before_statement", lambda description: sent.update([description]))
     *held, ended = end_grants(shop.target, orders)
     assert sent["wait half a second at most"] == sent["begin"]
     assert sent["drop the login role"] <= 6 + 5, "once together, and once alone where that failed"

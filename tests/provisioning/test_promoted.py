@@ -11,13 +11,13 @@ import pytest
 
 from accessmgmt.domain.errors import TargetRefused, TargetUnavailable
 from accessmgmt.domain.targets import GrantOrder, Target
-from accessmgmt.provisioning import discovery, standby
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.discovery import link_trouble
-from accessmgmt.provisioning.drift import resync_sets
-from accessmgmt.provisioning.end_batch import end_grant
-from accessmgmt.provisioning.execute import Session
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.connect import primary, replay
+from accessmgmt.provisioning.connect.admin import close_pools
+from accessmgmt.provisioning.connect.primary import link_trouble
+from accessmgmt.provisioning.drift.resync import resync_sets
+from accessmgmt.provisioning.end.grants import end_grant
+from accessmgmt.provisioning.session.conversation import Session
 from devstack.accounts import give
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
@@ -99,7 +99,7 @@ def pair(
     second = first.create_standby(servers_directory / f"promoted-b-{version}", tls=tls).start()
     replica = target_of(second, certificate_authority, shop.database, shop.target.username)
     main = replace(shop.target, name="main")
-    discovery._reached.clear()
+    primary._reached.clear()
     yield Pair(shop, first, second, replace(replica, name="replica", primary=main))
     close_pools()
     second.destroy()
@@ -108,7 +108,7 @@ def pair(
 
 def test_a_link_that_holds(pair: Pair) -> None:
     assert link_trouble(pair.replica) is None
-    assert discovery.with_primary(pair.replica) is pair.replica
+    assert primary.with_primary(pair.replica) is pair.replica
 
 
 def test_the_old_primary_is_dead(pair: Pair) -> None:
@@ -132,7 +132,7 @@ def test_the_old_primary_is_dead(pair: Pair) -> None:
     pair.works()
     # Forgotten by the portal's processes, and found again.
     close_pools()
-    discovery._reached.clear()
+    primary._reached.clear()
     assert end_grant(pair.replica, later).role_was_absent is False
 
 
@@ -169,7 +169,7 @@ def test_only_the_new_primary_is_out_of_reach(pair: Pair) -> None:
     with pytest.raises(TargetUnavailable, match=f"port {pair.second.port}"):
         apply_grant(pair.replica, new_order(ORDERS))
     pair.second.start()
-    discovery._reached.clear()  # half a minute later
+    primary._reached.clear()  # half a minute later
     wait_for_replay(pair.second, pair.first)
     assert end_grant(pair.replica, order).role_was_absent is False
 
@@ -248,9 +248,9 @@ def test_a_promotion_in_the_middle_of_the_work(pair: Pair, monkeypatch: pytest.M
             pair.first.kill()
             pair.promote_second()
         waits.append(lsn)
-        standby.wait_for_replay(session, lsn)
+        replay.wait_for_replay(session, lsn)
 
-    monkeypatch.setattr("accessmgmt.provisioning.apply.wait_for_replay", fail_over_then_wait)
+    monkeypatch.setattr("accessmgmt.provisioning.apply.grant.wait_for_replay", fail_over_then_wait)
     order = new_order(ORDERS)
     apply_grant(pair.replica, order)
     assert len(waits) == 1

@@ -13,9 +13,9 @@ import pytest
 from psycopg import sql
 
 from accessmgmt.domain.targets import GrantOrder
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end_batch import end_grant
-from accessmgmt.provisioning.statements_locks import ADVISORY_KEY
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.end.grants import end_grant
+from accessmgmt.provisioning.statements.locks import ADVISORY_KEY
 from tests.provisioning.conftest import Shop, new_order, permissions
 
 

@@ -11,10 +11,10 @@ from psycopg import sql
 
 from accessmgmt.domain.errors import TargetRefused, TargetUnavailable
 from accessmgmt.domain.targets import Target
-from accessmgmt.provisioning import execute
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.connect import admin_connection
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.connect.admin import admin_connection
+from accessmgmt.provisioning.end.grants import end_grant
+from accessmgmt.provisioning.session import conversation
 from devstack.process import wait_until
 from tests.limits import time_limit
 from tests.provisioning.conftest import INSTALLATION, Shop, new_order, permissions
@@ -195,7 +195,7 @@ def test_work_that_comes_too_late_makes_no_login(shop: Shop, monkeypatch: pytest
                 wait_until(lambda: time.monotonic() > over_at + 0.05, timeout=120, what="its time is over")
                 held.append(description)
 
-        monkeypatch.setattr(execute, "before_statement", be_held_up)
+        monkeypatch.setattr(conversation, "before_statement", be_held_up)
         with pytest.raises(TargetUnavailable):
             apply_grant(shop.target, late, budget_seconds=seconds)
         assert shop.roles(late) == 0
@@ -206,7 +206,7 @@ def test_work_that_comes_too_late_makes_no_login(shop: Shop, monkeypatch: pytest
 
 def test_the_guard_itself(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without our own clock in the way, the server alone says no."""
-    monkeypatch.setattr("accessmgmt.provisioning.budget.Budget.check", lambda self: 5.0)
+    monkeypatch.setattr("accessmgmt.provisioning.session.deadline.Budget.check", lambda self: 5.0)
     order = new_order(permissions("SELECT", "app", "orders"))
     with pytest.raises(TargetUnavailable) as late:
         apply_grant(shop.target, order, budget_seconds=0.0)

@@ -10,9 +10,9 @@ import pytest
 from psycopg import sql
 
 from accessmgmt.domain.errors import TargetRefused
-from accessmgmt.provisioning import execute
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.end.grants import end_grant
+from accessmgmt.provisioning.session import conversation
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 
 
@@ -26,11 +26,11 @@ def test_the_first_use_is_rehearsed_and_leaves_nothing(
     rehearsed = []
     for order in orders:
         sent: list[str] = []
-        execute.before_statement = sent.append
+        conversation.before_statement = sent.append
         try:
             apply_grant(shop.target, order)
         finally:
-            execute.before_statement = None
+            conversation.before_statement = None
         rehearsed.append("rehearse: verify" in sent)
     assert rehearsed == [True, False]
     with shop.as_dba() as conn:

@@ -12,11 +12,12 @@ import pytest
 from accessmgmt.domain.drift import DriftOrder
 from accessmgmt.domain.names import Installation
 from accessmgmt.domain.targets import Rung, RungState, Target
-from accessmgmt.provisioning import check, execute
-from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.drift import check_drift
-from accessmgmt.provisioning.rehearsal_login import sweep_rehearsals
-from accessmgmt.provisioning.retire import retire_capabilities
+from accessmgmt.provisioning.check import ladder
+from accessmgmt.provisioning.check.real_login import sweep_rehearsals
+from accessmgmt.provisioning.connect.admin import close_pools
+from accessmgmt.provisioning.drift.resync import check_drift
+from accessmgmt.provisioning.end.unused_capabilities import retire_capabilities
+from accessmgmt.provisioning.session import conversation
 from devstack.postgres import VERSIONS, PostgresServer
 from tests.provisioning.conftest import Shop, new_installation, permissions
 from tests.provisioning.dba import do_as_told
@@ -36,7 +37,7 @@ class Trial:
     def rungs(self, target: Target | None = None) -> dict[str, Rung]:
         close_pools()
         sets = [permissions("SELECT,INSERT", "app", "orders,customers")]
-        return {r.name: r for r in check.test_connection(target or self.shop.target, sets, self.installation)}
+        return {r.name: r for r in ladder.test_connection(target or self.shop.target, sets, self.installation)}
 
     def roles(self) -> list[str]:
         """Return the roles that bear a tag of this installation."""
@@ -93,11 +94,11 @@ def test_a_login_is_made_logged_in_as_and_ended(
 ) -> None:
     tested = Trial(shops(version, is_superuser), new_installation())
     made: list[str] = []
-    execute.before_statement = lambda text: made.extend(tested.roles() if text == "rehearse: verify" else [])
+    conversation.before_statement = lambda text: made.extend(tested.roles() if text == "rehearse: verify" else [])
     try:
         rungs = tested.rungs()
     finally:
-        execute.before_statement = None
+        conversation.before_statement = None
     assert [rungs[name].state for name in (PERSON, END)] == [RungState.PASSED] * 2, rungs
     assert "may SELECT, INSERT on app." in rungs[PERSON].detail
     assert [name.split("_")[0] for name in made] == ["jit", "jitb"], "committed before anybody logged in"
@@ -106,7 +107,7 @@ def test_a_login_is_made_logged_in_as_and_ended(
 
 def test_a_database_without_tables_has_its_log_in_tested(new_shop: Callable[..., Shop]) -> None:
     tested = Trial(new_shop(18, tables="SELECT 1"), new_installation())
-    rungs = {r.name: r for r in check.test_connection(tested.shop.target, [], tested.installation)}
+    rungs = {r.name: r for r in ladder.test_connection(tested.shop.target, [], tested.installation)}
     assert rungs[PERSON].state is RungState.PASSED
     assert tested.roles() == []
 
@@ -161,11 +162,11 @@ def test_why_a_login_cannot_be_made_is_said_in_the_server_s_words(alone: Trial) 
         if description == "create the login role":
             alone.run("ALTER ROLE jit_portal NOCREATEROLE")
 
-    execute.before_statement = take_the_right
+    conversation.before_statement = take_the_right
     try:
         rungs = alone.rungs()
     finally:
-        execute.before_statement = None
+        conversation.before_statement = None
     assert rungs[PERSON].state is RungState.FAILED
     assert "PostgreSQL answers 42501: permission denied to create role." in rungs[PERSON].detail
     do_as_told(alone.shop, rungs[PERSON].fix)
@@ -173,7 +174,7 @@ def test_why_a_login_cannot_be_made_is_said_in_the_server_s_words(alone: Trial) 
 
 
 def test_who_goes_away_in_the_middle_leaves_nothing(tested: Trial) -> None:
-    climbing = check.test_connection(tested.shop.target, [], tested.installation)
+    climbing = ladder.test_connection(tested.shop.target, [], tested.installation)
     assert any(rung.name == PERSON for rung in climbing)
     assert len(tested.roles()) == 2
     climbing.close()  # type: ignore[attr-defined]
@@ -205,7 +206,7 @@ def test_a_killed_test_that_left_only_its_capability_role(tested: Trial) -> None
 
 
 def test_a_test_that_is_going_on_is_left_alone(tested: Trial) -> None:
-    climbing = check.test_connection(tested.shop.target, [], tested.installation)
+    climbing = ladder.test_connection(tested.shop.target, [], tested.installation)
     assert any(rung.name == PERSON for rung in climbing)
     assert sweep_rehearsals(tested.shop.target, tested.installation) == 0
     retire_capabilities(tested.shop.target, tested.installation, keep=())
@@ -229,7 +230,7 @@ def test_tests_at_the_same_time_do_not_disturb_each_other(tested: Trial) -> None
 
     def climb() -> None:
         sets = [permissions("SELECT,INSERT", "app", "orders")]
-        found.append(list(check.test_connection(tested.shop.target, sets, tested.installation)))
+        found.append(list(ladder.test_connection(tested.shop.target, sets, tested.installation)))
 
     threads = [threading.Thread(target=climb) for _ in range(3)]
     for thread in threads:

@@ -15,8 +15,8 @@ import pytest
 
 from accessmgmt.domain.errors import TargetError, TargetRefused
 from accessmgmt.domain.targets import SslMode, Target
-from accessmgmt.provisioning.connect import admin_connection, connect_login
-from accessmgmt.provisioning.wire import SSL_REQUEST
+from accessmgmt.provisioning.connect.admin import admin_connection, connect_login
+from accessmgmt.provisioning.connect.protocol import SSL_REQUEST
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop

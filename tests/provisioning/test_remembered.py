@@ -11,9 +11,10 @@ from psycopg import sql
 from accessmgmt.domain.names import Installation
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import ApplyReceipt
-from accessmgmt.provisioning import execute, remembered
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.end.grants import end_grant
+from accessmgmt.provisioning.privileges import catalog_cache
+from accessmgmt.provisioning.session import conversation
 from tests.provisioning.conftest import INSTALLATION, Shop, new_installation, new_order, permissions
 
 COMPARED = "read the capability role's drift"
@@ -23,9 +24,9 @@ COMPARED = "read the capability role's drift"
 def sent() -> Iterator[list[str]]:
     """The descriptions of the statements that were sent."""
     found: list[str] = []
-    execute.before_statement = found.append
+    conversation.before_statement = found.append
     yield found
-    execute.before_statement = None
+    conversation.before_statement = None
 
 
 def apply_once(
@@ -107,5 +108,5 @@ def test_what_was_found_is_believed_for_a_minute(
     shop = new_shop()
     wanted = permissions("SELECT", "app", "orders")
     apply_once(shop, wanted, sent)
-    monkeypatch.setattr(remembered, "RECALL_SECONDS", 0.0)
+    monkeypatch.setattr(catalog_cache, "RECALL_SECONDS", 0.0)
     assert apply_once(shop, wanted, sent)[1]

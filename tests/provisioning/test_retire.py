@@ -14,10 +14,10 @@ from psycopg import sql
 from accessmgmt.domain.names import Installation
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import GrantOrder
-from accessmgmt.provisioning import execute
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end_batch import end_grant
-from accessmgmt.provisioning.retire import RetireReport, retire_capabilities
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.end.grants import end_grant
+from accessmgmt.provisioning.end.unused_capabilities import RetireReport, retire_capabilities
+from accessmgmt.provisioning.session import conversation
 from devstack.recipe import prepare_database, prepare_target
 from tests.provisioning.beside import Beside, before_the_commit
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_installation, new_order, permissions
@@ -142,11 +142,11 @@ def test_a_member_that_comes_meanwhile_stops_it(new_shop: Callable[..., Shop], i
             is_done = True
             apply_grant(shop.target, second)
 
-    execute.before_statement = activate
+    conversation.before_statement = activate
     try:
         report = retire_capabilities(shop.target, installation, set())
     finally:
-        execute.before_statement = None
+        conversation.before_statement = None
     assert is_done
     assert (report.dropped, set(report.kept.values())) == ((), {"It is used again."})
     with shop.log_in(second) as user:
@@ -213,7 +213,7 @@ def test_it_is_dropped_when_somebody_is_about_to_become_a_member(
             has_looked.set()
             may_go_on.wait(60)
 
-    execute.before_statement = hold_up
+    conversation.before_statement = hold_up
     try:
         with ThreadPoolExecutor(1) as pool:
             applying = pool.submit(apply_grant, shop.target, second)
@@ -223,7 +223,7 @@ def test_it_is_dropped_when_somebody_is_about_to_become_a_member(
             report = retire_capabilities(shop.target, installation, set())
             applying.result()
     finally:
-        execute.before_statement = None
+        conversation.before_statement = None
     assert len(report.dropped) == 1
     assert works(shop, second)
     end_grant(shop.target, second)

@@ -9,9 +9,9 @@ import pytest
 
 from accessmgmt.domain.errors import TargetError, TargetRefused
 from accessmgmt.domain.targets import GrantOrder, RungState
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.connect.admin import close_pools
+from accessmgmt.provisioning.end.grants import end_grant
 from tests.provisioning.conftest import Shop, new_order
 from tests.provisioning.dba import sql_in
 from tests.provisioning.test_preflight import climb, crud

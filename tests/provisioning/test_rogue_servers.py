@@ -16,12 +16,15 @@ import pytest
 from accessmgmt.domain.drift import DriftOrder
 from accessmgmt.domain.errors import TargetError
 from accessmgmt.domain.targets import RungState, Target
-from accessmgmt.provisioning import bounded, check, connect, diagnosis, end_batch, reach, watchdog
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.budget import Budget
-from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.discovery import with_primary
-from accessmgmt.provisioning.drift import check_drift, resync_sets
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.check import ladder
+from accessmgmt.provisioning.connect import admin, diagnose, reach
+from accessmgmt.provisioning.connect.admin import close_pools
+from accessmgmt.provisioning.connect.primary import with_primary
+from accessmgmt.provisioning.drift.resync import check_drift, resync_sets
+from accessmgmt.provisioning.end import grants
+from accessmgmt.provisioning.session import bounded, watchdog
+from accessmgmt.provisioning.session.deadline import Budget
 from devstack.certs import CertificateAuthority
 from devstack.process import wait_until
 from tests.limits import time_limit
@@ -36,9 +39,9 @@ SLACK_SECONDS = 120.0
 @pytest.fixture(autouse=True)
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(reach, "TIMEOUT_SECONDS", SECONDS)
-    monkeypatch.setattr(connect, "LONGEST_SECONDS", 2 * SECONDS)
-    monkeypatch.setattr(end_batch, "BUDGET_SECONDS", 3 * SECONDS)
-    monkeypatch.setattr(check, "BUDGET_SECONDS", 3 * SECONDS)
+    monkeypatch.setattr(admin, "LONGEST_SECONDS", 2 * SECONDS)
+    monkeypatch.setattr(grants, "BUDGET_SECONDS", 3 * SECONDS)
+    monkeypatch.setattr(ladder, "BUDGET_SECONDS", 3 * SECONDS)
     yield
     close_pools()
 
@@ -94,17 +97,17 @@ def looks(target: Target) -> dict[str, Callable[[], object]]:
     wanted = DriftOrder(INSTALLATION, (order.permissions,), ())
     login = {"role": order.role_name, "password": "a-password"}
     return {
-        "diagnosis": lambda: diagnosis.diagnose(target, Budget(2 * SECONDS)),
-        "handshake": lambda: diagnosis.shake_hands(target, target.host),
-        "log-in over the wire": lambda: diagnosis.try_log_in(target, target.host),
-        "admin": lambda: connect.connect_admin(target, 2 * SECONDS),
-        "login": lambda: connect.connect_login(target, **login, server_version=18, timeout_seconds=2 * SECONDS),
+        "diagnosis": lambda: diagnose.diagnose(target, Budget(2 * SECONDS)),
+        "handshake": lambda: diagnose.shake_hands(target, target.host),
+        "log-in over the wire": lambda: diagnose.try_log_in(target, target.host),
+        "admin": lambda: admin.connect_admin(target, 2 * SECONDS),
+        "login": lambda: admin.connect_login(target, **login, server_version=18, timeout_seconds=2 * SECONDS),
         "place": lambda: with_primary(replace(target, primary=target), 2 * SECONDS),
         "apply": lambda: apply_grant(target, order, budget_seconds=2 * SECONDS),
-        "end": lambda: end_batch.end_grants(target, [order]),
+        "end": lambda: grants.end_grants(target, [order]),
         "check": lambda: check_drift(target, wanted, budget_seconds=2 * SECONDS),
         "resync": lambda: resync_sets(target, INSTALLATION, [order.permissions], budget_seconds=2 * SECONDS),
-        "ladder": lambda: [rung.state for rung in check.test_connection(target)],
+        "ladder": lambda: [rung.state for rung in ladder.test_connection(target)],
     }
 
 
@@ -155,10 +158,10 @@ def test_six_hosts_that_drop_packets_are_looked_at_and_given_up() -> None:
     with rogue(BEFORE_LOG_IN["says_nothing"]) as server:
         target = target_at(server, host=hosts, name="six")
         with time_limit("looking at six hosts"):
-            rungs = {rung.name: rung.state for rung in check.test_connection(target)}
+            rungs = {rung.name: rung.state for rung in ladder.test_connection(target)}
             assert rungs["Port"] is RungState.FAILED
             with pytest.raises(TargetError):
-                connect.connect_admin(target, 2 * SECONDS)
+                admin.connect_admin(target, 2 * SECONDS)
 
 
 def test_a_host_of_a_list_that_drops_packets_keeps_nobody_from_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +172,7 @@ def test_a_host_of_a_list_that_drops_packets_keeps_nobody_from_the_next(monkeypa
         begun.wait()
         raise TimeoutError
 
-    monkeypatch.setattr("accessmgmt.provisioning.reach.socket.create_connection", meet)
+    monkeypatch.setattr("accessmgmt.provisioning.connect.reach.socket.create_connection", meet)
     with rogue(BEFORE_LOG_IN["says_nothing"]) as server:
         hosts = ",".join(f"127.0.0.{number}" for number in range(1, 7))
         answers = reach.knock(target_at(server, host=hosts), Budget(SLACK_SECONDS))
@@ -202,5 +205,5 @@ def test_few_threads_are_left_behind_for_one_server() -> None:
         target = target_at(server, password="the-password")
         key = ("log in", "127.0.0.1", server.port)
         for _ in range(bounded.MOST_LEFT_BEHIND + 2):
-            assert isinstance(in_time({"": lambda: connect.connect_admin(target, SECONDS)})[""], TargetError)
+            assert isinstance(in_time({"": lambda: admin.connect_admin(target, SECONDS)})[""], TargetError)
         assert bounded.left_behind(key) <= bounded.MOST_LEFT_BEHIND

@@ -13,9 +13,9 @@ from accessmgmt.domain.drift import DriftOrder
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import GrantOrder
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.drift import check_drift, resync_sets
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.drift.resync import check_drift, resync_sets
+from accessmgmt.provisioning.end.grants import end_grant
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 
 EVENTS = {"events_2024", "events_2025"}

@@ -18,11 +18,12 @@ from moto.server import ThreadedMotoServer
 
 from accessmgmt.domain.errors import TargetRefused, TargetUnavailable
 from accessmgmt.domain.targets import AwsSecret, RungState, SslMode, Target
-from accessmgmt.provisioning import check, credentials
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.connect import admin_connection, close_pools
-from accessmgmt.provisioning.end_batch import end_grant
-from accessmgmt.provisioning.scram import derive_keys, libpq_keys, make_verifier
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.check import ladder
+from accessmgmt.provisioning.connect import secrets_manager
+from accessmgmt.provisioning.connect.admin import admin_connection, close_pools
+from accessmgmt.provisioning.connect.scram import derive_keys, libpq_keys, make_verifier
+from accessmgmt.provisioning.end.grants import end_grant
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_order, permissions
@@ -125,10 +126,10 @@ def test_a_client_certificate(servers_directory: Path, certificate_authority: Ce
         order = new_order(permissions("SELECT", "public", "t"))
         apply_grant(target, order)
         end_grant(target, order)
-        rungs = list(check.test_connection(target))
+        rungs = list(ladder.test_connection(target))
         assert RungState.FAILED not in {r.state for r in rungs}, rungs
         without = replace(target, tls_cert_file="", tls_key_file="")
-        assert RungState.FAILED in {r.state for r in check.test_connection(without)}
+        assert RungState.FAILED in {r.state for r in ladder.test_connection(without)}
     finally:
         close_pools()
         server.destroy()
@@ -176,7 +177,7 @@ def store(aws: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, 
         return AwsSecret(REGION, name, "test", "test")
 
     yield write
-    credentials._kept.clear()
+    secrets_manager._kept.clear()
 
 
 def test_a_credential_in_aws_secrets_manager(shop: Shop, store: Callable[[str, str], AwsSecret]) -> None:
@@ -196,8 +197,8 @@ def test_a_credential_in_aws_secrets_manager(shop: Shop, store: Callable[[str, s
     order = new_order(permissions("SELECT", "app", "orders"))
     apply_grant(target, order)
     end_grant(target, order)
-    assert {r.state for r in check.test_connection(target)} == {RungState.PASSED}
-    assert credentials.resolve_target(replace(target, username="own")).username == "own"
+    assert {r.state for r in ladder.test_connection(target)} == {RungState.PASSED}
+    assert secrets_manager.resolve_target(replace(target, username="own")).username == "own"
 
 
 @pytest.mark.parametrize(
@@ -207,7 +208,7 @@ def test_a_credential_in_aws_secrets_manager(shop: Shop, store: Callable[[str, s
 def test_secrets_that_cannot_be_used(store: Callable[[str, str], AwsSecret], text: str, word: str) -> None:
     secret = store(f"broken-{len(text)}", text)
     with pytest.raises(TargetRefused, match=word):
-        credentials.resolve_target(Target(9, "x", "", 5432, "", "", aws_secret=secret))
+        secrets_manager.resolve_target(Target(9, "x", "", 5432, "", "", aws_secret=secret))
 
 
 def test_secrets_that_cannot_be_read(
@@ -215,16 +216,16 @@ def test_secrets_that_cannot_be_read(
 ) -> None:
     target = Target(9, "x", "", 5432, "", "", aws_secret=AwsSecret(REGION, "nothing", "test", "test"))
     with pytest.raises(TargetRefused, match="ResourceNotFoundException"):
-        credentials.resolve_target(target)
+        secrets_manager.resolve_target(target)
     monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://127.0.0.1:9")
     with pytest.raises(TargetUnavailable, match="cannot be reached"):
-        credentials.resolve_target(target)
+        secrets_manager.resolve_target(target)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     with pytest.raises(TargetRefused, match="no AWS credentials"):
-        credentials.resolve_target(replace(target, aws_secret=AwsSecret(REGION, "nothing")))
+        secrets_manager.resolve_target(replace(target, aws_secret=AwsSecret(REGION, "nothing")))
 
 
 def test_the_keys_of_a_log_in_are_those_that_libpq_derives_from_the_password(new_shop: Callable[..., Shop]) -> None:

@@ -9,9 +9,9 @@ import pytest
 from psycopg import sql
 
 from accessmgmt.domain.errors import TargetRefused
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.drift import resync_sets
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.drift.resync import resync_sets
+from accessmgmt.provisioning.end.grants import end_grant
 from tests.provisioning.conftest import INSTALLATION, Shop, new_order, permissions
 
 TABLES = """

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from accessmgmt.provisioning import execute
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.connect.admin import close_pools
+from accessmgmt.provisioning.end.grants import end_grant
+from accessmgmt.provisioning.session import conversation
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
 from tests.provisioning.conftest import Shop, make_shop, new_order
@@ -40,7 +40,7 @@ def test_a_fence_that_a_crash_took_back_is_put_up_again(
                 server.start()
                 could_log_in.append(may_log_in(shop, receipt.role_oid))
 
-        monkeypatch.setattr(execute, "before_statement", crash_once)
+        monkeypatch.setattr(conversation, "before_statement", crash_once)
         ended = end_grant(shop.target, order)
         assert could_log_in == [True], "the crash came too late: nothing is shown"
         assert not ended.role_was_absent

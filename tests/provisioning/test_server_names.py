@@ -12,8 +12,8 @@ import pytest
 from accessmgmt.domain.certificates import read_certificate
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.targets import SslMode, Target
-from accessmgmt.provisioning.diagnosis import shake_hands, shown_certificate, try_log_in
-from accessmgmt.provisioning.tls import libpq_tls
+from accessmgmt.provisioning.connect.diagnose import shake_hands, shown_certificate, try_log_in
+from accessmgmt.provisioning.connect.tls import libpq_tls
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
 from devstack.process import wait_until

@@ -14,11 +14,11 @@ from accessmgmt.domain.drift import DriftChange, DriftFinding, DriftKind, DriftO
 from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import GrantOrder
-from accessmgmt.provisioning import advice
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.drift import check_drift, resync_sets
-from accessmgmt.provisioning.drift_repair import repair
-from accessmgmt.provisioning.end_batch import end_grant, end_grants
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.drift.repair import repair
+from accessmgmt.provisioning.drift.resync import check_drift, resync_sets
+from accessmgmt.provisioning.end.grants import end_grant, end_grants
+from accessmgmt.provisioning.statements import advice
 from tests.provisioning.advised import proves
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 from tests.provisioning.dba import do_as_told

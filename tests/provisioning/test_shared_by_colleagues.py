@@ -12,9 +12,9 @@ from psycopg import sql
 
 from accessmgmt.domain.errors import TargetRefused, TargetUnavailable
 from accessmgmt.domain.targets import EndReceipt, GrantOrder
-from accessmgmt.provisioning import advice
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end_batch import end_grant, end_grants
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.end.grants import end_grant, end_grants
+from accessmgmt.provisioning.statements import advice
 from devstack.recipe import prepare_target
 from tests.provisioning.advised import proves
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_order, permissions

@@ -10,10 +10,10 @@ import pytest
 
 from accessmgmt.domain.errors import TargetError
 from accessmgmt.domain.targets import EndReceipt, RungState
-from accessmgmt.provisioning import advice
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.end_batch import end_grant, end_grants
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.connect.admin import close_pools
+from accessmgmt.provisioning.end.grants import end_grant, end_grants
+from accessmgmt.provisioning.statements import advice
 from devstack.postgres import PostgresServer
 from tests.provisioning.advised import proves
 from tests.provisioning.conftest import Shop, new_order, permissions

@@ -12,12 +12,12 @@ from psycopg import sql
 
 from accessmgmt.domain.errors import TargetRefused, TargetUnavailable
 from accessmgmt.domain.targets import RungState, Target
-from accessmgmt.provisioning import check
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.budget import Budget
-from accessmgmt.provisioning.connect import admin_session, close_pools
-from accessmgmt.provisioning.end_batch import end_grant
-from accessmgmt.provisioning.statements import drop_role
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.check import ladder
+from accessmgmt.provisioning.connect.admin import admin_session, close_pools
+from accessmgmt.provisioning.end.grants import end_grant
+from accessmgmt.provisioning.session.deadline import Budget
+from accessmgmt.provisioning.statements.roles import drop_role
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
 from devstack.stack import wait_for_replay
@@ -85,7 +85,7 @@ def test_a_standby_that_is_out_of_reach_keeps_the_grant_ending(pair: Pair) -> No
 
 
 def test_a_standby_that_lags(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("accessmgmt.provisioning.standby.LONGEST_WAIT_SECONDS", 0.3)
+    monkeypatch.setattr("accessmgmt.provisioning.connect.replay.LONGEST_WAIT_SECONDS", 0.3)
     order = new_order(permissions("SELECT", "app", "orders"))
     receipt = apply_grant(pair.target, order)
     ending = replace(order, role_oid=receipt.role_oid, password="")
@@ -160,10 +160,10 @@ def mute(pair: Pair) -> Target:
 
 def test_the_ladder_of_a_standby(pair: Pair, shop: Shop) -> None:
     def primary_rung(target: Target) -> tuple[RungState, str]:
-        rung = next(r for r in check.test_connection(target) if r.name == "Primary")
+        rung = next(r for r in ladder.test_connection(target) if r.name == "Primary")
         return rung.state, rung.detail
 
-    rungs = list(check.test_connection(pair.target))
+    rungs = list(ladder.test_connection(pair.target))
     assert {r.state for r in rungs} == {RungState.PASSED}, rungs
     assert "found by itself: localhost" in primary_rung(replace(pair.target, primary=None))[1]
     assert primary_rung(mute(pair))[0] is RungState.FAILED

@@ -10,9 +10,9 @@ import pytest
 
 from accessmgmt.domain.errors import TargetUnavailable
 from accessmgmt.domain.targets import EndReceipt, GrantOrder, Target
-from accessmgmt.provisioning import execute
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end_batch import end_grant, end_grants
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.end.grants import end_grant, end_grants
+from accessmgmt.provisioning.session import conversation
 from devstack.postgres import PostgresServer
 from devstack.process import wait_until
 from tests.provisioning.conftest import Shop, new_order, permissions
@@ -52,11 +52,11 @@ def test_many_endings_on_a_standby(pair: Pair) -> None:
     on_standby = [pair.log_in(order) for order in orders[:20]]
     on_primary = [pair.shop.log_in(order) for order in orders[10:30]]
     sent: list[str] = []
-    execute.before_statement = sent.append
+    conversation.before_statement = sent.append
     try:
         outcomes = end_grants(pair.target, orders)
     finally:
-        execute.before_statement = None
+        conversation.before_statement = None
     assert all(isinstance(outcome, EndReceipt) for outcome in outcomes)
     cut = [[session.server for session in receipt.sessions] for receipt in outcomes]  # type: ignore[union-attr]
     assert cut == [["standby"]] * 10 + [["primary", "standby"]] * 10 + [["primary"]] * 10 + [[]] * 30
@@ -73,7 +73,7 @@ def test_many_endings_on_a_standby(pair: Pair) -> None:
 
 def test_a_login_ends_in_time_on_a_standby_that_replays_nothing(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """The closed door does not get there, VALID UNTIL is there already; sessions are cut at once."""
-    monkeypatch.setattr("accessmgmt.provisioning.standby.LONGEST_WAIT_SECONDS", 0.2)
+    monkeypatch.setattr("accessmgmt.provisioning.connect.replay.LONGEST_WAIT_SECONDS", 0.2)
     order = pair.applied(ttl_seconds=3)
     user = pair.log_in(order)
     with pair.standby.connect() as dba:

@@ -14,9 +14,9 @@ import psycopg
 import pytest
 
 from accessmgmt.domain.targets import GrantOrder
-from accessmgmt.provisioning import sessions
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.end import sessions
+from accessmgmt.provisioning.end.grants import end_grant
 from tests.provisioning.conftest import Shop, new_order
 
 Shops = Callable[[int, bool], Shop]

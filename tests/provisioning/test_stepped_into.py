@@ -12,11 +12,11 @@ from psycopg import sql
 
 from accessmgmt.domain.drift import DriftKind, DriftOrder
 from accessmgmt.domain.targets import GrantOrder, Target
-from accessmgmt.provisioning import execute
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.drift import check_drift
-from accessmgmt.provisioning.drift_repair import repair
-from accessmgmt.provisioning.end_batch import end_grant, end_grants
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.drift.repair import repair
+from accessmgmt.provisioning.drift.resync import check_drift
+from accessmgmt.provisioning.end.grants import end_grant, end_grants
+from accessmgmt.provisioning.session import conversation
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 
 ORDERS = permissions("SELECT", "app", "orders")
@@ -150,14 +150,14 @@ def test_what_comes_while_the_login_is_being_ended_is_found(house: House) -> Non
 
     def make(description: str) -> None:
         if description == "fence the login role":
-            execute.before_statement = None
+            conversation.before_statement = None
             user.execute(PEEK)  # type: ignore[arg-type]
 
-    execute.before_statement = make
+    conversation.before_statement = make
     try:
         receipt = end_grant(house.target, house.alice)
     finally:
-        execute.before_statement = None
+        conversation.before_statement = None
     assert house.strange("SELECT play.peek()") is psycopg.errors.InsufficientPrivilege
     assert any("play.peek()" in note for note in receipt.notes)
 

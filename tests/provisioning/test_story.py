@@ -8,8 +8,8 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.end.grants import end_grant
 from tests.provisioning.conftest import Shop, new_order, permissions
 
 SERVERS = [(18, False), (18, True), (16, False), (16, True), (14, False), (14, True)]

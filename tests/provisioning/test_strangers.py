@@ -11,12 +11,12 @@ from psycopg import sql
 from accessmgmt.domain.drift import DriftFinding, DriftKind, DriftOrder, Severity
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.targets import ApplyReceipt, GrantOrder
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.drift import check_drift, resync_sets
-from accessmgmt.provisioning.drift_repair import repair
-from accessmgmt.provisioning.end_batch import end_grant
-from accessmgmt.provisioning.strangers import MOST_TOLD
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.connect.admin import close_pools
+from accessmgmt.provisioning.drift.repair import repair
+from accessmgmt.provisioning.drift.resync import check_drift, resync_sets
+from accessmgmt.provisioning.end.grants import end_grant
+from accessmgmt.provisioning.privileges.strangers import MOST_TOLD
 from devstack.postgres import PostgresServer
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 from tests.provisioning.dba import do_as_told

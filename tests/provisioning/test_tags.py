@@ -13,13 +13,13 @@ from accessmgmt.domain.drift import DriftFinding, DriftKind, DriftOrder, KnownLo
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.names import Installation
 from accessmgmt.domain.targets import GrantOrder
-from accessmgmt.provisioning import check
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.drift import check_drift
-from accessmgmt.provisioning.drift_repair import repair
-from accessmgmt.provisioning.end_batch import end_grant
-from accessmgmt.provisioning.retire import retire_capabilities
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.check import ladder
+from accessmgmt.provisioning.connect.admin import close_pools
+from accessmgmt.provisioning.drift.repair import repair
+from accessmgmt.provisioning.drift.resync import check_drift
+from accessmgmt.provisioning.end.grants import end_grant
+from accessmgmt.provisioning.end.unused_capabilities import retire_capabilities
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 
 ORDERS = permissions("SELECT", "app", "orders")
@@ -171,7 +171,7 @@ def test_no_advice_to_administer_a_role_that_only_pretends(
     comment(shop, strong, made_up(order.installation))
     as_dba(shop, "REVOKE {it} FROM jit_portal CASCADE", it=order.role_name)
     close_pools()
-    rungs = {rung.name: rung for rung in check.test_connection(shop.target, (), order.installation)}
+    rungs = {rung.name: rung for rung in ladder.test_connection(shop.target, (), order.installation)}
     assert f'GRANT "{order.role_name}" TO' in rungs["Rights"].fix
     assert strong not in rungs["Rights"].fix
     as_dba(shop, rungs["Rights"].fix.rstrip(";"), "DROP OWNED BY {it}", "DROP ROLE {it}", it=strong)

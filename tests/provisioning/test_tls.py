@@ -11,10 +11,10 @@ import pytest
 
 from accessmgmt.domain.errors import TargetError
 from accessmgmt.domain.targets import RungState, SslMode, Target
-from accessmgmt.provisioning import check
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.connect import admin_connection, close_pools
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.check import ladder
+from accessmgmt.provisioning.connect.admin import admin_connection, close_pools
+from accessmgmt.provisioning.end.grants import end_grant
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
 from tests.provisioning.conftest import new_order, permissions
@@ -25,7 +25,7 @@ OTHER = CertificateAuthority("Another authority")
 def refused(target: Target, rung_name: str, words: str) -> None:
     """The ladder stops at this rung with these words, and apply is refused with the same."""
     close_pools()
-    failed = [rung for rung in check.test_connection(target) if rung.state is RungState.FAILED]
+    failed = [rung for rung in ladder.test_connection(target) if rung.state is RungState.FAILED]
     assert [rung.name for rung in failed] == [rung_name], failed
     assert words in failed[0].detail
     assert failed[0].fix
@@ -82,7 +82,7 @@ def test_client_certificates_leave_no_file_behind(
     with mutual.server.connect("postgres", order.role_name, order.password) as user:  # people need no certificate
         assert user.execute("SELECT count(*) FROM t").fetchone() == (0,)
     end_grant(mutual.target, replace(order, role_oid=receipt.role_oid))
-    assert RungState.FAILED not in {rung.state for rung in check.test_connection(mutual.target)}
+    assert RungState.FAILED not in {rung.state for rung in ladder.test_connection(mutual.target)}
     assert [link for link in open_files() if "pem" in link] == []
     assert list(tmp_path.rglob("*")) == []
 
@@ -167,7 +167,7 @@ def connects(target: Target) -> None:
     close_pools()
     with admin_connection(target) as conn:
         assert conn.execute("SELECT 1").fetchone() == (1,)
-    assert RungState.FAILED not in {rung.state for rung in check.test_connection(target)}
+    assert RungState.FAILED not in {rung.state for rung in ladder.test_connection(target)}
 
 
 def test_certificates_connect_in_every_spelling_that_was_ever_stored(mutual: Mutual) -> None:

@@ -12,9 +12,9 @@ from psycopg import sql
 
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.targets import GrantOrder
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.connect import close_pools
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.connect.admin import close_pools
+from accessmgmt.provisioning.end.grants import end_grant
 from devstack.postgres import VERSIONS
 from devstack.process import wait_until
 from tests.provisioning.conftest import Shop, new_order, permissions

@@ -10,9 +10,9 @@ import pytest
 from psycopg import sql
 
 from accessmgmt.domain.errors import TargetError, TargetRefused
-from accessmgmt.provisioning import execute
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.end_batch import end_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.end.grants import end_grant
+from accessmgmt.provisioning.session import conversation
 from tests.provisioning.conftest import INSTALLATION, Shop, new_order, permissions
 
 LAST = "log in as the login role"
@@ -39,11 +39,11 @@ def changing(shop: Shop, words: str, *, how_often: int = 1, before: str = LAST) 
                 role = sql.Identifier(WRITING.capability_role_name(INSTALLATION.id))
                 dba.execute(sql.SQL(words).format(role=role))  # type: ignore[arg-type]
 
-    execute.before_statement = change
+    conversation.before_statement = change
     try:
         yield
     finally:
-        execute.before_statement = None
+        conversation.before_statement = None
     assert done == how_often
 
 
@@ -100,11 +100,11 @@ def test_sessions_are_looked_for_behind_the_shut_door_and_counted_behind_the_dro
     order = new_order(WRITING)
     apply_grant(shop.target, order)
     sent: list[str] = []
-    execute.before_statement = sent.append
+    conversation.before_statement = sent.append
     try:
         end_grant(shop.target, order)
     finally:
-        execute.before_statement = None
+        conversation.before_statement = None
     looks = [n for n, text in enumerate(sent) if text == "terminate its sessions"]
     fenced, dropped = sent.index("fence the login role"), sent.index("drop the login role")
     assert any(fenced < n < dropped for n in looks)
@@ -123,9 +123,9 @@ def test_doors_are_closed_in_a_transaction_of_their_own(shop: Shop) -> None:
                 shop.log_in(order)
             refused.append(True)
 
-    execute.before_statement = try_the_door
+    conversation.before_statement = try_the_door
     try:
         end_grant(shop.target, order)
     finally:
-        execute.before_statement = None
+        conversation.before_statement = None
     assert refused == [True]

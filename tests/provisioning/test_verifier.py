@@ -12,11 +12,11 @@ from psycopg import sql
 
 from accessmgmt.domain.errors import TargetError, TargetUnavailable
 from accessmgmt.domain.targets import SslMode
-from accessmgmt.provisioning import execute
-from accessmgmt.provisioning.apply import apply_grant
-from accessmgmt.provisioning.connect import close_pools, connect_login
-from accessmgmt.provisioning.end_batch import end_grant
-from accessmgmt.provisioning.scram import derive_keys
+from accessmgmt.provisioning.apply.grant import apply_grant
+from accessmgmt.provisioning.connect.admin import close_pools, connect_login
+from accessmgmt.provisioning.connect.scram import derive_keys
+from accessmgmt.provisioning.end.grants import end_grant
+from accessmgmt.provisioning.session import conversation
 from devstack.certs import CertificateAuthority
 from devstack.postgres import VERSIONS, PostgresServer
 from tests.provisioning.conftest import Shop, make_shop, new_order, permissions
@@ -34,12 +34,12 @@ def test_nothing_on_the_server_has_seen_the_password(new_shop: Callable[..., Sho
     order, failing = new_order(ORDERS), new_order(ORDERS)
     try:
         seen: list[str] = []
-        execute.before_statement = lambda _: seen.extend(queries(shop))
+        conversation.before_statement = lambda _: seen.extend(queries(shop))
         apply_grant(shop.target, order)
         # When the message that holds the verifier fails, the server logs it whatever log_statement says.
-        execute.before_statement = None
+        conversation.before_statement = None
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("accessmgmt.provisioning.budget.Budget.check", lambda self: 5.0)
+            patch.setattr("accessmgmt.provisioning.session.deadline.Budget.check", lambda self: 5.0)
             with pytest.raises(TargetUnavailable, match="too late"):
                 apply_grant(shop.target, failing, budget_seconds=0.0)
         with shop.as_dba() as dba:
@@ -48,7 +48,7 @@ def test_nothing_on_the_server_has_seen_the_password(new_shop: Callable[..., Sho
             statements = [text for (text,) in dba.execute("SELECT query FROM pg_stat_statements").fetchall()]
         end_grant(shop.target, order)
     finally:
-        execute.before_statement = None
+        conversation.before_statement = None
         shop.server.execute("ALTER SYSTEM RESET log_statement", "ALTER SYSTEM RESET log_min_error_statement")
         shop.server.execute("SELECT pg_reload_conf()")
     log = shop.server.log_path.read_text(errors="replace")

@@ -13,7 +13,7 @@ from django.utils import timezone
 from accessmgmt.domain.actions import Action
 from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.models import Endpoint, Grant
-from accessmgmt.provisioning.apply import apply_grant
+from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.services import endings, leases, provision
 from accessmgmt.services.grants import begin_end
 from devstack.postgres import PostgresServer

@@ -10,7 +10,7 @@ from accessmgmt.domain.names import Installation
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import Rung, RungState, Target
 from accessmgmt.models import AuditEvent, User
-from accessmgmt.provisioning import check
+from accessmgmt.provisioning.check import ladder
 from accessmgmt.services import connection_test
 from tests import factories
 
@@ -24,7 +24,7 @@ def test_each_set_of_the_endpoints_is_handed_over_once(monkeypatch: pytest.Monke
         handed_over.extend(permission_sets)
         yield Rung("Rehearsal", RungState.PASSED, f"for {target.name}")
 
-    monkeypatch.setattr(check, "test_connection", climb)
+    monkeypatch.setattr(ladder, "test_connection", climb)
     first = factories.make_endpoint()
     factories.make_endpoint(resource=first.resource, authorization=first.authorization)
     factories.make_endpoint()

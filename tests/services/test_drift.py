@@ -21,7 +21,7 @@ from accessmgmt.domain.errors import ConflictError, ForbiddenError
 from accessmgmt.domain.states import EndReason, GrantState, Work
 from accessmgmt.models import AuditEvent, DriftCheck, Endpoint, Grant, Installation, TargetSilence, User
 from accessmgmt.models.installation import this_installation
-from accessmgmt.provisioning.connect import close_pools
+from accessmgmt.provisioning.connect.admin import close_pools
 from accessmgmt.selectors.drift import findings_of, newest_changes
 from accessmgmt.services import drift, endings, installation, provision, strangers
 from accessmgmt.services.grants import begin_end
@@ -392,13 +392,13 @@ def test_grants_on_their_way_and_of_other_resources_are_no_orphans(
 def test_a_grant_that_came_while_the_server_was_looked_at_is_no_orphan(
     endpoint: Endpoint, dave: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = drift.drift.check_drift
+    real = drift.resync.check_drift
 
     def check_beside_an_activation(*args: Any, **kwargs: Any) -> Any:
         active(endpoint)  # after the portal's own rows were read, before the server is
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(drift.drift, "check_drift", check_beside_an_activation)
+    monkeypatch.setattr(drift.resync, "check_drift", check_beside_an_activation)
     assert drift.check_now(actor=dave, resource=endpoint.resource).findings == []
 
 

@@ -17,7 +17,7 @@ from pytest_django.fixtures import Settings
 from accessmgmt.domain.states import EndReason, GrantState, Work
 from accessmgmt.domain.targets import GrantOrder, Target
 from accessmgmt.models import AuditEvent, Endpoint, Grant, TargetSilence
-from accessmgmt.provisioning import reach
+from accessmgmt.provisioning.connect import reach
 from accessmgmt.services import endings, provision
 from devstack.postgres import PostgresServer
 from tests import factories

@@ -13,8 +13,8 @@ import pytest
 from accessmgmt.domain.actions import Action
 from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.models import AuditEvent, DriftCheck, Endpoint, Grant
-from accessmgmt.provisioning import discovery
-from accessmgmt.provisioning.connect import close_pools
+from accessmgmt.provisioning.connect import primary
+from accessmgmt.provisioning.connect.admin import close_pools
 from accessmgmt.services import drift, endings, provision
 from accessmgmt.services.grants import begin_end
 from devstack.certs import CertificateAuthority
@@ -158,7 +158,7 @@ def test_a_standby_that_has_not_replayed_the_end_is_looked_at_again(cluster: Clu
 
 def test_an_old_primary_that_comes_back_and_takes_changes(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """The login stands there as it was when the server went down: it is ended, and the admin is told why."""
-    monkeypatch.setattr(discovery, "KEPT_SECONDS", 0.0)
+    monkeypatch.setattr(primary, "KEPT_SECONDS", 0.0)
     main = factories.make_resource(**cluster.facts)
     resource = factories.make_resource(**{**cluster.facts, "host": "127.0.0.2"}, primary=main)
     grant = active(factories.make_endpoint(resource=resource))

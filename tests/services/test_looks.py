@@ -20,7 +20,7 @@ from accessmgmt.domain.looks import LookKind, LookState
 from accessmgmt.domain.targets import Rung, RungState, Target
 from accessmgmt.models import Resource, TargetLook, User
 from accessmgmt.outbox import Task
-from accessmgmt.provisioning import check
+from accessmgmt.provisioning.check import ladder as engine
 from accessmgmt.services import configuration, connection_test, drift, housekeeping, look_work, looks
 from devstack.process import wait_until
 from tests import factories
@@ -54,7 +54,7 @@ class Ladder:
 @pytest.fixture
 def ladder(monkeypatch: pytest.MonkeyPatch) -> Ladder:
     made = Ladder()
-    monkeypatch.setattr(check, "test_connection", made.climb)
+    monkeypatch.setattr(engine, "test_connection", made.climb)
     return made
 
 
@@ -208,7 +208,7 @@ def test_secrets_are_erased_however_a_look_ends(dave: User, monkeypatch: pytest.
         def fail(*_: object, **__: object) -> object:
             raise RuntimeError(SECRET)
 
-        monkeypatch.setattr(check, "test_connection", fail)
+        monkeypatch.setattr(engine, "test_connection", fail)
         look_work.look_at_target(look.pk)
     else:
         with time_machine.travel(timezone.now() - timedelta(hours=1)):
@@ -331,7 +331,7 @@ def test_a_repair_begins_nothing_after_its_time_and_no_conversation_outlasts_it(
         given.update(limits)
         raise TargetUnavailable("No answer.")
 
-    monkeypatch.setattr(drift.drift_repair, "repair", repair)
+    monkeypatch.setattr(drift.repair, "repair", repair)
     monkeypatch.setattr(settings, "PORTAL_LOOK_SECONDS", 5)
     look = done(looks.ask_for_repair(actor=dave, resource=factories.make_resource(), keys=["x"]))
     assert (look.state, look.error["what"]) == (LookState.FAILED, "No answer.")
@@ -355,7 +355,7 @@ def test_a_fault_of_our_own_stands_on_the_page_without_its_words(dave: User, mon
     def fail(*_: object, **__: object) -> object:
         raise RuntimeError(SECRET)
 
-    monkeypatch.setattr(check, "test_connection", fail)
+    monkeypatch.setattr(engine, "test_connection", fail)
     look = done(looks.ask_for_test(actor=dave, resource=factories.make_resource()))
     assert (look.state, "RuntimeError" in look.error["why"]) == (LookState.FAILED, True)
     assert SECRET not in str(look.error)

@@ -18,7 +18,7 @@ from accessmgmt.domain.looks import LookKind, LookState
 from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.domain.targets import RungState
 from accessmgmt.models import DriftCheck, Grant, Installation, Resource, TargetLook, User
-from accessmgmt.provisioning.connect import close_pools
+from accessmgmt.provisioning.connect.admin import close_pools
 from accessmgmt.selectors.drift import findings_of
 from accessmgmt.services import connection_test, drift, endings, late_endings, looks, provision
 from accessmgmt.services.installation import database_identity

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 def test_only_resources_with_live_grants_are_held_open(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[list[Target]] = []
-    monkeypatch.setattr(ways.kept, "keep_all_open", told.append)
+    monkeypatch.setattr(ways.held_open, "keep_all_open", told.append)
     monkeypatch.setattr(ways, "_looked_at", [float("-inf")])
     live = [factories.make_grant(state).resource for state in ("queued", "applying", "active", "ending")]
     factories.make_grant("ended")

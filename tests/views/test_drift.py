@@ -56,8 +56,8 @@ def repaired(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     def check(target: Any, wanted: Any, **_: Any) -> DriftReport:
         return DriftReport((FOREIGN,), relation_count=2, login_count=1, took_ms=12.0, checked_at=timezone.now())
 
-    monkeypatch.setattr(drift.drift_repair, "repair", repair)
-    monkeypatch.setattr(drift.drift, "check_drift", check)
+    monkeypatch.setattr(drift.repair, "repair", repair)
+    monkeypatch.setattr(drift.resync, "check_drift", check)
     return seen
 
 
@@ -117,7 +117,7 @@ def test_check_now_of_a_target_out_of_reach(client_for, dave, monkeypatch):
     def fail(*args: Any, **kwargs: Any) -> None:
         raise TargetUnavailable("The server does not answer.", why="Timeout.")
 
-    monkeypatch.setattr(drift.drift, "check_drift", fail)
+    monkeypatch.setattr(drift.resync, "check_drift", fail)
     resource = make_resource()
     client_for(dave).post(url_of(resource, "-check"), **HTMX)
     do_waiting()

@@ -14,7 +14,7 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 
 from accessmgmt.domain.errors import TargetUnavailable
-from accessmgmt.provisioning import check
+from accessmgmt.provisioning.check import ladder
 from tests.limits import EVERYTHING
 from tests.views.hostile import (
     BODIES,
@@ -48,8 +48,8 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> str:
         raise TargetUnavailable("Nobody is asked here.")
 
-    monkeypatch.setattr(check, "test_connection", lambda *_, **__: [])
-    monkeypatch.setattr(check, "read_cluster", refuse)
+    monkeypatch.setattr(ladder, "test_connection", lambda *_, **__: [])
+    monkeypatch.setattr(ladder, "read_cluster", refuse)
 
 
 @pytest.fixture(autouse=True)

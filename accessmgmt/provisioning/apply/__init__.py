@@ -1,0 +1,1 @@
+"""Makes grants real, and proves it."""

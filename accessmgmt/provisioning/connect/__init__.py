@@ -1,0 +1,1 @@
+"""Reaching a server: which one, how, as whom, and why it is not reached."""

@@ -1,0 +1,1 @@
+"""Compares a server with what the portal gave there, and keeps it in order."""

@@ -1,0 +1,149 @@
+"""Mends differences that somebody chose: everything is looked at before and after, and stored SQL is never run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+from functools import partial
+from math import inf
+
+import psycopg
+
+from accessmgmt.domain.drift import DriftFinding, DriftKind, DriftOrder, RepairReport
+from accessmgmt.domain.errors import TargetError
+from accessmgmt.domain.names import Installation
+from accessmgmt.domain.permissions import PermissionSet
+from accessmgmt.domain.targets import GrantOrder, Target
+from accessmgmt.provisioning.connect.admin import admin_session
+from accessmgmt.provisioning.connect.primary import with_primary
+from accessmgmt.provisioning.drift.difference import Difference
+from accessmgmt.provisioning.drift.look import idle_here, look, order_of, scopes_of
+from accessmgmt.provisioning.drift.resync import BUDGET_SECONDS, why_not
+from accessmgmt.provisioning.end import grants
+from accessmgmt.provisioning.end.sessions import end_sessions
+from accessmgmt.provisioning.leftovers.drop import REFUSED, session_in
+from accessmgmt.provisioning.leftovers.new_owner import ensure_owner, likely_owner, may_not_hand_over
+from accessmgmt.provisioning.leftovers.stepped_into import disarm, take_back_what_it_passed_on
+from accessmgmt.provisioning.privileges.ensure import ensure_capability
+from accessmgmt.provisioning.privileges.read import Scope, inspect_target
+from accessmgmt.provisioning.session.conversation import Repeat, Session
+from accessmgmt.provisioning.session.deadline import Budget
+from accessmgmt.provisioning.statements.base import COMMIT
+from accessmgmt.provisioning.statements.locks import BEGIN_BRIEFLY
+
+STILL_SO = "It was mended, and is so again, or still: somebody does it anew, or another role gave it as well."
+NO_TIME = "There was no time left for it: choose Repair again."
+FOR_A_PERSON = "A person has to do this: nothing that the portal may run helps."
+
+
+def repair(
+    target: Target,
+    wanted: DriftOrder,
+    findings: Collection[DriftFinding],
+    *,
+    budget_seconds: float = BUDGET_SECONDS,
+    until: float = inf,
+) -> RepairReport:
+    """Mend these differences, if they are still there; what a second look still finds is not mended.
+
+    Privileges are mended set by set, in locked chunks, as apply does. Orphans are ended with the same care as a
+    grant, and sessions until they are gone. Vanished roles are not made again: the caller ends their grants. What the
+    target refuses is reported. No orphan's end is begun after `until` (monotonic), or takes longer.
+    """
+    keys = {finding.key for finding in findings}
+    target = with_primary(target, budget_seconds)
+    with admin_session(target.primary or target, Budget(budget_seconds), installation=wanted.installation) as session:
+        chosen = [each for each in look(session, target, wanted).differences if each.finding.key in keys]
+        errors = _repair_sets(session, target, wanted, [each for each in chosen if _is_mended_with_its_set(each)])
+        for each in chosen:
+            if not _is_mended_with_its_set(each) and each.finding.kind not in {DriftKind.ORPHAN, DriftKind.VANISHED}:
+                errors[each.finding.key] = _mend(session, target, each)
+        for each in [each for each in chosen if each.finding.kind is DriftKind.ORPHAN]:
+            errors[each.finding.key] = _end_orphan(target, wanted.installation, each.finding, until)
+        left = {each.finding.key for each in look(session, target, wanted).differences} if chosen else set()
+    mended, refused = [], []
+    for finding in [each.finding for each in chosen if each.finding.kind is not DriftKind.VANISHED]:
+        if finding.key in left or (finding.kind is DriftKind.ORPHAN and errors[finding.key]):
+            refused.append((finding, errors.get(finding.key) or STILL_SO))
+        else:
+            mended.append(finding)
+    return RepairReport(mended=tuple(mended), refused=tuple(refused))
+
+
+def _is_mended_with_its_set(difference: Difference) -> bool:
+    return difference.finding.kind is DriftKind.PRIVILEGE and not difference.statements
+
+
+def _mend(session: Session, target: Target, difference: Difference) -> str:
+    """Mend one difference by itself; return why that was not possible, or ""."""
+    if difference.ends_sessions_of is not None:
+        cut = end_sessions(session, [difference.ends_sessions_of], server="primary")
+        return "".join(str(error) for error in cut.failures.values())
+    here = session.conn.info.dbname
+    if not (difference.statements or difference.takes_back) or difference.finding.is_for_dba:
+        return FOR_A_PERSON
+    try:
+        with session_in(session, target.primary or target, difference.database or here, session.budget) as place:
+            return _run(place, target, difference)
+    except TargetError as error:
+        return str(error)
+
+
+def _run(session: Session, target: Target, difference: Difference) -> str:
+    """Run one difference's statements in a transaction of their own; return why the target refused, or ""."""
+    role = difference.hands_over
+    try:
+        if role is not None:
+            disarm(session, role)  # by itself: it counts whoever may take over
+            ensure_owner(session, target)
+        if difference.takes_back is not None:
+            take_back_what_it_passed_on(session, target, difference.takes_back)
+        if difference.statements:
+            session.repeat(partial(session.send, [*BEGIN_BRIEFLY, *difference.statements, COMMIT]))
+    except TargetError as refusal:
+        return str(refusal)
+    except psycopg.Error as error:
+        session.roll_back()
+        if role is not None and error.sqlstate == REFUSED:
+            return str(may_not_hand_over(session, role, likely_owner(session, target), error))
+        return str(session.explained(error))
+    return ""
+
+
+def _repair_sets(session: Session, target: Target, wanted: DriftOrder, chosen: Sequence[Difference]) -> dict[str, str]:
+    """Bring the capability roles of these differences in order; return by finding why that was not possible."""
+    roles = {each.finding.role for each in chosen}
+    idle = idle_here(wanted.installation, wanted.idle_sets, roles)
+    errors: dict[str, str] = {}
+    for scope in scopes_of(session, target, wanted.installation, wanted.permission_sets, idle):
+        if scope.capability in roles:
+            error = _ensure(session, order_of(wanted.installation, scope.permissions), scope)
+            errors |= {each.finding.key: error for each in chosen if each.finding.role == scope.capability}
+    return errors
+
+
+def _ensure(session: Session, order: GrantOrder, scope: Scope) -> str:
+    try:
+        ensure_capability(session, order, scope, inspect_target(session, order, scope))
+    except (Repeat, TargetError) as error:
+        session.roll_back()
+        return why_not(session, error)
+    return ""
+
+
+def _end_orphan(target: Target, installation: Installation, finding: DriftFinding, until: float) -> str:
+    left = until - time.monotonic()
+    if left <= 0:
+        return NO_TIME
+    order = GrantOrder(
+        grant_id=finding.grant_id,
+        installation=installation,
+        role_name=finding.role,
+        permissions=PermissionSet((), (), ()),
+        ttl_seconds=0,
+    )
+    try:
+        grants.end_grant(target, order, longest_seconds=min(left, grants.BUDGET_SECONDS))
+    except TargetError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,1 @@
+"""Takes grants away, and proves that nothing is left."""

@@ -1,0 +1,96 @@
+"""Looks for what ended grants have left on servers that could not be asked when they ended.
+
+An ending does not wait for ever for another host of a list, or for an old primary: it may be gone for good. When such a
+server is back it may still have sessions of the login; and one that took changes meanwhile, the login itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from accessmgmt.domain.errors import TargetError
+from accessmgmt.domain.targets import EndReceipt, GrantOrder, Target
+from accessmgmt.provisioning.connect.admin import admin_connection, admin_session
+from accessmgmt.provisioning.connect.hosts import is_standby, servers_beside
+from accessmgmt.provisioning.connect.primary import with_primary
+from accessmgmt.provisioning.end.grants import end_grants
+from accessmgmt.provisioning.end.sessions import end_sessions
+from accessmgmt.provisioning.session.conversation import Session
+from accessmgmt.provisioning.session.deadline import Budget
+from accessmgmt.provisioning.statements.servers import READ_TAGS
+
+BUDGET_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What one ended grant had left on a server. `is_proved`: neither its login nor a session is there any more."""
+
+    grant_id: str
+    session_count: int
+    was_role_there: bool
+    is_proved: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What came of looking at one server. `error` says why it could not be asked; then `left` is empty."""
+
+    host: str
+    left: tuple[Left, ...] = ()
+    error: str = ""
+
+
+def find_servers_beside(target: Target) -> list[Target]:
+    """Return every server of the target's cluster that is known, besides the one on which roles are made.
+
+    Raises TargetError when that one cannot be found or reached.
+    """
+    target = with_primary(target, for_ending=True)
+    with admin_connection(target.primary or target) as conn:
+        used = conn.info.host
+    return servers_beside(target, used)
+
+
+def end_what_is_left(server: Target, orders: Sequence[GrantOrder]) -> Look:
+    """End the sessions of ended grants on one server, and their logins where it takes changes.
+
+    Only grants of the server's own cluster are looked for, and no role is touched that has neither the grant's tag nor
+    its name: after a failover two servers may have given one OID to different roles.
+    """
+    try:
+        with admin_session(server, Budget(BUDGET_SECONDS)) as session:
+            return Look(server.host, tuple(_end(session, server, orders)))
+    except TargetError as error:
+        return Look(server.host, error=str(error))
+
+
+def _end(session: Session, server: Target, orders: Sequence[GrantOrder]) -> list[Left]:
+    cluster = session.cluster
+    mine = {o.role_oid: o for o in orders if o.role_oid and (not cluster or o.system_identifier == cluster)}
+    found = {row["oid"]: row for row in session.ask(READ_TAGS, {"oids": list(mine)})}
+    if not cluster:
+        mine = {oid: order for oid, order in mine.items() if oid in found}  # nothing else says whose an OID is
+    for oid, row in found.items():
+        if row["tag"] != mine[oid].login_tag and row["name"] != mine[oid].role_name:
+            del mine[oid]  # another role has this OID
+    still_there = {oid: order for oid, order in mine.items() if oid in found}
+    # A standby drops the role itself as soon as it replays that; until then a session may come back.
+    ended = {} if is_standby(session.conn) else _end_logins(server, still_there)
+    cut = end_sessions(session, list(mine), server=server.name)
+    return [
+        Left(
+            grant_id=order.grant_id,
+            session_count=len(cut.sessions.get(oid, [])) + (len(ended[oid].sessions) if oid in ended else 0),
+            was_role_there=oid in still_there,
+            is_proved=oid not in cut.failures and (oid not in still_there or oid in ended),
+        )
+        for oid, order in mine.items()
+    ]
+
+
+def _end_logins(server: Target, orders: dict[int, GrantOrder]) -> dict[int, EndReceipt]:
+    """End logins as any ending does; return the receipts of those that are proved to be gone."""
+    outcomes = end_grants(server, list(orders.values())) if orders else []
+    return {oid: outcome for oid, outcome in zip(orders, outcomes, strict=True) if isinstance(outcome, EndReceipt)}

@@ -1,0 +1,1 @@
+"""What the portal's roles leave: taken back, handed over, disarmed, dropped."""

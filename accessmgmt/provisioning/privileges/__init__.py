@@ -1,0 +1,1 @@
+"""The capability role of a permission set: read, planned, made, kept exact."""

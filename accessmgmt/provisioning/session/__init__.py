@@ -1,0 +1,1 @@
+"""One conversation with a server: sending, deadlines, what a failure means."""
