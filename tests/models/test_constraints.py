@@ -52,6 +52,13 @@ def test_a_resource_that_makes_no_sense_is_refused(fields: dict[str, object]) ->
         factories.make_resource(**fields)
 
 
+def test_a_resource_is_not_its_own_primary() -> None:
+    resource = factories.make_resource()
+    with refused_by("resource_not_its_own_primary"), transaction.atomic():
+        Resource.objects.filter(pk=resource.pk).update(primary=resource)
+    Resource.objects.filter(pk=resource.pk).update(primary=factories.make_resource())
+
+
 def test_a_grant_is_held_once_per_person_and_endpoint() -> None:
     grant = factories.make_grant("active")
     with pytest.raises(IntegrityError), transaction.atomic():

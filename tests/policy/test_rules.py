@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 
 import pytest
 
@@ -136,6 +138,51 @@ def test_approvers_and_admins_decide_and_nobody_on_their_own_request(persons: di
             else:
                 with pytest.raises(ForbiddenError):
                     approval.require_decider(user, row, approvers if key[1] else ())
+
+
+def test_only_its_person_releases_a_grant_reads_its_password_or_cancels_a_request(persons: dict[str, User]) -> None:
+    for name, user in persons.items():
+        grant, request = make_grant(user=user), make_request(user=user)
+        rules = (
+            lambda asked, grant=grant: access.require_releaser(asked, grant),
+            lambda asked, grant=grant: access.require_reader_of_password(asked, grant),
+            lambda asked, request=request: approval.require_asker(asked, request),
+        )
+        for rule in rules:
+            assert names(persons, partial(passes, rule)) == ({name} if user.is_active else set())
+
+
+def test_only_an_admin_ends_anybodys_grant(persons: dict[str, User]) -> None:
+    assert names(persons, partial(passes, access.require_revoker)) == {"admin"}
+
+
+def passes(rule: Callable[[User], None], user: User) -> bool:
+    try:
+        rule(user)
+    except ForbiddenError:
+        return False
+    return True
+
+
+def test_wires_are_those_between_the_people_and_endpoints_asked_about_and_asked_for_once(
+    alice: User, bob: User, django_assert_num_queries: Callable[[int], AbstractContextManager[object]]
+) -> None:
+    wanted, other = make_endpoint(is_jit_enabled=True), make_endpoint(is_jit_enabled=True)
+    make_group(members=[alice, bob], endpoints=[wanted, other])
+    wires = access.wires_between([alice.email], [wanted.pk])
+    assert wires == {(alice.email, wanted.pk)}
+    with django_assert_num_queries(0):
+        assert access.may_request(alice, wanted, wires)
+        assert not access.may_request(bob, wanted, wires)
+
+
+def test_a_suspended_person_does_not_even_see_their_own_requests(persons: dict[str, User]) -> None:
+    rows = {name: make_request(user=user).pk for name, user in persons.items()}
+    for name, user in persons.items():
+        seen = set(AccessRequest.objects.filter(approval.requests_visible_to(user)).values_list("pk", flat=True))
+        assert seen == (
+            set(rows.values()) if name in {"admin", "auditor"} else {rows[name]} if user.is_active else set()
+        )
 
 
 def test_a_request_is_seen_by_its_person_its_deciders_and_auditors(persons: dict[str, User]) -> None:

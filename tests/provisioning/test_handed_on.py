@@ -127,6 +127,29 @@ def test_sessions_of_whom_a_dba_let_into_the_login_end_with_it(case: Case) -> No
     assert all(case.name(who) in " ".join(receipt.notes) for who in ("friend", "second"))
 
 
+@pytest.mark.parametrize("version", [14, 18])
+def test_who_was_let_into_the_login_gets_nowhere_from_the_moment_its_door_is_shut(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A colleague's own door stays open, and DROP ROLE comes seconds later: until then the login leads nowhere."""
+    case.dba("GRANT {alice} TO {friend}")
+    with case.log_in("friend", "SET ROLE {alice}", READ):
+        pass
+    tried: list[str] = []
+
+    def step_in(description: str) -> None:
+        if description == "terminate its sessions" and not tried:
+            tried.append(description)
+            with case.log_in("friend", "SET ROLE {alice}") as friend:
+                for text in (READ, "SET ROLE {set}"):
+                    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                        friend.execute(case.named(text))
+
+    monkeypatch.setattr(conversation, "before_statement", step_in)
+    case.end()
+    assert tried
+
+
 @pytest.mark.parametrize("version", [18])
 def test_who_cannot_act_with_the_logins_rights_is_left_in_peace(case: Case) -> None:
     """Inheriting from a role that may step in is no way in; neither is ADMIN alone, nor a superuser's membership."""

@@ -84,6 +84,20 @@ def test_what_is_too_much_in_the_end_is_refused(shop: Shop, privilege: str) -> N
     end_grant(shop.target, order)
 
 
+def test_the_receipt_leaves_out_all_that_the_portal_may_not_give_however_alike(shop: Shop) -> None:
+    """The check asks about one of those that are alike: when that one is lacking, each of them is asked about."""
+    with shop.as_dba() as dba:
+        for number in range(3):
+            dba.execute(sql.SQL("CREATE TABLE app.{} (id int)").format(sql.Identifier(f"of_a_dba_{number}")))
+    order = new_order(permissions("SELECT", "app", "*"))
+    receipt = apply_grant(shop.target, order)
+    tables = {table.table for table in receipt.tables}
+    assert {"orders", "customers"} <= tables
+    assert not {table for table in tables if table.startswith("of_a_dba")}
+    assert receipt.table_count == len(tables)
+    end_grant(shop.target, order)
+
+
 def test_a_login_that_is_closed_before_the_check_is_no_success(shop: Shop) -> None:
     order = new_order(WRITING)
     with (

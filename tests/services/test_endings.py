@@ -14,11 +14,13 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
+from accessmgmt.domain.actions import Action
 from accessmgmt.domain.states import EndReason, GrantState, Work
 from accessmgmt.domain.targets import GrantOrder, Target
 from accessmgmt.models import AuditEvent, Endpoint, Grant, TargetSilence
 from accessmgmt.provisioning.connect import reach
-from accessmgmt.services import endings, provision
+from accessmgmt.services import endings, leases, provision
+from accessmgmt.services.grants import begin_end
 from devstack.postgres import PostgresServer
 from tests import factories
 from tests.targets import log_in, make_target
@@ -154,6 +156,15 @@ def test_a_grant_that_is_still_being_applied_does_not_count_as_a_claim(endpoint:
     claimed = claim(endpoint)
     assert [grant.pk for grant in claimed] == [waiting[0].pk]
     assert state_of(applying) == GrantState.ENDING
+
+
+def test_a_worker_that_still_applies_when_its_grant_is_released_holds_up_no_ending(endpoint: Endpoint) -> None:
+    """The claim of an apply is an attempt, too; once the end was asked for it is none at the ending."""
+    applying = factories.make_grant("queued", endpoint=endpoint)
+    assert leases.claim(applying.pk, (GrantState.QUEUED,)) is not None
+    waiting = due(endpoint, 1)
+    begin_end(actor=applying.user, grant_id=applying.pk, reason=EndReason.RELEASED, action=Action.GRANT_RELEASED)
+    assert [grant.pk for grant in claim(endpoint)] == [waiting[0].pk]
 
 
 def test_many_workers_at_once_end_each_grant_once(endpoint: Endpoint) -> None:

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from accessmgmt.domain.actions import Action
+from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
 from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.models import AuditEvent, Endpoint, Grant, Resource
 from accessmgmt.services import endings, leases, provision
@@ -128,6 +129,49 @@ def test_a_worker_that_lost_its_lease_records_nothing(endpoint: Endpoint) -> Non
     assert grant.state == GrantState.APPLYING
     with pytest.raises(Exception, match="Another worker"):
         leases.renew_lease(grant.pk, claimed.lease_token)
+
+
+@pytest.mark.parametrize("is_late", [False, True], ids=["in time", "too late to try again"])
+@pytest.mark.parametrize("error", [TargetRefused("no"), TargetUnavailable("not now")], ids=["refused", "failed"])
+def test_a_worker_that_lost_its_lease_records_neither_refusal_nor_failure(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, error: TargetError, is_late: bool
+) -> None:
+    """It would free the lease of who took over, and clean up after a grant that is just being made."""
+    queued_at = timezone.now() - timedelta(seconds=settings.PORTAL_APPLY_GIVE_UP_SECONDS + 1 if is_late else 0)
+    grant = queued(endpoint, queued_at=queued_at)
+    other = uuid.uuid4()
+
+    def lose_the_lease(*_: Any, **__: Any) -> None:
+        Grant.objects.filter(pk=grant.pk).update(lease_token=other)
+        raise error
+
+    monkeypatch.setattr(provision, "apply_on_target", lose_the_lease)
+    monkeypatch.setattr(provision, "end_grant", lambda *_, **__: pytest.fail("it cleans up after another"))
+    assert provision.apply_grant(grant.pk) in {"lease lost", "superseded"}
+    grant.refresh_from_db()
+    assert (grant.state, grant.lease_token) == (GrantState.APPLYING, other)
+    assert (grant.last_error, grant.refused_at, grant.end_requested_at) == (None, None, None)
+
+
+def test_a_worker_that_lost_its_lease_while_it_cleaned_up_does_not_close_the_grant(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grant = queued(endpoint)
+    other = uuid.uuid4()
+    real_end = provision.end_grant
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise TargetRefused("no")
+
+    def clean_and_lose_the_lease(*args: Any, **kwargs: Any) -> Any:
+        Grant.objects.filter(pk=grant.pk).update(lease_token=other)
+        return real_end(*args, **kwargs)
+
+    monkeypatch.setattr(provision, "apply_on_target", refuse)
+    monkeypatch.setattr(provision, "end_grant", clean_and_lose_the_lease)
+    assert provision.apply_grant(grant.pk) == "lease lost"
+    grant.refresh_from_db()
+    assert (grant.state, grant.lease_token, grant.end_receipt) == (GrantState.APPLYING, other, None)
 
 
 def test_what_matches_nothing_fails_and_is_cleaned(roles: Callable[[], set[str]], facts: dict[str, Any]) -> None:

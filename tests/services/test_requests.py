@@ -56,6 +56,14 @@ def test_bad_input_names_its_field(carol: User, endpoint: Endpoint, reason: str,
 
 
 @pytest.mark.django_db
+def test_a_reason_of_exactly_the_shortest_length_is_long_enough(carol: User, endpoint: Endpoint) -> None:
+    with pytest.raises(InvalidError, match="at least 10 characters"):
+        request_access(actor=carol, endpoint=endpoint, reason="ticket 47", duration="1h")
+    request = request_access(actor=carol, endpoint=endpoint, reason="ticket 471", duration="1h")
+    assert request.reason == "ticket 471"
+
+
+@pytest.mark.django_db
 def test_what_is_not_requestable_is_not_requested(carol: User, alice: User) -> None:
     endpoint = factories.make_endpoint()
     with pytest.raises(ForbiddenError):
