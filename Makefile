@@ -17,7 +17,7 @@ READ_SETTINGS = env DJANGO_SETTINGS_MODULE=portal.settings DATABASE_URL=postgres
 	PORTAL_ENCRYPTION_KEYS=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo smoke test quick stop check lint types format bench lock screenshots clean
+.PHONY: help install demo smoke test quick stop mutants check lint types format bench lock screenshots clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -41,6 +41,10 @@ quick: install ## Run the tests in ARGS (all) on servers that stay for the next 
 
 stop: ## Stop the servers that "make quick" has left
 	@$(PYTHON) -m devstack.kept_servers
+
+mutants: ## Break rules of domain, policy and services, one at a time, and list what no test notices; ONLY="policy"
+	@$(PYTHON) -m devstack.install --with-mutmut
+	@exec $(RUN) -m devstack.mutants $(ONLY)
 
 check: lint types ## Run what needs no server: style, types, layers, templates, migrations, settings
 
@@ -74,6 +78,8 @@ lock: ## Choose the newest packages that pyproject.toml and package.json allow
 		pyproject.toml -o requirements/production.txt
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		pyproject.toml --group dev -c requirements/production.txt -o requirements/development.txt
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--group mutants -c requirements/development.txt -o requirements/mutants.txt
 	npm update --package-lock-only
 
 screenshots: ## Take the pictures of the user guide

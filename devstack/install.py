@@ -1,7 +1,8 @@
 """Brings a checkout's tools up to date: Python and Node packages from the lock files, Redis, and a browser when asked.
 
-Run by the machine's own Python: `python3 -m devstack.install [--with-chromium] [--with-pgbouncer]`. Standard library
-only. A stamp beside each tree holds the hash of its lock file, so a second run only compares and returns.
+Run by the machine's own Python: `python3 -m devstack.install [--with-chromium] [--with-pgbouncer] [--with-mutmut]`.
+Standard library only. A stamp beside each tree holds the hash of its lock file, so a second run only compares and
+returns.
 """
 
 from __future__ import annotations
@@ -36,12 +37,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python3 -m devstack.install", description=__doc__.splitlines()[0])
     parser.add_argument("--with-chromium", action="store_true", help="also the browser of the end-to-end tests")
     parser.add_argument("--with-pgbouncer", action="store_true", help="also PgBouncer")
+    parser.add_argument("--with-mutmut", action="store_true", help="also what `make mutants` needs")
     options = parser.parse_args()
     CACHE.mkdir(exist_ok=True)
     try:
         with (CACHE / "install.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             install_all(with_chromium=options.with_chromium, with_pgbouncer=options.with_pgbouncer)
+            if options.with_mutmut:
+                install_python_packages("mutants.txt", ".mutants-lock-hash")
     except InstallError as error:
         print(f"\nnot installed: {error}", file=sys.stderr)
         return 1
@@ -104,14 +108,14 @@ def make_venv() -> None:
         marker.write_text(str(VENV))
 
 
-def install_python_packages() -> None:
-    """Install the packages of requirements/development.txt with their hashes checked."""
-    lock = REQUIREMENTS / "development.txt"
-    stamp = VENV / ".lock-hash"
+def install_python_packages(lock_name: str = "development.txt", stamp_name: str = ".lock-hash") -> None:
+    """Install the packages of a file in requirements/ with their hashes checked."""
+    lock = REQUIREMENTS / lock_name
+    stamp = VENV / stamp_name
     wanted = file_hash(lock)
     if is_stamped(stamp, wanted):
         return
-    with Step("Python packages"):
+    with Step(f"Python packages of {lock_name}"):
         pip_install("--require-hashes", "-r", str(lock))
         stamp.write_text(wanted)
 
