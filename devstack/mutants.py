@@ -97,7 +97,7 @@ def prepare(area: Area) -> None:
         "only_mutate": [f"{area.source}/*"],
         "do_not_mutate_patterns": list(WORDS),
         "pytest_add_cli_args_test_selection": [*area.tests, *(f"--ignore={path}" for path in area.left_out)],
-        "pytest_add_cli_args": ["-p", "no:cacheprovider", "-p", "no:xdist"],
+        "pytest_add_cli_args": ["-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-profile=mutants"],
         "on_dependency_change": "ignore",
     }
     lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
@@ -110,7 +110,7 @@ def prepare(area: Area) -> None:
 def run_mutmut(area: Area) -> int:
     """Run it with this terminal for its progress; return its exit status."""
     command = [str(VENV / "bin" / "mutmut"), "run", "--max-children", str(area.at_once)]
-    environment = {**os.environ, SWITCH: "1", "HYPOTHESIS_STORAGE_DIRECTORY": str(area.folder / "hypothesis")}
+    environment = {**os.environ, SWITCH: "1"}
     print(f"mutants of {area.source}", flush=True)
     return subprocess.run(command, cwd=area.folder, env=environment, check=False).returncode
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from django.db import connection
 from django.test import Client
+from hypothesis import HealthCheck, settings
 
 from accessmgmt.models import User
 from devstack.kept_database import keep_database, restore_database
@@ -19,6 +20,11 @@ from devstack.process import ProcessError, wait_until
 from devstack.pytest_servers import *  # noqa: F403
 from devstack.pytest_servers import portal_server
 from tests.factories import make_user
+
+# How long a machine takes says nothing about the code. `make mutants` tries the same examples for each mutant.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("mutants", settings.get_profile("tests"), derandomize=True, database=None)
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")
