@@ -157,16 +157,22 @@ RECEIPT = "SELECT end_receipt FROM accessmgmt_grant"
 UNSEEN_NOTE = "Sessions at db2.internal could not be looked for: No route\nto the host."
 
 
+def add_grant(portal: Portal, user_id: int, **fields: object) -> None:
+    [endpoint] = portal.ask("SELECT id AS endpoint_id, resource_id FROM accessmgmt_endpoint")
+    made = {
+        **endpoint, "id": uuid.uuid4(), "user_id": user_id, "permissions": Jsonb(PERMISSIONS), "ttl_seconds": 60,
+        "permissions_digest": "0" * 64, "end_reason": "expired", "role_name": "jit_alice_0123456789",
+        "system_identifier": "", "password": "", "queued_at": MONDAY, "end_requested_at": MONDAY, "attempts": 0,
+        "next_attempt_at": MONDAY,
+    }  # fmt: skip
+    portal.add("grant", **{**made, **fields})
+
+
 def test_the_servers_that_an_ending_did_not_see_get_a_field_of_their_own(portal: Portal, people: Row) -> None:
     portal.migrate("0014_target_look")
-    [endpoint] = portal.ask("SELECT id AS endpoint_id, resource_id FROM accessmgmt_endpoint")
     notes = ["A session was cut.", UNSEEN_NOTE, "It says that Sessions at x could not be looked for: a quotation."]
-    portal.add(
-        "grant", **endpoint, id=uuid.uuid4(), user_id=people["alice"], permissions=Jsonb(PERMISSIONS), ttl_seconds=60,
-        permissions_digest="0" * 64, state="ended", end_reason="expired", role_name="jit_alice_0123456789",
-        system_identifier="", password="", queued_at=MONDAY, end_requested_at=MONDAY, ended_at=TUESDAY, attempts=0,
-        next_attempt_at=MONDAY, end_receipt=Jsonb({"role_name": "jit_alice_0123456789", "notes": notes}),
-    )  # fmt: skip
+    receipt = {"role_name": "jit_alice_0123456789", "notes": notes}
+    add_grant(portal, people["alice"], state="ended", ended_at=TUESDAY, end_receipt=Jsonb(receipt))
     before = portal.ask(RECEIPT)
     portal.migrate("0015_unseen_hosts")
     [row] = portal.ask(RECEIPT)
@@ -176,3 +182,20 @@ def test_the_servers_that_an_ending_did_not_see_get_a_field_of_their_own(portal:
     [row] = portal.ask(RECEIPT)
     assert sorted(row["end_receipt"].pop("notes")) == sorted(before[0]["end_receipt"].pop("notes"))
     assert row == before[0]
+
+
+def test_what_a_silent_server_had_said_stays_and_every_one_is_asked_again(portal: Portal, people: Row) -> None:
+    portal.migrate("0015_unseen_hosts")
+    said = {"what": "No answer.", "why": "", "todo": "", "sqlstate": "", "notes": ["A session was cut."]}
+    old = {"is_server_wide": True, "retry_at": TUESDAY, "failures": 3}
+    add_grant(portal, people["alice"], state="ending", last_error=Jsonb({**said, **old}))
+    [endpoint] = portal.ask("SELECT resource_id FROM accessmgmt_endpoint")
+    portal.add("driftcheck", **endpoint, checked_at=MONDAY, took_ms=1, findings=Jsonb([]), error=Jsonb({**said, **old}))
+    portal.migrate("0016_target_silence")
+    kept = {name: value for name, value in old.items() if name == "failures"}
+    assert portal.ask("SELECT last_error FROM accessmgmt_grant") == [{"last_error": {**said, **kept}}]
+    [check] = portal.ask("SELECT error FROM accessmgmt_driftcheck")
+    assert check["error"] == {**said, "is_server_wide": True}
+    assert portal.ask("SELECT 1 FROM accessmgmt_targetsilence") == []
+    portal.migrate("0015_unseen_hosts")
+    assert portal.ask("SELECT silent_tries FROM accessmgmt_resource") == [{"silent_tries": 0}]

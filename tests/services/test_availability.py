@@ -180,10 +180,10 @@ def test_an_ending_that_gets_no_answer_is_told_on_the_resource_s_page(dave: User
     client = Client()
     client.force_login(dave)
     page = client.get(f"/resources/{endpoint.resource_id}").content.decode()
-    assert "Its server does not answer since" in page
+    assert "Its server has not answered since" in page
     assert escape(f"Ending access: {silence.what}") in page
     availability.answered(endpoint.resource_id, Work.END)
-    assert "does not answer since" not in client.get(f"/resources/{endpoint.resource_id}").content.decode()
+    assert "has not answered since" not in client.get(f"/resources/{endpoint.resource_id}").content.decode()
 
 
 def test_a_table_that_somebody_locks_puts_nobody_else_off(
