@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,12 @@ def portal_url(transactional_db: None) -> Iterator[str]:
 
 
 @pytest.fixture
-def working_portal(portal_url: str, tmp_path: Path) -> Iterator[str]:
-    """The URL of a live portal whose workers and beat run as processes of their own."""
+def working_portal(portal_url: str, settings: Any, tmp_path: Path) -> Iterator[str]:
+    """The URL of a live portal whose workers and beat run as processes of their own.
+
+    It is an installation of its own: what another test left on a server is not its concern.
+    """
+    settings.PORTAL_INSTALLATION_ID = secrets.token_hex(6)
     worker = workers.worker(tmp_path)
     with workers.running(worker, workers.beat(tmp_path)):
         worker.wait_ready(lambda: " ready." in worker.log_tail(100))
