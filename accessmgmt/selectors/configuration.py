@@ -15,7 +15,17 @@ from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.states import LIVE_GRANT_STATES
 from accessmgmt.domain.targets import SslMode
 from accessmgmt.domain.ttl import ttl_in_words
-from accessmgmt.models import Authorization, Endpoint, Grant, Group, GroupEndpoint, GroupMember, Resource, User
+from accessmgmt.models import (
+    Authorization,
+    Endpoint,
+    Grant,
+    Group,
+    GroupEndpoint,
+    GroupMember,
+    Resource,
+    TargetSilence,
+    User,
+)
 
 PAGE_SIZE = 50
 MOST_NAMES_IN_A_CELL = 3
@@ -77,6 +87,7 @@ def resources_for_list(*, search: str = "", ssl_mode: str = "", kind: str = "", 
     rows = Resource.objects.select_related("primary").annotate(
         endpoint_count=_counted(Endpoint.objects.filter(resource=OuterRef("pk")), "resource"),
         live_grant_count=_live_grants("resource"),
+        is_silent=Exists(TargetSilence.objects.filter(resource=OuterRef("pk"))),
     )
     if search:
         rows = rows.filter(

@@ -170,7 +170,7 @@ def test_nothing_that_applies_or_compares_holds_up_an_ending(endpoint: Endpoint)
     assert silences(endpoint.resource) == set(), "it answers, and every other work goes on"
 
 
-def test_an_ending_that_gets_no_answer_is_told_on_the_resource_s_page(dave: User) -> None:
+def test_an_ending_that_gets_no_answer_is_told_on_the_pages_of_the_resource(dave: User) -> None:
     endpoint = factories.make_endpoint(resource=factories.make_resource(host="127.0.0.1", port=1))
     grant = factories.make_grant("ending", endpoint=endpoint)
     assert endings.end_grants_of(endpoint.resource_id) == 0
@@ -182,7 +182,9 @@ def test_an_ending_that_gets_no_answer_is_told_on_the_resource_s_page(dave: User
     page = client.get(f"/resources/{endpoint.resource_id}").content.decode()
     assert "Its server has not answered since" in page
     assert escape(f"Ending access: {silence.what}") in page
+    assert "Does not answer" in client.get("/resources/").content.decode()
     availability.answered(endpoint.resource_id, Work.END)
+    assert "Does not answer" not in client.get("/resources/").content.decode()
     assert "has not answered since" not in client.get(f"/resources/{endpoint.resource_id}").content.decode()
 
 

@@ -90,6 +90,9 @@ def test_empty_states_and_a_target_out_of_reach(client_for, dave, erin):
     check.error = {"what": "Out of reach.", "why": "No route.", "todo": "Look.", "sqlstate": ""}
     check.save()
     assert "No route." in client_for(dave).get(url_of(check.resource)).content.decode()
+    check.took_ms = 0
+    check.save()
+    assert "Not checked yet" not in client_for(dave).get(url_of(check.resource)).content.decode(), "it was tried"
 
 
 def test_check_now_shows_what_was_found(client_for, dave, repaired):
