@@ -7,7 +7,12 @@ import logging
 from celery import shared_task
 from django.conf import settings
 
-from accessmgmt.services import audit_chain, drift, endings, housekeeping, look_work, looks, provision, requests, ways
+from accessmgmt.services import housekeeping
+from accessmgmt.services.audit import seal
+from accessmgmt.services.grants import apply, endings
+from accessmgmt.services.grants import sweep as grants_sweep
+from accessmgmt.services.requests import ask
+from accessmgmt.services.targets import drift, held_open, look_work, looks
 
 logger = logging.getLogger(__name__)
 
@@ -15,7 +20,7 @@ logger = logging.getLogger(__name__)
 @shared_task(name="accessmgmt.tasks.apply_grant")
 def apply_grant(grant_id: str) -> None:
     """Apply one grant on its target."""
-    logger.info("apply %s: %s", grant_id, provision.apply_grant(grant_id))
+    logger.info("apply %s: %s", grant_id, apply.apply_grant(grant_id))
 
 
 @shared_task(name="accessmgmt.tasks.end_grants_of")
@@ -34,13 +39,13 @@ def help_end_grants_of(resource_id: str) -> None:
 @shared_task(name="accessmgmt.tasks.keep_ways_open")
 def keep_ways_open() -> None:
     """Hold a connection open, in this process that ends grants, to every server with live ones."""
-    ways.keep_ways_open()
+    held_open.keep_ways_open()
 
 
 @shared_task(name="accessmgmt.tasks.sweep")
 def sweep() -> None:
     """Find due and stuck rows and wake workers for them."""
-    woken = provision.sweep() + looks.sweep()
+    woken = grants_sweep.sweep() + looks.sweep()
     if woken:
         logger.info("sweep woke %d", woken)
 
@@ -48,13 +53,13 @@ def sweep() -> None:
 @shared_task(name="accessmgmt.tasks.seal_audit")
 def seal_audit() -> None:
     """Seal new audit events into the hash chain."""
-    audit_chain.seal_events()
+    seal.seal_events()
 
 
 @shared_task(name="accessmgmt.tasks.lapse_requests")
 def lapse_requests() -> None:
     """Let requests lapse that nobody decided in time."""
-    requests.lapse_requests()
+    ask.lapse_requests()
 
 
 @shared_task(name="accessmgmt.tasks.throw_away_old")

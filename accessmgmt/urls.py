@@ -2,23 +2,11 @@
 
 from django.urls import path
 
-from accessmgmt.views import (
-    account,
-    audit,
-    authorizations,
-    drift,
-    endpoints,
-    grants,
-    groups,
-    installation,
-    looks,
-    my_access,
-    pgbouncer,
-    requests,
-    resources,
-    terraform,
-    users,
-)
+from accessmgmt.views import pgbouncer, terraform
+from accessmgmt.views.access import grants, my_access, requests
+from accessmgmt.views.oversight import audit, drift, installation, looks
+from accessmgmt.views.people import account, users
+from accessmgmt.views.setup import authorizations, endpoints, groups, resources
 
 app_name = "accessmgmt"
 

@@ -92,7 +92,7 @@ AUTH_PASSWORD_VALIDATORS = [
         "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
         "OPTIONS": {"min_length": SHORTEST_PASSWORD},
     },
-    {"NAME": "accessmgmt.services.passwords.StrengthValidator"},
+    {"NAME": "accessmgmt.services.people.passwords.StrengthValidator"},
 ]
 LOGIN_URL = "accessmgmt:login"
 LOGIN_REDIRECT_URL = "accessmgmt:my-access"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from accessmgmt.models import TargetLook
-from accessmgmt.services import look_work
+from accessmgmt.services.targets import look_work
 
 
 def do_waiting() -> list[TargetLook]:

@@ -13,7 +13,7 @@ from celery import current_app
 from django.conf import settings
 
 from accessmgmt import tasks
-from accessmgmt.outbox import Task
+from accessmgmt.waking import Task
 from devstack.paths import ROOT
 from devstack.stack import APPLICATION, Stack
 
@@ -66,8 +66,8 @@ def served_once(workers: Iterable[frozenset[str]]) -> bool:
 TARGETS = {task: ROUTES[str(task)] for task in Task}
 
 
-def test_every_task_of_the_outbox_speaks_to_targets() -> None:
-    """So what follows is about all of them: a task that speaks to a target is woken with a key through the outbox."""
+def test_every_woken_task_speaks_to_targets() -> None:
+    """So what follows is about all of them: a task that speaks to a target is woken with a key by waking.py."""
     assert set(ROUTES.values()) - set(TARGETS.values()) == {"sweep", "default"}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from accessmgmt.models import Grant, Installation, User
 from accessmgmt.policy.people import is_auditor
-from accessmgmt.selectors.access import requests_to_decide
+from accessmgmt.selectors.access.own import requests_to_decide
 
 
 def shell_counts(user: User) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
-from accessmgmt.services import looks, tallies
+from accessmgmt.services import tallies
+from accessmgmt.services.targets import looks
 
 
 def throw_away_old() -> int:

@@ -12,7 +12,7 @@ from accessmgmt.domain.errors import ConflictError, InvalidError
 from accessmgmt.domain.states import GrantState
 from accessmgmt.models import Grant, Installation, User
 from accessmgmt.policy.people import require_admin
-from accessmgmt.services import audit
+from accessmgmt.services.audit import trail
 
 CONFIRMATION = "resume"
 IDENTITY = (
@@ -68,7 +68,7 @@ def _begin_observing(reason: str) -> bool:
         row.observing_since = timezone.now()
         row.observing_reason = reason
         row.save(update_fields=["observing_since", "observing_reason"])
-        audit.record(None, Action.INSTALLATION_OBSERVING, row, reason=reason)
+        trail.record(None, Action.INSTALLATION_OBSERVING, row, reason=reason)
     return True
 
 
@@ -99,7 +99,7 @@ def confirm(*, actor: User, word: str) -> None:
     row.observing_since, row.observing_reason = None, ""
     row.confirmed_at, row.confirmed_by = timezone.now(), actor
     row.save(update_fields=["database_identity", "observing_since", "observing_reason", "confirmed_at", "confirmed_by"])
-    audit.record(
+    trail.record(
         actor,
         Action.INSTALLATION_CONFIRMED,
         row,

@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from accessmgmt.domain.client_address import client_address
 from accessmgmt.models import User
-from accessmgmt.services.sign_in import KNOWN_BROWSER_AGE, Caller, known_browser_token
+from accessmgmt.services.people.sign_in import KNOWN_BROWSER_AGE, Caller, known_browser_token
 
 KNOWN_BROWSER_COOKIE = "known_browser"
 

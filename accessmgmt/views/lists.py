@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 
 from accessmgmt.policy.people import is_admin
-from accessmgmt.selectors.configuration import clean_search, page_of
+from accessmgmt.selectors.lists import clean_search, page_of
 from accessmgmt.views.permissions import UserRequest
 
 

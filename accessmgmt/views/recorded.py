@@ -7,7 +7,7 @@ from django.views.csrf import csrf_failure
 
 from accessmgmt.domain.actions import Action
 from accessmgmt.models import User
-from accessmgmt.services.refusals import record_download, record_reading, record_refusal
+from accessmgmt.services.audit.refusals import record_download, record_reading, record_refusal
 from accessmgmt.views.callers import address_of
 from accessmgmt.views.permissions import UserRequest
 

@@ -21,7 +21,7 @@ from accessmgmt.domain.actions import Action  # noqa: E402
 from accessmgmt.domain.names import new_login_role_name  # noqa: E402
 from accessmgmt.models import Endpoint, Grant, User  # noqa: E402
 from accessmgmt.provisioning.apply.grant import apply_grant  # noqa: E402
-from accessmgmt.services.grants import queue_grant  # noqa: E402
+from accessmgmt.services.grants.activate import queue_grant  # noqa: E402
 
 ENDPOINT = "postgres-dev-access"
 THREADS = 4

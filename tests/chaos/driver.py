@@ -24,8 +24,9 @@ from django.db import Error, connection  # noqa: E402
 
 from accessmgmt.domain.errors import ConflictError  # noqa: E402
 from accessmgmt.models import Authorization, Endpoint, Grant, Group, Resource, User  # noqa: E402
-from accessmgmt.services import configuration  # noqa: E402
-from accessmgmt.services.grants import activate_endpoint, release_grant, revoke_grant  # noqa: E402
+from accessmgmt.services.grants.activate import activate_endpoint  # noqa: E402
+from accessmgmt.services.grants.stop import release_grant, revoke_grant  # noqa: E402
+from accessmgmt.services.setup import groups  # noqa: E402
 
 TTLS = ("3s", "5s", "8s", "12s", "20s", "30s", "10m", "1h")
 REPLICA_TTLS = ("6s", "25s", "1h")
@@ -135,7 +136,7 @@ def make_endpoints(admin: User) -> tuple[Group, list[Endpoint]]:
     """Make endpoints of every time to live on both resources, for a group without members."""
     wanted = [(ttl, "postgres-production", "developer-role") for ttl in TTLS]
     wanted += [(ttl, "postgres-read-replica", "analyst-role") for ttl in REPLICA_TTLS]
-    group = configuration.save_group(actor=admin, group=Group(name="storm"))
+    group = groups.save_group(actor=admin, group=Group(name="storm"))
     endpoints = []
     for ttl, resource, authorization in wanted:
         endpoint = Endpoint(
@@ -144,8 +145,8 @@ def make_endpoints(admin: User) -> tuple[Group, list[Endpoint]]:
             resource=Resource.objects.get(name=resource),
             authorization=Authorization.objects.get(name=authorization),
         )
-        configuration.save_endpoint(actor=admin, endpoint=endpoint)
-        configuration.wire_endpoint(actor=admin, group=group, endpoint=endpoint)
+        endpoints.save_endpoint(actor=admin, endpoint=endpoint)
+        groups.wire_endpoint(actor=admin, group=group, endpoint=endpoint)
         endpoints.append(endpoint)
     return group, endpoints
 
@@ -156,7 +157,7 @@ def make_story(count: int, seconds: float, seed: int) -> Story:
     admin = User.objects.filter(role=User.Role.ADMIN).earliest("pk")
     group, endpoints = make_endpoints(admin)
     people = User.objects.bulk_create(User(email=f"storm{n}@company.com", password="!") for n in range(count))
-    configuration.add_members(actor=admin, group=group, emails=[person.email for person in people])
+    groups.add_members(actor=admin, group=group, emails=[person.email for person in people])
     actors = [
         Actor(
             user=person,

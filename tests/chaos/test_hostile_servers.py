@@ -25,12 +25,13 @@ from django.test import Client
 from django.utils import timezone
 from psycopg import sql
 
-from accessmgmt import outbox
+from accessmgmt import waking
 from accessmgmt.domain.actions import Action
 from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.models import AuditEvent, Endpoint, Grant, TargetLook, User
-from accessmgmt.services import audit
-from accessmgmt.services.grants import activate_endpoint, begin_end
+from accessmgmt.services.audit import trail
+from accessmgmt.services.grants.activate import activate_endpoint
+from accessmgmt.services.grants.stop import begin_end
 from accessmgmt.services.installation import is_observing
 from devstack.ports import free_port
 from devstack.postgres import PostgresServer
@@ -160,8 +161,8 @@ def give_it_work(server: Rogue) -> int:
     for _ in range(STUCK):
         factories.make_grant("queued", endpoint=endpoint, next_attempt_at=timezone.now())
         factories.make_grant("ending", endpoint=endpoint, next_attempt_at=timezone.now())
-    outbox.wake(outbox.Task.CHECK_DRIFT, resource.pk)
-    outbox.wake(outbox.Task.RESYNC_RESOURCE, resource.pk)
+    waking.wake(waking.Task.CHECK_DRIFT, resource.pk)
+    waking.wake(waking.Task.RESYNC_RESOURCE, resource.pk)
     return resource.pk
 
 
@@ -224,7 +225,7 @@ def test_hostile_servers_and_strangers_delay_no_access_elsewhere(
         servers = [storm.enter_context(rogue(behaviour)) for behaviour in HOSTILE]
         forged = forge_a_tag(target_server(18), installation.begin())
         resources = [give_it_work(server) for server in servers]
-        outbox.wake(outbox.Task.CHECK_DRIFT, installation.endpoint.resource_id)
+        waking.wake(waking.Task.CHECK_DRIFT, installation.endpoint.resource_id)
 
         def test_a_connection(number: int) -> None:
             body = f"csrfmiddlewaretoken={CSRF}"
@@ -238,7 +239,7 @@ def test_hostile_servers_and_strangers_delay_no_access_elsewhere(
         installation.answers.clear()
         storm.enter_context(many(1, lambda _: installation.is_live()))
         begins, ends = installation.lags(8)
-        event = audit.record(dave, Action.ENDPOINT_UPDATED, installation.endpoint)
+        event = trail.record(dave, Action.ENDPOINT_UPDATED, installation.endpoint)
         sealed_after = sealing(event.pk)
         assert all(server.taken for server in servers)
         held = [server.most for server in servers]

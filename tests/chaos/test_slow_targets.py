@@ -10,10 +10,10 @@ import pytest
 import redis
 from django.conf import settings
 
-from accessmgmt import outbox
+from accessmgmt import waking
 from accessmgmt.domain.states import GrantState
 from accessmgmt.models import DriftCheck, Grant
-from accessmgmt.services.grants import activate_endpoint
+from accessmgmt.services.grants.activate import activate_endpoint
 from devstack.postgres import PostgresServer
 from tests import factories
 from tests.chaos import workers
@@ -41,14 +41,14 @@ def test_looking_at_silent_servers_delays_no_access(
 
     with socket.create_server(("127.0.0.1", 0)) as silent, workers.running(applying, upkeep):
         activate(0)
-        outbox.wake(outbox.Task.CHECK_DRIFT, endpoint.resource_id)
+        waking.wake(waking.Task.CHECK_DRIFT, endpoint.resource_id)
         seen = DriftCheck.objects.filter(resource=endpoint.resource, error__isnull=True, took_ms__gt=0)
         upkeep.wait_ready(seen.exists, timeout=PATIENCE_SECONDS)
 
         port = silent.getsockname()[1]
         slow = [factories.make_resource(host="127.0.0.1", port=port) for _ in range(SLOW)]
         for resource in slow:
-            outbox.wake(outbox.Task.CHECK_DRIFT, resource.pk)
+            waking.wake(waking.Task.CHECK_DRIFT, resource.pk)
         upkeep.wait_ready(lambda: upkeep.log_since_start().count("check_drift") > 4, timeout=PATIENCE_SECONDS)
         activate(1)
         assert DriftCheck.objects.filter(resource__in=slow).count() < SLOW, "the servers were not slow enough"

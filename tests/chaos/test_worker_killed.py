@@ -14,7 +14,8 @@ from django.utils import timezone
 from accessmgmt.domain.actions import Action
 from accessmgmt.domain.states import GrantState
 from accessmgmt.models import Endpoint, Grant
-from accessmgmt.services.grants import activate_endpoint, begin_end
+from accessmgmt.services.grants.activate import activate_endpoint
+from accessmgmt.services.grants.stop import begin_end
 from devstack.postgres import PostgresServer
 from tests import factories
 from tests.chaos import workers

@@ -11,8 +11,8 @@ from django.utils import timezone
 from accessmgmt.domain.actions import Action
 from accessmgmt.domain.ttl import LONGEST_SECONDS
 from accessmgmt.models import AccessRequest, AuditEvent, Decision, Resource, User
-from accessmgmt.services import audit
-from accessmgmt.services.audit_chain import seal_events
+from accessmgmt.services.audit import trail
+from accessmgmt.services.audit.seal import seal_events
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -203,7 +203,7 @@ def test_a_request_that_breaks_its_state_machine_is_refused(
     ],
 )
 def test_audit_rows_cannot_be_changed(alice: User, statement: str) -> None:
-    audit.record(alice, Action.USER_PROFILE_CHANGED, alice)
+    trail.record(alice, Action.USER_PROFILE_CHANGED, alice)
     seal_events()
     with pytest.raises(DatabaseError, match="cannot be changed"), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement)
@@ -211,7 +211,7 @@ def test_audit_rows_cannot_be_changed(alice: User, statement: str) -> None:
 
 
 def test_audit_rows_cannot_be_truncated(alice: User) -> None:
-    audit.record(alice, Action.USER_PROFILE_CHANGED, alice)
+    trail.record(alice, Action.USER_PROFILE_CHANGED, alice)
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute("ALTER TABLE accessmgmt_auditseal ENABLE TRIGGER accessmgmt_auditseal_no_truncate")

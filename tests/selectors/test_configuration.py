@@ -6,13 +6,10 @@ import pytest
 
 from accessmgmt.domain.certificates import describe_certificates
 from accessmgmt.domain.permissions import parse_permissions
-from accessmgmt.selectors.configuration import (
-    affected_by_authorization,
-    clean_pk,
-    clean_search,
-    endpoint_sentence,
-    standby_chain_has,
-)
+from accessmgmt.selectors.lists import clean_pk, clean_search
+from accessmgmt.selectors.setup.affected import affected_by_authorization
+from accessmgmt.selectors.setup.endpoints import endpoint_sentence
+from accessmgmt.selectors.setup.resources import standby_chain_has
 from devstack.certs import CertificateAuthority
 from tests.factories import make_authorization, make_endpoint, make_grant, make_group, make_resource
 

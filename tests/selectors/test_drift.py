@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accessmgmt.domain.drift import DriftFinding, DriftKind, Severity
 from accessmgmt.models import DriftCheck, Grant, User
-from accessmgmt.selectors.drift import Comparison, last_comparison
+from accessmgmt.selectors.oversight.drift import Comparison, last_comparison
 from tests.factories import make_grant
 
 pytestmark = pytest.mark.django_db

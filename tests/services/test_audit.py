@@ -11,8 +11,8 @@ from django.db import connection
 
 from accessmgmt.domain.actions import Action
 from accessmgmt.models import AuditEvent, AuditSeal, AuditSlot, User
-from accessmgmt.services import audit
-from accessmgmt.services.audit_chain import chain_head, find_tampering, seal_events
+from accessmgmt.services.audit import trail
+from accessmgmt.services.audit.seal import chain_head, find_tampering, seal_events
 
 pytestmark = pytest.mark.django_db
 
@@ -31,11 +31,11 @@ def run(text: str) -> None:
 def make_events(actor: User, count: int) -> None:
     """Record some events, in transactions of their own as far as the trail can tell."""
     for number in range(count):
-        audit.record(actor, Action.USER_PROFILE_CHANGED, actor, number=number)
+        trail.record(actor, Action.USER_PROFILE_CHANGED, actor, number=number)
 
 
 @pytest.fixture
-def trail(alice: User) -> None:
+def some_events(alice: User) -> None:
     """Six sealed events and two that are not sealed yet."""
     make_events(alice, 6)
     seal_events()
@@ -51,10 +51,10 @@ def test_the_chain_holds_and_is_sealed_once(alice: User) -> None:
 
 
 def test_events_that_are_recorded_together_are_numbered_one_by_one(alice: User, bob: User) -> None:
-    audit.record_many(
+    trail.record_many(
         None, Action.USER_PROFILE_CHANGED, [(alice, {"n": 1}), (bob, {"n": 2.5}), (alice, {"n": [1, {"x": "é"}]})]
     )
-    audit.record_many(None, Action.USER_PROFILE_CHANGED, [])
+    trail.record_many(None, Action.USER_PROFILE_CHANGED, [])
     assert list(AuditEvent.objects.order_by("id").values_list("slot", "number")) == [(0, 1), (0, 2), (0, 3)]
     assert find_tampering() == []
 
@@ -101,7 +101,7 @@ TAMPERING = {
 
 
 @pytest.mark.parametrize("text", TAMPERING.values(), ids=TAMPERING)
-@pytest.mark.usefixtures("trail")
+@pytest.mark.usefixtures("some_events")
 def test_tampering_is_found(text: str) -> None:
     assert find_tampering() == []
     run(text)
@@ -110,7 +110,7 @@ def test_tampering_is_found(text: str) -> None:
         call_command("verify_audit")
 
 
-@pytest.mark.usefixtures("trail")
+@pytest.mark.usefixtures("some_events")
 def test_an_event_that_was_added_is_found_after_it_was_sealed_too() -> None:
     run(COPY.format(action="'user.created'"))
     assert seal_events() == 3
@@ -184,7 +184,7 @@ def test_the_command_says_whether_the_chain_holds(alice: User) -> None:
 
 
 def test_who_writes_the_tables_cannot_make_a_chain_that_holds(alice: User, settings: object) -> None:
-    audit.record(alice, Action.USER_PROFILE_CHANGED, alice)
+    trail.record(alice, Action.USER_PROFILE_CHANGED, alice)
     real = settings.PORTAL_AUDIT_KEY  # type: ignore[attr-defined]
     settings.PORTAL_AUDIT_KEY = "what somebody without the key would use"  # type: ignore[attr-defined]
     seal_events()

@@ -14,8 +14,8 @@ from accessmgmt.domain.actions import Action
 from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.models import Endpoint, Grant
 from accessmgmt.provisioning.apply.grant import apply_grant
-from accessmgmt.services import endings, leases, provision
-from accessmgmt.services.grants import begin_end
+from accessmgmt.services.grants import apply, endings, leases
+from accessmgmt.services.grants.stop import begin_end
 from devstack.postgres import PostgresServer
 from tests import factories
 from tests.targets import make_target, portal_roles
@@ -58,7 +58,7 @@ def test_the_lease_of_another_is_not_taken_over(grant: Grant) -> None:
 
 
 def test_a_grant_that_another_has_finished_is_left_alone(grant: Grant) -> None:
-    assert claim_held_up(grant, lambda: provision.apply_grant(grant.pk)) is None
+    assert claim_held_up(grant, lambda: apply.apply_grant(grant.pk)) is None
     grant.refresh_from_db()
     assert grant.state == GrantState.ACTIVE
 
@@ -69,7 +69,7 @@ def test_a_login_that_was_proved_to_be_gone_is_not_made_again(server: PostgresSe
     ending: list[tuple[list[Grant], list[Any]]] = []
 
     def live_and_end() -> None:
-        assert provision.apply_grant(grant.pk) == GrantState.ACTIVE
+        assert apply.apply_grant(grant.pk) == GrantState.ACTIVE
         begin_end(actor=grant.user, grant_id=grant.pk, reason=EndReason.RELEASED, action=Action.GRANT_RELEASED)
         row = leases.claim(grant.pk, (GrantState.ENDING,))
         assert row is not None

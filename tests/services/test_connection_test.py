@@ -11,7 +11,7 @@ from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import Rung, RungState, Target
 from accessmgmt.models import AuditEvent, User
 from accessmgmt.provisioning.check import ladder
-from accessmgmt.services import connection_test
+from accessmgmt.services.targets import connection_test
 from tests import factories
 
 pytestmark = pytest.mark.django_db

@@ -17,11 +17,11 @@ from tests.run_manage import run_manage
 MAKE_EVENTS = """
 from accessmgmt.domain.actions import Action
 from accessmgmt.models import User
-from accessmgmt.services import audit
-from accessmgmt.services.audit_chain import seal_events
+from accessmgmt.services.audit import trail
+from accessmgmt.services.audit.seal import seal_events
 user = User.objects.create(email="alice@company.com")
 for number in range(3):
-    audit.record(user, Action.USER_PROFILE_CHANGED, user, number=number)
+    trail.record(user, Action.USER_PROFILE_CHANGED, user, number=number)
 assert seal_events() == 3
 user.name = "Alice"
 user.save()

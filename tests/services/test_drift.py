@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from accessmgmt import outbox
+from accessmgmt import waking
 from accessmgmt.domain.actions import Action
 from accessmgmt.domain.drift import DriftChange, DriftKind
 from accessmgmt.domain.errors import ConflictError, ForbiddenError
@@ -22,9 +22,11 @@ from accessmgmt.domain.states import EndReason, GrantState, Work
 from accessmgmt.models import AuditEvent, DriftCheck, Endpoint, Grant, Installation, TargetSilence, User
 from accessmgmt.models.installation import this_installation
 from accessmgmt.provisioning.connect.admin import close_pools
-from accessmgmt.selectors.drift import findings_of, newest_changes
-from accessmgmt.services import drift, endings, installation, provision, strangers
-from accessmgmt.services.grants import begin_end
+from accessmgmt.selectors.oversight.drift import findings_of, newest_changes
+from accessmgmt.services import installation
+from accessmgmt.services.grants import apply, endings
+from accessmgmt.services.grants.stop import begin_end
+from accessmgmt.services.targets import drift, strangers
 from devstack.postgres import PostgresServer
 from tests import factories
 from tests.targets import log_in, make_target, slow_to_end
@@ -64,13 +66,13 @@ def _no_pools_left() -> Any:
 def woken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """What workers were woken for."""
     sent: list[tuple[str, str]] = []
-    monkeypatch.setattr(outbox, "_send", lambda task, pk, expires=None: sent.append((task.name, pk)))
+    monkeypatch.setattr(waking, "_send", lambda task, pk, expires=None: sent.append((task.name, pk)))
     return sent
 
 
 def active(endpoint: Endpoint) -> Grant:
     grant = factories.make_grant("queued", endpoint=endpoint)
-    assert provision.apply_grant(grant.pk) == GrantState.ACTIVE
+    assert apply.apply_grant(grant.pk) == GrantState.ACTIVE
     grant.refresh_from_db()
     return grant
 
@@ -250,7 +252,7 @@ def test_what_an_activation_takes_back_first_is_audited(server: PostgresServer, 
     give_payroll(server, endpoint, role)
     as_dba(server, endpoint, f'GRANT SELECT ON pg_authid TO "{role}"')
     refused = factories.make_grant("queued", endpoint=endpoint)
-    assert provision.apply_grant(refused.pk) == GrantState.FAILED
+    assert apply.apply_grant(refused.pk) == GrantState.FAILED
     refused.refresh_from_db()
     assert "pg_catalog.pg_authid" in refused.last_error["what"]
     assert AuditEvent.objects.filter(action="resource.drift_repaired").count() == 2

@@ -19,8 +19,8 @@ from accessmgmt.domain.states import EndReason, GrantState, Work
 from accessmgmt.domain.targets import GrantOrder, Target
 from accessmgmt.models import AuditEvent, Endpoint, Grant, TargetSilence
 from accessmgmt.provisioning.connect import reach
-from accessmgmt.services import endings, leases, provision
-from accessmgmt.services.grants import begin_end
+from accessmgmt.services.grants import apply, endings, leases, sweep
+from accessmgmt.services.grants.stop import begin_end
 from devstack.postgres import PostgresServer
 from tests import factories
 from tests.targets import log_in, make_target
@@ -57,12 +57,12 @@ def state_of(grant: Grant) -> str:
 def test_all_that_is_due_ends_in_batches_each_with_its_proof(facts: dict[str, Any], endpoint: Endpoint) -> None:
     grants = [factories.make_grant("queued", endpoint=endpoint) for _ in range(5)]
     for grant in grants:
-        assert provision.apply_grant(grant.pk) == GrantState.ACTIVE
+        assert apply.apply_grant(grant.pk) == GrantState.ACTIVE
         grant.refresh_from_db()
     sessions = [log_in(facts, grant.role_name, grant.password) for grant in grants[:3]]
     vanished = due(endpoint, 60)
     Grant.objects.active().update(expires_at=timezone.now() - timedelta(seconds=1))
-    assert provision.sweep() == 65
+    assert sweep.sweep() == 65
 
     assert endings.end_grants_of(endpoint.resource_id) == 65
     assert endings.end_grants_of(endpoint.resource_id) == 0
@@ -110,7 +110,7 @@ def test_the_receipt_says_what_earlier_tries_undid(
         resource=factories.make_resource(**facts), authorization=factories.make_authorization(permissions=with_trigger)
     )
     grant = factories.make_grant("queued", endpoint=endpoint)
-    assert provision.apply_grant(grant.pk) == GrantState.ACTIVE
+    assert apply.apply_grant(grant.pk) == GrantState.ACTIVE
     grant.refresh_from_db()
     with target_server(18).connect(facts["database_name"]) as dba:
         dba.execute("CREATE SCHEMA play AUTHORIZATION app_owner; SET ROLE app_owner")
@@ -123,7 +123,7 @@ def test_the_receipt_says_what_earlier_tries_undid(
                 " EXECUTE FUNCTION suppress_redundant_updates_trigger()"
             )
         Grant.objects.active().update(expires_at=timezone.now() - timedelta(seconds=1))
-        assert provision.sweep() == 1
+        assert sweep.sweep() == 1
         assert endings.end_grants_of(endpoint.resource_id) == 0, "jit_quarantine may not create there"
         assert dba.execute("SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal").fetchone() == (0,)
         dba.execute("GRANT CREATE ON SCHEMA play TO jit_quarantine")

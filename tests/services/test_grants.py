@@ -14,8 +14,10 @@ from django.utils import timezone
 from accessmgmt.domain.errors import AccessError, ConflictError, ForbiddenError, TooManyError
 from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.models import AuditEvent, Endpoint, Grant, User
-from accessmgmt.services.grants import activate_endpoint, release_grant, reveal_password, revoke_grant
-from accessmgmt.services.requests import approve_request
+from accessmgmt.services.grants.activate import activate_endpoint
+from accessmgmt.services.grants.password import reveal_password
+from accessmgmt.services.grants.stop import release_grant, revoke_grant
+from accessmgmt.services.requests.decide import approve_request
 from tests import factories
 
 

@@ -11,8 +11,8 @@ from django.test import Client
 from django.utils import timezone
 
 from accessmgmt.models import Tally, User
-from accessmgmt.services import sign_in
 from accessmgmt.services.housekeeping import throw_away_old
+from accessmgmt.services.people import sign_in
 
 
 @pytest.mark.django_db

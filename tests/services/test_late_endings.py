@@ -15,8 +15,9 @@ from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.models import AuditEvent, DriftCheck, Endpoint, Grant
 from accessmgmt.provisioning.connect import primary
 from accessmgmt.provisioning.connect.admin import close_pools
-from accessmgmt.services import drift, endings, provision
-from accessmgmt.services.grants import begin_end
+from accessmgmt.services.grants import apply, endings
+from accessmgmt.services.grants.stop import begin_end
+from accessmgmt.services.targets import drift
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
 from devstack.stack import wait_for_replay
@@ -75,7 +76,7 @@ def join(server: PostgresServer) -> None:
 
 def active(endpoint: Endpoint) -> Grant:
     grant = factories.make_grant("queued", endpoint=endpoint)
-    assert provision.apply_grant(grant.pk) == GrantState.ACTIVE
+    assert apply.apply_grant(grant.pk) == GrantState.ACTIVE
     grant.refresh_from_db()
     return grant
 

@@ -14,14 +14,16 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from accessmgmt import outbox
+from accessmgmt import waking
 from accessmgmt.domain.errors import ConflictError, ForbiddenError, TargetUnavailable
 from accessmgmt.domain.looks import LookKind, LookState
 from accessmgmt.domain.targets import Rung, RungState, Target
 from accessmgmt.models import Resource, TargetLook, User
-from accessmgmt.outbox import Task
 from accessmgmt.provisioning.check import ladder as engine
-from accessmgmt.services import configuration, connection_test, drift, housekeeping, look_work, looks
+from accessmgmt.services import housekeeping
+from accessmgmt.services.setup import resources, save
+from accessmgmt.services.targets import connection_test, drift, look_work, looks
+from accessmgmt.waking import Task
 from devstack.process import wait_until
 from tests import factories
 from tests.looks import do_waiting, done
@@ -62,7 +64,7 @@ def ladder(monkeypatch: pytest.MonkeyPatch) -> Ladder:
 def woken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Task, str]]:
     """The messages that would have been sent."""
     sent: list[tuple[Task, str]] = []
-    monkeypatch.setattr(outbox, "_send", lambda task, pk, _=None: sent.append((task, pk)))
+    monkeypatch.setattr(waking, "_send", lambda task, pk, _=None: sent.append((task, pk)))
     return sent
 
 
@@ -368,7 +370,7 @@ def test_a_resource_that_is_gone_takes_its_looks_along(
     look = looks.ask_for_test(actor=dave, resource=resource)
     thread = worker(look)
     wait_until(lambda: TargetLook.objects.get(pk=look.pk).rungs, timeout=PATIENCE, what="the first rung is there")
-    configuration.delete_described(actor=dave, row=resource)
+    save.delete_described(actor=dave, row=resource)
     ladder.go.set()
     thread.join(PATIENCE)
     assert ladder.ended.is_set()
@@ -383,7 +385,7 @@ def test_a_move_is_not_saved_over_what_somebody_changed_meanwhile(dave: User) ->
     moved = Resource.objects.get(pk=resource.pk)
     moved.host = "moved.example.invalid"
     look = looks.ask_for_move(actor=dave, resource=moved)
-    configuration.save_resource(actor=dave, resource=Resource.objects.get(pk=resource.pk))
+    resources.save_resource(actor=dave, resource=Resource.objects.get(pk=resource.pk))
     assert done(look).state == LookState.FAILED
     assert "was changed meanwhile" in look.error["what"]
     assert Resource.objects.get(pk=resource.pk).host == resource.host

@@ -17,8 +17,8 @@ from accessmgmt.domain.actions import Action
 from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
 from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.models import AuditEvent, Endpoint, Grant, Resource
-from accessmgmt.services import endings, leases, provision
-from accessmgmt.services.grants import begin_end
+from accessmgmt.services.grants import apply, endings, leases, sweep
+from accessmgmt.services.grants.stop import begin_end
 from devstack.postgres import PostgresServer
 from tests import factories
 from tests.targets import log_in, make_target, portal_roles
@@ -64,8 +64,8 @@ def test_a_grant_lives_and_ends_with_proof(
 ) -> None:
     grant = queued(endpoint)
     began, slack = timezone.now(), timedelta(seconds=5)
-    assert provision.apply_grant(grant.pk) == GrantState.ACTIVE
-    assert provision.apply_grant(grant.pk) == "nothing to do"
+    assert apply.apply_grant(grant.pk) == GrantState.ACTIVE
+    assert apply.apply_grant(grant.pk) == "nothing to do"
     grant.refresh_from_db()
     assert grant.expires_at is not None
     assert began - slack < grant.expires_at - timedelta(seconds=grant.ttl_seconds) < timezone.now() + slack
@@ -92,18 +92,18 @@ def test_a_grant_lives_and_ends_with_proof(
 def test_a_lease_keeps_others_away_until_it_is_over(endpoint: Endpoint) -> None:
     grant = queued(endpoint)
     assert leases.claim(grant.pk, (GrantState.QUEUED,)) is not None
-    assert provision.apply_grant(grant.pk) == "nothing to do"
-    assert provision.sweep() == 0
+    assert apply.apply_grant(grant.pk) == "nothing to do"
+    assert sweep.sweep() == 0
     Grant.objects.filter(pk=grant.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
-    assert provision.sweep() == 1
-    assert provision.apply_grant(grant.pk) == GrantState.ACTIVE
+    assert sweep.sweep() == 1
+    assert apply.apply_grant(grant.pk) == GrantState.ACTIVE
 
 
 def test_released_while_it_is_applied_it_ends_after_the_worker_let_go(
     roles: Callable[[], set[str]], endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grant = queued(endpoint)
-    real_apply = provision.apply_on_target
+    real_apply = apply.apply_on_target
 
     def apply_and_be_released_meanwhile(*args: Any, **kwargs: Any) -> Any:
         receipt = real_apply(*args, **kwargs)
@@ -111,8 +111,8 @@ def test_released_while_it_is_applied_it_ends_after_the_worker_let_go(
         assert endings.end_grant(grant.pk) == "nothing to do", "the ending must wait for the lease"
         return receipt
 
-    monkeypatch.setattr(provision, "apply_on_target", apply_and_be_released_meanwhile)
-    assert provision.apply_grant(grant.pk) == GrantState.ENDING
+    monkeypatch.setattr(apply, "apply_on_target", apply_and_be_released_meanwhile)
+    assert apply.apply_grant(grant.pk) == GrantState.ENDING
     assert roles() == {grant.role_name}
     assert endings.end_grant(grant.pk) == GrantState.ENDED
     assert roles() == set()
@@ -123,8 +123,8 @@ def test_a_worker_that_lost_its_lease_records_nothing(endpoint: Endpoint) -> Non
     claimed = leases.claim(grant.pk, (GrantState.QUEUED,))
     assert claimed is not None
     Grant.objects.filter(pk=grant.pk).update(lease_token=uuid.uuid4())
-    receipt = provision.apply_on_target(endpoint.resource.as_target(), claimed.as_order(with_password=True))
-    assert provision._record_active(claimed, receipt) == "lease lost"
+    receipt = apply.apply_on_target(endpoint.resource.as_target(), claimed.as_order(with_password=True))
+    assert apply._record_active(claimed, receipt) == "lease lost"
     grant.refresh_from_db()
     assert grant.state == GrantState.APPLYING
     with pytest.raises(Exception, match="Another worker"):
@@ -145,9 +145,9 @@ def test_a_worker_that_lost_its_lease_records_neither_refusal_nor_failure(
         Grant.objects.filter(pk=grant.pk).update(lease_token=other)
         raise error
 
-    monkeypatch.setattr(provision, "apply_on_target", lose_the_lease)
-    monkeypatch.setattr(provision, "end_grant", lambda *_, **__: pytest.fail("it cleans up after another"))
-    assert provision.apply_grant(grant.pk) in {"lease lost", "superseded"}
+    monkeypatch.setattr(apply, "apply_on_target", lose_the_lease)
+    monkeypatch.setattr(apply, "end_grant", lambda *_, **__: pytest.fail("it cleans up after another"))
+    assert apply.apply_grant(grant.pk) in {"lease lost", "superseded"}
     grant.refresh_from_db()
     assert (grant.state, grant.lease_token) == (GrantState.APPLYING, other)
     assert (grant.last_error, grant.refused_at, grant.end_requested_at) == (None, None, None)
@@ -158,7 +158,7 @@ def test_a_worker_that_lost_its_lease_while_it_cleaned_up_does_not_close_the_gra
 ) -> None:
     grant = queued(endpoint)
     other = uuid.uuid4()
-    real_end = provision.end_grant
+    real_end = apply.end_grant
 
     def refuse(*_: Any, **__: Any) -> None:
         raise TargetRefused("no")
@@ -167,9 +167,9 @@ def test_a_worker_that_lost_its_lease_while_it_cleaned_up_does_not_close_the_gra
         Grant.objects.filter(pk=grant.pk).update(lease_token=other)
         return real_end(*args, **kwargs)
 
-    monkeypatch.setattr(provision, "apply_on_target", refuse)
-    monkeypatch.setattr(provision, "end_grant", clean_and_lose_the_lease)
-    assert provision.apply_grant(grant.pk) == "lease lost"
+    monkeypatch.setattr(apply, "apply_on_target", refuse)
+    monkeypatch.setattr(apply, "end_grant", clean_and_lose_the_lease)
+    assert apply.apply_grant(grant.pk) == "lease lost"
     grant.refresh_from_db()
     assert (grant.state, grant.lease_token, grant.end_receipt) == (GrantState.APPLYING, other, None)
 
@@ -178,7 +178,7 @@ def test_what_matches_nothing_fails_and_is_cleaned(roles: Callable[[], set[str]]
     nothing = factories.make_authorization(permissions={"grants": ["SELECT"], "schemas": ["nowhere"], "tables": ["*"]})
     endpoint = factories.make_endpoint(resource=factories.make_resource(**facts), authorization=nothing)
     grant = queued(endpoint)
-    assert provision.apply_grant(grant.pk) == GrantState.FAILED
+    assert apply.apply_grant(grant.pk) == GrantState.FAILED
     grant.refresh_from_db()
     assert grant.password == ""
     assert grant.last_error["what"]
@@ -189,13 +189,13 @@ def test_what_matches_nothing_fails_and_is_cleaned(roles: Callable[[], set[str]]
 def test_an_unreachable_target_is_tried_again_and_given_up_in_the_end(facts: dict[str, Any]) -> None:
     facts["port"] = 1
     grant = queued(factories.make_endpoint(resource=factories.make_resource(**facts)))
-    assert provision.apply_grant(grant.pk) == GrantState.APPLYING
+    assert apply.apply_grant(grant.pk) == GrantState.APPLYING
     grant.refresh_from_db()
     assert grant.last_error["what"]
     assert grant.next_attempt_at > timezone.now()
     late = timezone.now() - timedelta(seconds=settings.PORTAL_APPLY_GIVE_UP_SECONDS + 1)
     Grant.objects.filter(pk=grant.pk).update(queued_at=late)
-    assert provision.apply_grant(grant.pk) == GrantState.ENDING
+    assert apply.apply_grant(grant.pk) == GrantState.ENDING
     for _ in range(3):
         assert endings.end_grant(grant.pk) == GrantState.ENDING, "an ending is never given up"
     grant.refresh_from_db()
@@ -210,8 +210,8 @@ def test_the_sweep_ends_what_is_due_and_wakes_what_waits(endpoint: Endpoint) -> 
     waiting = queued(endpoint, next_attempt_at=past)
     factories.make_grant("active", endpoint=endpoint)
     factories.make_grant("ended", endpoint=endpoint)
-    assert provision.sweep() == 2
-    assert provision.sweep() == 0, "what was woken is left alone for a while"
+    assert sweep.sweep() == 2
+    assert sweep.sweep() == 0, "what was woken is left alone for a while"
     due.refresh_from_db()
     assert (due.state, due.end_reason) == (GrantState.ENDING, EndReason.EXPIRED)
     waiting.refresh_from_db()
@@ -220,7 +220,7 @@ def test_the_sweep_ends_what_is_due_and_wakes_what_waits(endpoint: Endpoint) -> 
 
 def test_a_role_that_somebody_dropped_still_ends(server: PostgresServer, endpoint: Endpoint) -> None:
     grant = queued(endpoint)
-    provision.apply_grant(grant.pk)
+    apply.apply_grant(grant.pk)
     with server.connect() as conn:
         conn.execute(f'DROP ROLE "{grant.role_name}"')
     begin_release(grant)
@@ -233,9 +233,9 @@ def test_a_fault_of_our_own_is_shown_and_tried_again(endpoint: Endpoint, monkeyp
     def fail(*_: Any, **__: Any) -> None:
         raise OverflowError("the-secret-in-the-message")
 
-    monkeypatch.setattr(provision, "apply_on_target", fail)
+    monkeypatch.setattr(apply, "apply_on_target", fail)
     grant = queued(endpoint)
-    assert provision.apply_grant(grant.pk) == GrantState.APPLYING
+    assert apply.apply_grant(grant.pk) == GrantState.APPLYING
     grant.refresh_from_db()
     assert "OverflowError" in grant.last_error["why"]
     assert "the-secret" not in str(grant.last_error)
@@ -245,15 +245,15 @@ def test_a_fault_of_our_own_is_shown_and_tried_again(endpoint: Endpoint, monkeyp
 def test_a_target_whose_clock_is_ahead_does_not_lengthen_access(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real_apply = provision.apply_on_target
+    real_apply = apply.apply_on_target
 
     def apply_an_hour_ahead(*args: Any, **kwargs: Any) -> Any:
         receipt = real_apply(*args, **kwargs)
         return replace(receipt, valid_until=receipt.valid_until + timedelta(hours=1))
 
-    monkeypatch.setattr(provision, "apply_on_target", apply_an_hour_ahead)
+    monkeypatch.setattr(apply, "apply_on_target", apply_an_hour_ahead)
     grant = queued(endpoint)
-    provision.apply_grant(grant.pk)
+    apply.apply_grant(grant.pk)
     grant.refresh_from_db()
     assert grant.expires_at is not None
     assert (grant.expires_at - timezone.now()).total_seconds() <= grant.ttl_seconds
@@ -263,7 +263,7 @@ def test_a_role_that_is_missing_on_another_server_proves_nothing(
     roles: Callable[[], set[str]], endpoint: Endpoint, target_server: Callable[[int], PostgresServer]
 ) -> None:
     grant = queued(endpoint)
-    provision.apply_grant(grant.pk)
+    apply.apply_grant(grant.pk)
     begin_release(grant)
     here = Resource.objects.get(pk=endpoint.resource.pk)
     elsewhere = make_target(target_server(17))

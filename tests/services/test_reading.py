@@ -8,9 +8,13 @@ import pytest
 
 from accessmgmt.domain.errors import InvalidError
 from accessmgmt.models import Authorization, Endpoint, Group, Resource, User
-from accessmgmt.services.configuration import save_authorization, save_endpoint, save_group, save_resource
-from accessmgmt.services.requests import deny_request, request_access
-from accessmgmt.services.users import change_profile, change_user, create_user
+from accessmgmt.services.people.users import change_profile, change_user, create_user
+from accessmgmt.services.requests.ask import request_access
+from accessmgmt.services.requests.decide import deny_request
+from accessmgmt.services.setup.authorizations import save_authorization
+from accessmgmt.services.setup.endpoints import save_endpoint
+from accessmgmt.services.setup.groups import save_group
+from accessmgmt.services.setup.resources import save_resource
 from devstack.certs import CertificateAuthority
 from tests.factories import make_authorization, make_endpoint, make_request, make_resource, make_user
 

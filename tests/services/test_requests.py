@@ -10,8 +10,9 @@ from django.utils import timezone
 from accessmgmt.domain.errors import ConflictError, ForbiddenError, InvalidError
 from accessmgmt.domain.states import RequestState, Verdict
 from accessmgmt.models import AccessRequest, AuditEvent, Decision, Endpoint, Grant, User
-from accessmgmt.selectors.since_asked import since_asked
-from accessmgmt.services.requests import approve_request, cancel_request, deny_request, lapse_requests, request_access
+from accessmgmt.selectors.access.since_asked import since_asked
+from accessmgmt.services.requests.ask import cancel_request, lapse_requests, request_access
+from accessmgmt.services.requests.decide import approve_request, deny_request
 from tests import factories
 from tests.services.test_grants import race
 

@@ -19,8 +19,10 @@ from accessmgmt.domain.actions import Action
 from accessmgmt.domain.client_address import read_proxies
 from accessmgmt.domain.errors import TooManyError
 from accessmgmt.models import AuditEvent, Tally, User
-from accessmgmt.services import refusals, sign_in, tallies
-from accessmgmt.services.sign_in import ACCOUNT, ACCOUNT_FROM_ONE_PLACE, KNOWN_BROWSER, PLACE
+from accessmgmt.services import tallies
+from accessmgmt.services.audit import refusals
+from accessmgmt.services.people import sign_in
+from accessmgmt.services.people.sign_in import ACCOUNT, ACCOUNT_FROM_ONE_PLACE, KNOWN_BROWSER, PLACE
 from tests.factories import PASSWORD, make_user
 
 pytestmark = pytest.mark.django_db

@@ -11,7 +11,7 @@ from django.test import Client
 
 from accessmgmt.domain.errors import AccessError, ForbiddenError
 from accessmgmt.models import User
-from accessmgmt.services import users
+from accessmgmt.services.people import users
 from devstack.process import wait_until
 from tests.factories import PASSWORD, make_user
 

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from accessmgmt.domain.targets import Rung, RungState
 from accessmgmt.models import Resource
-from accessmgmt.services import connection_test
+from accessmgmt.services.targets import connection_test
 from devstack.certs import CertificateAuthority
 
 SECRET = "s3cret-Admin-Passw0rd"

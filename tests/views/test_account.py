@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accessmgmt.models import AuditEvent, User
-from accessmgmt.services.sign_in import OLD_PASSWORD
+from accessmgmt.services.people.sign_in import OLD_PASSWORD
 from tests.factories import PASSWORD
 
 ClientFor = Callable[[User], Client]

@@ -13,8 +13,8 @@ from django.urls import reverse
 
 from accessmgmt.domain.actions import Action, ObjectType
 from accessmgmt.models import AuditEvent
-from accessmgmt.selectors import audit as selector
-from accessmgmt.services.audit_chain import seal_events
+from accessmgmt.selectors.oversight import audit as selector
+from accessmgmt.services.audit.seal import seal_events
 
 LIST = reverse("accessmgmt:audit-list")
 NOON = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)

@@ -14,8 +14,9 @@ from accessmgmt.domain.actions import Action
 from accessmgmt.domain.drift import DriftChange, DriftFinding, DriftKind, DriftReport, RepairReport, Severity
 from accessmgmt.domain.errors import TargetUnavailable
 from accessmgmt.models import DriftCheck, Installation, Resource, TargetLook
-from accessmgmt.services import audit, drift
-from accessmgmt.services.drift_changes import record_changes
+from accessmgmt.services.audit import trail
+from accessmgmt.services.targets import drift
+from accessmgmt.services.targets.drift_changes import record_changes
 from tests.factories import make_resource
 from tests.looks import do_waiting
 
@@ -195,7 +196,7 @@ def test_the_page_shows_what_was_put_in_order_and_when(client_for, dave, erin):
     resource = make_check().resource
     changes = [DriftChange("jitb_x", f"internal.t{number}", "revoked SELECT", is_taken=True) for number in range(7)]
     record_changes(resource, changes)
-    audit.record(dave, Action.RESOURCE_DRIFT_REPAIRED, resource, mended=["one: <i>x</i>"], refused=["two: 42501"])
+    trail.record(dave, Action.RESOURCE_DRIFT_REPAIRED, resource, mended=["one: <i>x</i>"], refused=["two: 42501"])
     record_changes(make_resource(), [DriftChange("jitb_y", "elsewhere", "revoked SELECT", is_taken=True)])
     text = client_for(erin).get(url_of(resource)).content.decode()
     assert all(str(change) in text for change in changes[:5])

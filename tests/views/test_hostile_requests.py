@@ -236,6 +236,6 @@ def test_a_fault_would_be_seen(world: World, monkeypatch: pytest.MonkeyPatch) ->
     def fail(*_: Any, **__: Any) -> Sequence[str]:
         raise RuntimeError("as if a view had a fault")
 
-    monkeypatch.setattr("accessmgmt.views.users.users_for_list", fail)
+    monkeypatch.setattr("accessmgmt.views.people.users.users_for_list", fail)
     with pytest.raises(AssertionError, match="as if a view had a fault"), sender(world.client("dave")) as send:
         send.send("", "GET", "/users/")

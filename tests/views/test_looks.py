@@ -14,7 +14,7 @@ from django.utils import timezone
 from accessmgmt.domain.looks import LookKind, LookState
 from accessmgmt.domain.targets import Rung, RungState
 from accessmgmt.models import Resource, TargetLook, User
-from accessmgmt.selectors import looks as selectors
+from accessmgmt.selectors.oversight import looks as selectors
 from tests.factories import make_resource, make_user
 
 HTMX = {"HX-Request": "true"}

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from accessmgmt.models import AuditEvent, User
-from accessmgmt.services import refusals
+from accessmgmt.services.audit import refusals
 from tests.factories import make_endpoint, make_grant, make_group, make_resource
 
 ClientFor = Callable[[User], Client]

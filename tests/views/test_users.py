@@ -12,7 +12,7 @@ from django.urls import reverse
 from accessmgmt.domain.states import GrantState
 from accessmgmt.models import AuditEvent, User
 from accessmgmt.policy.access import may_activate
-from accessmgmt.services.configuration import add_members
+from accessmgmt.services.setup.groups import add_members
 from tests.factories import make_endpoint, make_grant, make_group, make_user
 
 LIST = reverse("accessmgmt:user-list")

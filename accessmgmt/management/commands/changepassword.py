@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from accessmgmt.domain.errors import AccessError
 from accessmgmt.management.password import ask_password, operator, refused
 from accessmgmt.models import User
-from accessmgmt.services.users import reset_password
+from accessmgmt.services.people.users import reset_password
 
 
 class Command(BaseCommand):

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from accessmgmt.domain.errors import AccessError
 from accessmgmt.management.password import ask_password, operator, refused
 from accessmgmt.models import User
-from accessmgmt.services.users import create_user
+from accessmgmt.services.people.users import create_user
 
 
 class Command(BaseCommand):

@@ -11,8 +11,8 @@ from django.core.management.base import BaseCommand
 from django.db import transaction
 
 from accessmgmt.models import Authorization, Endpoint, Group, Resource, User
-from accessmgmt.services import configuration
-from accessmgmt.services.users import create_user
+from accessmgmt.services.people.users import create_user
+from accessmgmt.services.setup import authorizations, endpoints, groups, resources
 
 AUTHORIZATIONS = (
     (
@@ -99,26 +99,26 @@ class Command(BaseCommand):
             setattr(resource, field, facts.get(field, ""))
         resource.use_aws_secrets = facts.get("use_aws_secrets", False)
         resource.full_clean(validate_unique=False, validate_constraints=False)
-        return configuration.save_resource(actor=admin, resource=resource, is_same_server=True)
+        return resources.save_resource(actor=admin, resource=resource, is_same_server=True)
 
     def _set_up(self, admin: User) -> None:
         for name, description, grants, schemas, tables in AUTHORIZATIONS:
             if not Authorization.objects.filter(name=name).exists():
                 permissions = {"grants": grants, "schemas": schemas, "tables": tables}
                 authorization = Authorization(name=name, description=description, permissions=permissions)
-                configuration.save_authorization(actor=admin, authorization=authorization)
+                authorizations.save_authorization(actor=admin, authorization=authorization)
         for fields in ENDPOINTS:
             if not Endpoint.objects.filter(name=fields["name"]).exists():
                 self._endpoint(admin, dict(fields))
-        for name, members, endpoints in GROUPS:
+        for name, members, wired in GROUPS:
             if not Group.objects.filter(name=name).exists():
-                group = configuration.save_group(actor=admin, group=Group(name=name))
-                configuration.add_members(actor=admin, group=group, emails=members)
-                for endpoint in Endpoint.objects.filter(name__in=endpoints):
-                    configuration.wire_endpoint(actor=admin, group=group, endpoint=endpoint)
+                group = groups.save_group(actor=admin, group=Group(name=name))
+                groups.add_members(actor=admin, group=group, emails=members)
+                for endpoint in Endpoint.objects.filter(name__in=wired):
+                    groups.wire_endpoint(actor=admin, group=group, endpoint=endpoint)
 
     def _endpoint(self, admin: User, fields: dict[str, Any]) -> None:
         approvers = fields.pop("approvers", [])
         fields["resource"] = Resource.objects.get(name=fields["resource"])
         fields["authorization"] = Authorization.objects.get(name=fields["authorization"])
-        configuration.save_endpoint(actor=admin, endpoint=Endpoint(**fields), approvers=approvers)
+        endpoints.save_endpoint(actor=admin, endpoint=Endpoint(**fields), approvers=approvers)

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from accessmgmt.services import audit_chain
+from accessmgmt.services.audit import seal
 
 MOST_SHOWN = 20
 
@@ -23,18 +23,18 @@ class Command(BaseCommand):
 
     def handle(self, *args: object, **options: Any) -> None:
         """Check everything, then the noted head."""
-        found = audit_chain.find_tampering()
+        found = seal.find_tampering()
         if options["head"]:
             found += self._check_head(options["head"])
         if found:
             more = f"\n... and {len(found) - MOST_SHOWN} more" if len(found) > MOST_SHOWN else ""
             raise CommandError("The audit trail does not hold:\n" + "\n".join(found[:MOST_SHOWN]) + more)
-        sequence, digest = audit_chain.chain_head()
+        sequence, digest = seal.chain_head()
         self.stdout.write(f"The chain holds. Head: {sequence}:{digest}")
 
     def _check_head(self, head: str) -> list[str]:
         number, _, digest = head.partition(":")
         if not number.isdecimal():
             raise CommandError(f"“{head}” is not of the form sequence:hash.")
-        problem = audit_chain.head_problem(int(number), digest)
+        problem = seal.head_problem(int(number), digest)
         return [problem] if problem else []

@@ -1,0 +1,56 @@
+"""What all lists share: pages of them, and what a query string says of them."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from django.core.paginator import Page, Paginator
+from django.db.models import Count, F, IntegerField, Model, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+
+from accessmgmt.domain.states import LIVE_GRANT_STATES
+from accessmgmt.models import Authorization, Endpoint, Grant, Resource
+
+PAGE_SIZE = 50
+Row = TypeVar("Row", bound=Model)
+
+
+def page_of(rows: QuerySet[Row], number: str | None) -> Page[Row]:
+    """Return one page of a list; a number that is none, or too high, gives the nearest page."""
+    return Paginator(rows, PAGE_SIZE).get_page(number)
+
+
+def clean_search(text: str | None) -> str:
+    """Return what was typed into a search box, without what PostgreSQL refuses in a text (NUL)."""
+    return (text or "").replace("\x00", "").strip()[:200]
+
+
+def clean_pk(text: str | None) -> int | None:
+    """Return a primary key out of a URL's query; None for anything that cannot be one."""
+    return int(text) if text and text.isascii() and text.isdecimal() and len(text) <= 18 else None
+
+
+def named(rows: type[Resource] | type[Authorization] | type[Endpoint], everything: str) -> list[tuple[str, str]]:
+    """Return (primary key, name) of every row for a drop-down, after a first choice that stands for all."""
+    names = rows._default_manager.order_by("name").values_list("pk", "name")
+    return [("", everything), *((str(pk), name) for pk, name in names)]
+
+
+def counted(rows: QuerySet[Any], by: str) -> Coalesce:
+    """Count related rows in a subquery, so that several counts in one list do not multiply each other."""
+    counts = rows.order_by().values(by).annotate(n=Count("*")).values("n")
+    return Coalesce(Subquery(counts, output_field=IntegerField()), 0)
+
+
+def count_live_grants(by: str) -> Coalesce:
+    return counted(Grant.objects.filter(**{by: OuterRef("pk"), "state__in": LIVE_GRANT_STATES}), by)
+
+
+def sort_by(rows: QuerySet[Row], sort: str, columns: dict[str, str]) -> QuerySet[Row]:
+    """Order by a column that the page offers (`-` in front: descending), then by the model's own order."""
+    column = columns.get(sort.removeprefix("-"))
+    if column is None:
+        return rows
+    field = F(column)
+    order = field.desc(nulls_last=True) if sort.startswith("-") else field.asc(nulls_first=True)
+    return rows.order_by(order, *(rows.model._meta.ordering or ("pk",)))

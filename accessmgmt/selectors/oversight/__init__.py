@@ -1,0 +1,1 @@
+"""Reads of what was done, and of what differs."""

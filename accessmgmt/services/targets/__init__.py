@@ -1,0 +1,1 @@
+"""What is known of servers, and what is done about it."""

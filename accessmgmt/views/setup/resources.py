@@ -1,0 +1,218 @@
+"""Resources: list, form, detail, and asking for the connection test."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accessmgmt.domain.certificates import describe_certificates
+from accessmgmt.domain.looks import LookKind
+from accessmgmt.forms.base import save_or_refuse
+from accessmgmt.forms.setup.resources import CERTIFICATE_FIELDS, SSL_CHOICES, ResourceForm, form_of_refused_move
+from accessmgmt.models import Resource, TargetLook, User
+from accessmgmt.selectors.lists import clean_pk
+from accessmgmt.selectors.oversight.looks import newest_look, refused_move
+from accessmgmt.selectors.setup.endpoints import endpoints_with_counts
+from accessmgmt.selectors.setup.resources import resources_for_list
+from accessmgmt.services.setup import resources
+from accessmgmt.services.targets import looks, strangers
+from accessmgmt.views.lists import Filter, Listing, columns, render_list, searched
+from accessmgmt.views.oversight.looks import look_context
+from accessmgmt.views.permissions import UserRequest, admin_required, auditor_required
+from accessmgmt.views.setup.deleting import confirm_and_delete
+from accessmgmt.views.setup.saving import saved_page
+
+CREDENTIAL_FIELDS = ("use_aws_secrets", "username", "aws_region", "aws_secret_name")
+RESOURCES = Listing(
+    noun="resource",
+    title="Resources",
+    placeholder="Search name, host or database",
+    row_template="setup/resources/row.html",
+    empty_icon="database",
+    empty_title="No resource yet",
+    empty_text="A resource is one database on one PostgreSQL server, with the credential that the portal uses there."
+    " Everything else builds on it.",
+    new="New resource",
+)
+
+
+@auditor_required
+@require_safe
+def resource_list(request: UserRequest) -> HttpResponse:
+    """List the resources."""
+    search, sort = searched(request, RESOURCES), request.GET.get("sort", "")
+    ssl_mode, kind = request.GET.get("ssl_mode", ""), request.GET.get("kind", "")
+    modes = [(value or "none", value or "not set") for value, _ in SSL_CHOICES]
+    kinds = [("", "Primaries and standbys"), ("primary", "Primaries"), ("standby", "Standbys")]
+    return render_list(
+        request,
+        RESOURCES,
+        resources_for_list(search=search, ssl_mode=ssl_mode, kind=kind, sort=sort),
+        columns(
+            request,
+            ("Name", "name"),
+            ("Server and database", "host"),
+            ("SSL mode", "ssl"),
+            ("Replication", ""),
+            ("Endpoints", "endpoints", "number"),
+            ("Live grants", "grants", "number"),
+        ),
+        [
+            Filter("ssl_mode", "SSL mode", [("", "Any SSL mode"), *modes], ssl_mode),
+            Filter("kind", "Kind", kinds, kind),
+        ],
+    )
+
+
+@admin_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def create(request: UserRequest) -> HttpResponse:
+    """Describe a new resource."""
+    return _edit(request, None)
+
+
+@admin_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit(request: UserRequest, pk: int) -> HttpResponse:
+    """Change a resource."""
+    return _edit(request, get_object_or_404(Resource, pk=pk))
+
+
+def _edit(request: UserRequest, resource: Resource | None) -> HttpResponse:
+    if request.method != "POST":
+        look = refused_move(request.user, resource, request.GET.get("look")) if resource is not None else None
+        if look is not None:
+            return _form_page(request, form_of_refused_move(look))
+        # The credential section asks for itself again when its switch is turned.
+        initial = {name: request.GET[name] for name in CREDENTIAL_FIELDS if name in request.GET}
+        if initial:
+            initial["use_aws_secrets"] = request.GET.get("use_aws_secrets", "")
+        return _form_page(request, ResourceForm(instance=resource, initial=initial))
+    form = ResourceForm(request.POST, request.FILES, instance=resource)
+    if form.is_valid() and form.is_to_be_asked:
+        # It is saved when the server at the new address has said that it is the same one.
+        asked = save_or_refuse(form, lambda: looks.ask_for_move(actor=request.user, resource=form.instance))
+        if asked is not None:
+            return redirect("accessmgmt:look", pk=asked.pk)
+    elif (done := saved_page(request, form, lambda: _save(request.user, form))) is not None:
+        return done
+    form.ask_secrets_again()
+    return _form_page(request, form, status=422)
+
+
+def _save(actor: User, form: ResourceForm) -> Resource:
+    """Store what the form says."""
+    return resources.save_resource(actor=actor, resource=form.instance)
+
+
+def _form_page(
+    request: UserRequest, form: ResourceForm, *, status: int = 200, look: TargetLook | None = None
+) -> HttpResponse:
+    facts = {name: describe_certificates(str(form[name].value() or "")) for name in CERTIFICATE_FIELDS}
+    context = {
+        "form": form,
+        "resource": None if form.is_new else Resource.objects.get(pk=form.instance.pk),
+        "ca_facts": facts["tls_root_cert"],
+        "client_facts": facts["tls_cert_file"],
+        **look_context(look),
+    }
+    return render(request, "setup/resources/form.html", context, status=status)
+
+
+@admin_required
+@require_POST
+def test_unsaved(request: UserRequest) -> HttpResponse:
+    """Ask for the connection test of what stands in the form. Of the form nothing is stored but until it is over."""
+    pk = clean_pk(request.POST.get("resource"))
+    stored = get_object_or_404(Resource, pk=pk) if pk is not None else None
+    form = ResourceForm(request.POST, request.FILES, instance=stored)
+    form.full_clean()
+    look: TargetLook | None = None
+    if not form.connection_errors:
+        look = looks.ask_for_unsaved_test(actor=request.user, resource=form.instance)
+    status = 422 if look is None else 200
+    if not request.htmx:
+        form.ask_secrets_again()
+        return _form_page(request, form, status=status, look=look)
+    problems = [(form[name], texts) for name, texts in form.connection_errors.items() if name in form.fields]
+    context = {**look_context(look), "problems": problems}
+    return render(request, "setup/resources/form.html#ladder", context, status=status)
+
+
+@admin_required
+@require_POST
+def preview_certificate(request: UserRequest) -> HttpResponse:
+    """Describe at once what was pasted into one of the form's boxes for certificates. Opens no connection."""
+    name = next((name for name in CERTIFICATE_FIELDS if name in request.POST), CERTIFICATE_FIELDS[0])
+    text = request.POST.get(name, "")
+    form = ResourceForm({name: text})
+    form.full_clean()
+    context = {
+        "facts": describe_certificates(form.cleaned_data.get(name, "")),
+        "problems": form.errors.get(name, ()) if text.strip() else (),
+    }
+    return render(request, "setup/resources/form.html#certificates", context)
+
+
+@auditor_required
+@require_safe
+def detail(request: UserRequest, pk: int) -> HttpResponse:
+    """Show a resource, without its secrets."""
+    return render(request, "setup/resources/detail.html", _detail_context(_get(pk)))
+
+
+def _get(pk: int) -> Resource:
+    return get_object_or_404(Resource.objects.select_related("primary"), pk=pk)
+
+
+def _detail_context(resource: Resource) -> dict[str, object]:
+    endpoints: QuerySet = endpoints_with_counts().filter(resource=resource)  # type: ignore[type-arg]
+    return {
+        "resource": resource,
+        "has_password": bool(resource.password),
+        "has_key": bool(resource.tls_key_file),
+        "has_aws_keys": bool(resource.aws_secret_access_key),
+        "ca_facts": describe_certificates(resource.tls_root_cert),
+        "client_facts": describe_certificates(resource.tls_cert_file),
+        "endpoints": endpoints[:50],
+        "endpoint_count": endpoints.count(),
+        "standbys": resource.standbys.only("name"),
+        "live_grants": resource.grants.live().count(),
+        "silences": list(resource.silences.order_by("since")),
+        **look_context(newest_look(resource, LookKind.CONNECTION)),
+    }
+
+
+@admin_required
+@require_POST
+def test(request: UserRequest, pk: int) -> HttpResponse:
+    """Ask for the connection test of a stored resource; the page shows each rung as it is known."""
+    look = looks.ask_for_test(actor=request.user, resource=_get(pk))
+    if request.htmx:
+        return render(request, "setup/resources/detail.html#ladder", look_context(look))
+    return redirect("accessmgmt:resource-detail", pk=pk)
+
+
+@admin_required
+@require_POST
+def resume(request: UserRequest, pk: int) -> HttpResponse:
+    """Let a resource give access again, after an admin has looked at the roles that paused it."""
+    resource = _get(pk)
+    strangers.resume(actor=request.user, resource=resource, roles=request.POST.getlist("role"))
+    messages.success(request, f"“{resource}” gives access again.")
+    return redirect("accessmgmt:resource-detail", pk=pk)
+
+
+@admin_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def delete(request: UserRequest, pk: int) -> HttpResponse:
+    """Ask, then delete a resource that nothing needs."""
+    return confirm_and_delete(
+        request,
+        get_object_or_404(Resource, pk=pk),
+        text="The portal forgets this server and the credential that it uses there.",
+        consequences=["Nothing is changed on the server itself."],
+    )
