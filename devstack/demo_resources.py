@@ -8,7 +8,7 @@ from devstack.recipe import LOGIN_ROLE
 
 PRIMARY_SECRET, REPLICA_SECRET = "postgres-prod-credentials", "postgres-replica-credentials"
 STANDBY_HBA = tuple(f"hostssl {database} all 127.0.0.0/8 scram-sha-256" for database in ("all", "replication"))
-# The portal's own log-in shows its client certificate on the primary; people's do not need one.
+# The portal's own login shows its client certificate on the primary; people's do not need one.
 PRIMARY_HBA = (f"hostssl all {LOGIN_ROLE} 127.0.0.0/8 scram-sha-256 clientcert=verify-full", *STANDBY_HBA)
 
 

@@ -368,7 +368,7 @@ class PostgresServer:
         except psycopg.OperationalError as error:
             if error.sqlstate == "57P03" or "starting up" in str(error):
                 return False
-            # Refused log-ins are an answer too: pg_hba.conf may shut the superuser out on purpose.
+            # Refused sign-ins are an answer too: pg_hba.conf may shut the superuser out on purpose.
             return error.pgconn is not None and "FATAL" in str(error)
         return True
 

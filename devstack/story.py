@@ -1,4 +1,4 @@
-"""The main story of the product, walked over HTTP and with real log-ins. Each step checks what it claims."""
+"""The main story of the product, walked over HTTP and with real sign-ins. Each step checks what it claims."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class Story:
         with self.step("the shown password logs in; what was granted works, the rest is refused"):
             session = access.log_in(self.ca_file)
             self.check_reach(session)
-        with self.step("released early: the session is cut, the log-in refused, the role gone, the page proves it"):
+        with self.step("released early: the session is cut, the sign-in refused, the role gone, the page proves it"):
             member.open(access.path)
             member.fill("form[action$='/release']")
             self.check_gone(member, access, session)
@@ -134,7 +134,7 @@ class Story:
     def try_to_stay(self) -> None:
         """A person does what might keep access, and a colleague what might keep the login; it ends all the same."""
         member, colleague = self.person("dev1@company.com"), self.person("dev2@company.com")
-        with self.step("a person holds the login's row, hides a log-in, and gets rights from a colleague"):
+        with self.step("a person holds the login's row, hides a sign-in, and gets rights from a colleague"):
             access = self.activate(member, "postgres-dev-access")
             theirs = self.activate(colleague, "postgres-dev-access")
             session = access.log_in(self.ca_file)
@@ -205,7 +205,7 @@ class Story:
             access = self.activate(member, "smoke-blink")
             session = access.log_in(self.ca_file)
             self.check_reach(session)
-        with self.step("its time ends: the session is cut, the log-in refused, the role gone, the page proves it"):
+        with self.step("its time ends: the session is cut, the sign-in refused, the role gone, the page proves it"):
             self.check_gone(member, access, session)
 
     def look_back(self) -> None:
@@ -284,7 +284,7 @@ class Story:
             raise StoryError(f"“{statement}” was not refused")
 
     def check_gone(self, person: Person, access: Access, session: psycopg.Connection | None) -> None:
-        """The session is cut, a new log-in is refused, the role is absent, and the page shows the receipt."""
+        """The session is cut, a new sign-in is refused, the role is absent, and the page shows the receipt."""
         text = person.wait_for(access.path, "#receipt-title")
         if access.user not in text:
             raise StoryError(f"the receipt does not name the role:\n{text}")
@@ -295,7 +295,7 @@ class Story:
         except psycopg.OperationalError:
             pass
         else:
-            raise StoryError("a new log-in was not refused")
+            raise StoryError("a new sign-in was not refused")
         for server in (self.stack.primary, self.stack.standby):
             with server.connect() as conn:
                 if conn.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [access.user]).fetchone():

@@ -67,7 +67,7 @@ application.config_from_object(
             },
         },
         "beat_max_loop_interval": 1,
-        # Else Celery closes the portal's own connection before and after each task: a log-in a task, on both sides.
+        # Else Celery closes the portal's own connection before and after each task: a sign-in a task, on both sides.
         "CELERY_DB_REUSE_MAX": 1_000,
         "timezone": "UTC",
     }

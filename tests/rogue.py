@@ -105,7 +105,7 @@ def drips_within_tls(talk: Talk) -> None:
 
 
 def drips_a_question(talk: Talk) -> None:
-    """Drip the message that asks for a log-in."""
+    """Drip the message that asks for a sign-in."""
     talk.refuse_tls()
     talk.drip(b"R", 1_500)
 

@@ -1,6 +1,6 @@
-"""A ready PgBouncer for the portal's log-ins: pgbouncer.ini, userlist.txt and the SQL of its auth_query, as texts.
+"""A ready PgBouncer for the portal's logins: pgbouncer.ini, userlist.txt and the SQL of its auth_query, as texts.
 
-PgBouncer knows no users: it asks the server for the verifier of whoever comes (auth_query), so a log-in works from the
+PgBouncer knows no users: it asks the server for the verifier of whoever comes (auth_query), so a sign-in works from the
 moment its grant is active, and new clients are refused as soon as it is over.
 Settings: https://www.pgbouncer.org/config.html
 """
@@ -132,7 +132,7 @@ CREATE SCHEMA IF NOT EXISTS {AUTH_ROLE};
 REVOKE ALL ON SCHEMA {AUTH_ROLE} FROM PUBLIC;
 GRANT USAGE ON SCHEMA {AUTH_ROLE} TO {AUTH_ROLE};
 
--- Gives the verifiers of the portal's log-ins alone, and only while they may log in: PgBouncer itself does not look
+-- Gives the verifiers of the portal's logins alone, and only while they may log in: PgBouncer itself does not look
 -- at VALID UNTIL.
 CREATE OR REPLACE FUNCTION {AUTH_ROLE}.find_login(wanted text)
     RETURNS TABLE (username text, verifier text)

@@ -79,7 +79,7 @@ DRIFT_KIND_WORDS: Mapping[DriftKind, str] = {
 """In the order in which a page shows them."""
 
 END_STEP_WORDS: Mapping[str, str] = {
-    "fence": "Membership revoked, log-in closed",
+    "fence": "Membership revoked, sign-in closed",
     "sessions": "Sessions cut",
     "standby": "Gone on the standby",
     "others": "Sessions cut on the other hosts",

@@ -32,7 +32,7 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser):
-    """One row is one person. The e-mail address is the log-in name, as `domain.emails` spells it.
+    """One row is one person. The e-mail address is the sign-in name, as `domain.emails` spells it.
 
     A trigger keeps the last active admin from being demoted, suspended or deleted.
     """

@@ -16,7 +16,7 @@ Row = TypeVar("Row", bound=Model)
 
 
 def page_of(rows: QuerySet[Row], number: str | None) -> Page[Row]:
-    """Return one page of a list; a number that is none, or too high, gives the nearest page."""
+    """Return one page of a list; text that is no number gives the first, one that is too high the last."""
     return Paginator(rows, PAGE_SIZE).get_page(number)
 
 

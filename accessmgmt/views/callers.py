@@ -25,7 +25,7 @@ def caller_of(request: HttpRequest) -> Caller:
 
 
 def remember_browser(response: HttpResponse, user: User, caller: Caller) -> None:
-    """Let the browser say at the next log-in that the person has signed in there before."""
+    """Let the browser say at the next sign-in that the person has signed in there before."""
     response.set_cookie(
         KNOWN_BROWSER_COOKIE,
         known_browser_token(user, caller),

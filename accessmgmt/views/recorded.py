@@ -15,7 +15,7 @@ LONGEST_PATH = 200
 
 
 def record_refused_request(request: HttpRequest, *, status: int, reason: str) -> None:
-    """Record what a person was refused. Nothing of a stranger: who is not signed in is only sent to the log-in."""
+    """Record what a person was refused. Nothing of a stranger: who is not signed in is only sent to the sign-in."""
     user = getattr(request, "user", None)
     if isinstance(user, User):
         record_refusal(

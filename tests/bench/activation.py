@@ -1,4 +1,4 @@
-"""What a person waits for: from the POST of Activate to a successful log-in with the shown password."""
+"""What a person waits for: from the POST of Activate to a successful sign-in with the shown password."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ COUNT, SECONDS, SEED = 300, 120.0, 1
 
 
 def measure(*, count: int = COUNT, seconds: float = SECONDS, seed: int = SEED) -> dict[str, float]:
-    """Return how many log-ins outlived their time, roles nobody knows, and grants that nobody will finish: none."""
+    """Return how many sign-ins outlived their time, roles nobody knows, and grants that nobody will finish: none."""
     directory = BENCH / "chaos"
     shutil.rmtree(directory, ignore_errors=True)
     with installation(directory) as storm:

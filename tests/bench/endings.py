@@ -33,7 +33,7 @@ Login = dict[str, Any]
 
 
 def measure() -> dict[str, float]:
-    """Return the lag from expiry to the verified end (sessions cut, role gone) and the log-ins that came too late."""
+    """Return the lag from expiry to the verified end (sessions cut, role gone) and the sign-ins that came too late."""
     shutil.rmtree(BENCH / "stack", ignore_errors=True)
     with Stack(BENCH / "stack", fixed_ports=False, say=lambda _: None) as stack:
         make_room(stack)
@@ -86,7 +86,7 @@ def open_session(login: Login) -> psycopg.Connection:
 
 
 def wait_and_watch(portal: Portal, sample: list[Login], due: datetime) -> int:
-    """Wait until all are ended while another process tries to log in; return how many log-ins it got after the time."""
+    """Wait until all are ended while another process tries to log in; return how many it got after the time."""
     is_over = multiprocessing.Event()
     accepted = multiprocessing.Value("i", 0)
     poller = multiprocessing.Process(target=try_to_log_in, args=(sample, due, is_over, accepted))

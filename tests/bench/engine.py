@@ -86,7 +86,7 @@ def new_order(permissions: PermissionSet = PERMISSIONS) -> GrantOrder:
 
 
 def apply_by_engine(target: Target) -> float:
-    """Return the milliseconds of everything the engine does until a grant is active, its own log-in check included."""
+    """Return the milliseconds of everything the engine does until a grant is active, its own sign-in check included."""
     order = new_order()
     began = time.perf_counter()
     apply_grant(target, order)
@@ -104,7 +104,7 @@ def by_hand(target: Target) -> Iterator[psycopg.Connection]:
 
 
 def apply_by_hand(conn: psycopg.Connection, target: Target) -> float:
-    """Return the milliseconds of create, comment, alter, grant, commit, and one log-in as the role."""
+    """Return the milliseconds of create, comment, alter, grant, commit, and one sign-in as the role."""
     name, password = new_login_role_name("hand@company.com"), secrets.token_urlsafe(24)
     role, capability = sql.Identifier(name), sql.Identifier(PERMISSIONS.capability_role_name(INSTALLATION.id))
     began = time.perf_counter()

@@ -72,7 +72,7 @@ def measure() -> dict[str, float]:
 
 
 def make(target: Target, count: int) -> list[GrantOrder]:
-    """Make logins as apply_grant does once the set is in order, without its log-in check."""
+    """Make logins as apply_grant does once the set is in order, without its sign-in check."""
 
     def make_one(order: GrantOrder) -> GrantOrder:
         with admin_session(target, Budget(BUDGET_SECONDS)) as session:

@@ -6,11 +6,11 @@ Each way has a database of its own on one server, with its own live logins, and 
 - `apply_speedup_…`: the login's one transaction, as the engine really sends it, against theirs.
 - `drop_speedup_…`: DROP ROLE, as the engine really sends it, against theirs: what takes the login and its privileges
   away. Their way gets a superuser, memory for its catalogs, one message and one commit each time, so that it waits for
-  the disk once. Neither side's time holds the password's verifier, a log-in, or looks for sessions and leftovers.
+  the disk once. Neither side's time holds the password's verifier, a sign-in, or looks for sessions and leftovers.
 - `drop_speedup_…_with_fence`: the engine's REVOKE and its shut door as well, which keep a reconnecting client out and
   have no counterpart in their way.
-- `…_end_to_end`: the whole of apply_grant and of end_grant, with the log-in check, the verification and three looks for
-  sessions 30 ms apart, against the whole of their way (verifier, SQL), which does nothing of this.
+- `…_end_to_end`: the whole of apply_grant and of end_grant, with the sign-in check, the verification and three looks
+  for sessions 30 ms apart, against the whole of their way (verifier, SQL), which does nothing of this.
 """
 
 from __future__ import annotations

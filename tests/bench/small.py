@@ -1,7 +1,7 @@
 """A small grant and a small end, 10 tables: the whole engine against the bare minimum that a DBA types.
 
 By hand is one connection that stays open, without any check of what was found, recorded or left:
-- a grant: verifier, CREATE ROLE and GRANT in one transaction, one log-in as the role;
+- a grant: verifier, CREATE ROLE and GRANT in one transaction, one sign-in as the role;
 - an end, of a login with one open session: ALTER ROLE ... NOLOGIN, pg_terminate_backend, DROP ROLE.
 The two ways alternate on one durable PostgreSQL 18 with TLS.
 """

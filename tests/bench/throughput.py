@@ -1,7 +1,7 @@
 """How many grants one worker with its threads applies in a second, on the whole stack.
 
 `grants_per_s_vs_bare_sql` compares that with one connection on the same server which makes logins by hand, one after
-the other: verifier, CREATE ROLE and GRANT in one transaction, no log-in, no check, nothing recorded.
+the other: verifier, CREATE ROLE and GRANT in one transaction, no sign-in, no check, nothing recorded.
 """
 
 from __future__ import annotations

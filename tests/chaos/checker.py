@@ -89,7 +89,7 @@ class Checker:
         )
 
     def _try_logins(self, logins: Sequence[Login], grants: Sequence[Any]) -> tuple[list[str], list[str]]:
-        """Return the log-ins that are accepted past their time, and those of active grants that are refused."""
+        """Return the sign-ins that are accepted past their time, and those of active grants that are refused."""
         known = {grant.role_name: grant for grant in grants}
         late, refused = [], []
         for login in logins:

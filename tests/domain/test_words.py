@@ -46,7 +46,7 @@ def test_each_step_that_an_ending_measures_has_words() -> None:
 
 
 def test_a_step_or_a_state_of_old_keeps_its_name() -> None:
-    assert words.end_step_words("fence") == "Membership revoked, log-in closed"
+    assert words.end_step_words("fence") == "Membership revoked, sign-in closed"
     assert words.end_step_words("a step of old") == "A step of old"
     assert words.state_words("dormant") == "dormant"
 

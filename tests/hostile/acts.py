@@ -21,7 +21,7 @@ class How(StrEnum):
     STAY = "stay"  # a session of its own that is left open, without a transaction
     BUSY = "busy"  # a session of its own that still waits for the last statement's answer
     SIDE = "side"  # a session of its own in another database, left open
-    SLOW = "slow"  # a log-in that the client holds up: the server has said yes, and shows no session yet
+    SLOW = "slow"  # a sign-in that the client holds up: the server has said yes, and shows no session yet
     MADE = "made"  # a session in the database that the person made, closed again
 
 

@@ -242,7 +242,7 @@ class Trial:
                 with world.connect(who) as conn:
                     facts |= probes.try_statements(conn, who)
             except psycopg.OperationalError as error:
-                facts.add(Fact("main", "probe", "a log-in", who, str(error).strip(), ""))
+                facts.add(Fact("main", "probe", "a sign-in", who, str(error).strip(), ""))
         tables = [f.thing.partition(" ")[2] for f in new if f.kind == "owner" and f.thing.startswith("table ")]
         mats = [f.thing.removeprefix("materialized view ") for f in new if f.kind == "owner"]
         return facts | probes.analyze(world.dba, sorted({*tables, *(m for m in mats if " " not in m)}))
@@ -251,7 +251,7 @@ class Trial:
         try:
             self.world.connect(name).close()
         except psycopg.Error as error:
-            return {Fact("main", "lack", "a log-in", name, str(error).strip(), "")}
+            return {Fact("main", "lack", "a sign-in", name, str(error).strip(), "")}
         return set()
 
     def _welcome(self) -> None:

@@ -38,7 +38,7 @@ class Held:
 
 
 class SlowLogin:
-    """A log-in whose backend sleeps between the password and the first answer, as any client may ask for."""
+    """A sign-in whose backend sleeps between the password and the first answer, as any client may ask for."""
 
     def __init__(self, actor: str, dsn: str) -> None:
         self.actor = actor
@@ -46,7 +46,7 @@ class SlowLogin:
         self._go_on(DELAY_SECONDS / 4)
 
     def is_in(self) -> bool:
-        """Wait until the server has made up its mind, and say whether it let the log-in be a session that works."""
+        """Wait until the server has made up its mind, and say whether it let the sign-in be a session that works."""
         if self._go_on(DELAY_SECONDS * 4) is not PollingStatus.OK:
             return False
         return self.wire.exec_(b"SELECT 1").status is ExecStatus.TUPLES_OK

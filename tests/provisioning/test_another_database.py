@@ -86,7 +86,7 @@ def test_a_dropped_database_keeps_nobody_in(shop: Shop) -> None:
 
 SHUT = {
     "takes nobody": "ALTER DATABASE {db} WITH ALLOW_CONNECTIONS false",
-    "not this log-in": "REVOKE CONNECT ON DATABASE {db} FROM PUBLIC, {login}; REVOKE ALL ON DATABASE {db} FROM {owner}",
+    "not this login": "REVOKE CONNECT ON DATABASE {db} FROM PUBLIC, {login}; REVOKE ALL ON DATABASE {db} FROM {owner}",
     "is full": "ALTER DATABASE {db} CONNECTION LIMIT 0",
 }
 

@@ -77,7 +77,7 @@ def test_the_connection_that_is_held_open_ends_it(small: Callable[..., Shop], ve
 
 @pytest.mark.parametrize("version", [18, 16])
 def test_connections_that_are_kept_free_end_it(small: Callable[..., Shop], version: int) -> None:
-    """Without INHERIT TRUE the grant does nothing: the log-in is NOINHERIT."""
+    """Without INHERIT TRUE the grant does nothing: the login is NOINHERIT."""
     shop = small(version, reserved_connections=2)
     order = applied(shop)
     with filled(shop, order) as sessions:

@@ -129,7 +129,7 @@ def second_login(shop: Shop) -> Shop:
 
 
 def test_a_rotated_credential_goes_on_where_the_old_one_stopped(shop: Shop) -> None:
-    """Owner and grantor of everything is jit_portal, whatever log-in steps into it."""
+    """Owner and grantor of everything is jit_portal, whatever login steps into it."""
     old, half = applied(shop), new_order(ORDERS)
     conversation.before_statement = stop_at("log in as the login role")
     try:

@@ -83,7 +83,7 @@ def test_schemas_in_which_everybody_may_create(new_shop: Callable[..., Shop], ve
 
 @dataclass
 class Bare:
-    """A server of its own where nothing is set up yet but a shop and a log-in."""
+    """A server of its own where nothing is set up yet but a shop and a login."""
 
     shop: Shop
     owner: str
@@ -101,7 +101,7 @@ def bare(
     target_server: Callable[[int], PostgresServer],
     certificate_authority: CertificateAuthority,
 ) -> Bare:
-    """A shop whose owner nobody holds, on a server where jit_portal is as the recipe makes it, and a plain log-in."""
+    """A shop whose owner nobody holds, on a server where jit_portal is as the recipe makes it, and a plain login."""
     server = target_server(request.param)
     made = make_shop(server, certificate_authority, is_superuser=True, tables=SHOP)
     owner, login = f"{made.database}_owner", f"plain_{secrets.token_hex(4)}"
@@ -114,7 +114,7 @@ def bare(
 
 
 def test_each_missing_piece_is_named_with_the_sql_that_mends_it(bare: Bare) -> None:
-    """From a bare log-in to a working set-up by nothing but the SQL that the ladder shows."""
+    """From a bare login to a working set-up by nothing but the SQL that the ladder shows."""
     rung = climb(bare.target)["Log-in"]
     assert (rung.state, "may not connect to the database" in rung.detail) == (RungState.FAILED, True)
     bare.run(sql_in(rung.fix))
@@ -144,7 +144,7 @@ def test_each_missing_piece_is_named_with_the_sql_that_mends_it(bare: Bare) -> N
 
 
 def test_a_log_in_that_does_the_work_itself(bare: Bare) -> None:
-    """No jit_portal is stepped into: the log-in has CREATEROLE itself, and lacks the rest, piece by piece."""
+    """No jit_portal is stepped into: the login has CREATEROLE itself, and lacks the rest, piece by piece."""
     bare.run(f"ALTER ROLE {bare.login} CREATEROLE; GRANT CONNECT ON DATABASE {bare.shop.database} TO {bare.login}")
     expected = {
         "may not pass on CONNECT": f'ON DATABASE "{bare.shop.database}" TO "{bare.login}" WITH GRANT OPTION;',

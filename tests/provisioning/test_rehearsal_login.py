@@ -24,7 +24,7 @@ from tests.provisioning.dba import do_as_told
 from tests.provisioning.test_crash import run_and_die_when
 from tests.provisioning.test_promoted import Pair, pair  # noqa: F401
 
-PERSON, END = "Log-in of a person", "End of it"
+PERSON, END = "Sign-in of a person", "End of it"
 
 
 @dataclass

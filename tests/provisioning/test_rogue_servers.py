@@ -99,7 +99,7 @@ def looks(target: Target) -> dict[str, Callable[[], object]]:
     return {
         "diagnosis": lambda: diagnose.diagnose(target, Budget(2 * SECONDS)),
         "handshake": lambda: diagnose.shake_hands(target, target.host),
-        "log-in over the wire": lambda: diagnose.try_log_in(target, target.host),
+        "sign-in over the wire": lambda: diagnose.try_log_in(target, target.host),
         "admin": lambda: admin.connect_admin(target, 2 * SECONDS),
         "login": lambda: admin.connect_login(target, **login, server_version=18, timeout_seconds=2 * SECONDS),
         "place": lambda: with_primary(replace(target, primary=target), 2 * SECONDS),

@@ -1,4 +1,4 @@
-"""A log-in that is under way when its login ends: nobody sees it as a session yet, and it must not outlive the end."""
+"""A sign-in that is under way when its login ends: nobody sees it as a session yet, and it must not outlive the end."""
 
 from __future__ import annotations
 

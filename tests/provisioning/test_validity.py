@@ -57,7 +57,7 @@ def test_it_means_the_same_instant_whatever_zone_and_date_style(new_shop: Callab
 
 @pytest.mark.parametrize("version", [18])
 def test_a_login_ends_in_time_though_the_portal_is_dead(new_shop: Callable[..., Shop], version: int) -> None:
-    """New log-ins only; an open session goes on until somebody cuts it."""
+    """New sign-ins only; an open session goes on until somebody cuts it."""
     shop = new_shop(version)
     order = new_order(ORDERS, ttl_seconds=2)
     apply_grant(shop.target, order)

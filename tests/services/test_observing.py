@@ -185,6 +185,6 @@ def test_a_connection_test_says_what_it_did_not_try(
     rungs = {
         rung.name: rung for rung in connection_test.test_connection(actor=dave, resource=grants["active"].resource)
     }
-    assert [rungs[name].state for name in ("Rehearsal", "Log-in of a person", "End of it")] == [RungState.SKIPPED] * 3
+    assert [rungs[name].state for name in ("Rehearsal", "Sign-in of a person", "End of it")] == [RungState.SKIPPED] * 3
     assert "only observes" in rungs["Rehearsal"].detail
     assert rungs["Connections"].state is not RungState.SKIPPED

@@ -198,7 +198,7 @@ def good_value(tag: Tag) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("persona", ["anonymous", "dave"])
 def test_headers(world: World, persona: str) -> None:
-    """Each header goes to every third place; the log-in and the home page get each value of each."""
+    """Each header goes to every third place; the sign-in and the home page get each value of each."""
     with sender(world.client(persona)) as send:
         for number, place in enumerate(PLACES):
             is_whole = EVERYTHING or place.route in {"", "login/"}

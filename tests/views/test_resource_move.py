@@ -45,7 +45,7 @@ def resource(facts: dict[str, Any], target_server: ServerOf) -> Resource:
 
 @pytest.fixture
 def other_port(facts: dict[str, Any], target_server: ServerOf) -> int:
-    """The port of another server with a database and a log-in of the same names."""
+    """The port of another server with a database and a login of the same names."""
     other = target_server(17)
     make_target(other)
     with other.connect() as conn:

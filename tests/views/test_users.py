@@ -138,7 +138,7 @@ def test_an_unknown_user_is_404(client_for, dave):
     ],
 )
 def test_every_spelling_of_an_address_is_the_same_person(client, client_for, dave, typed, stored):
-    """The account, the group and the log-in know a person by one spelling, whichever of them was typed where."""
+    """The account, the group and the sign-in know a person by one spelling, whichever of them was typed where."""
     data = {"email": typed, "name": "Jane", "role": "member", "password": "a sentence is a good password"}
     assert client_for(dave).post(reverse("accessmgmt:user-create"), data).status_code == 302
     user = User.objects.get(email=stored)

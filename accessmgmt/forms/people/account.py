@@ -91,7 +91,7 @@ class OwnPasswordForm(PasswordChangeForm):
         self.fields["new_password2"].help_text = ""
 
     def clean_old_password(self) -> str:
-        """Let the service decide; wrong ones are audited and slowed down as at the log-in."""
+        """Let the service decide; wrong ones are audited and slowed down as at the sign-in."""
         password: str = self.cleaned_data["old_password"]
         try:
             is_right = check_old_password(user=self.user, password=password, caller=self.caller)

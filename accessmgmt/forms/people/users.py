@@ -18,7 +18,7 @@ class NewUserForm(forms.Form):
         label="E-mail address",
         max_length=1_000,
         widget=forms.EmailInput(attrs={"autocomplete": "off"}),
-        help_text="The log-in name. Groups know the person by it.",
+        help_text="The sign-in name. Groups know the person by it.",
         error_messages={"required": "Write the e-mail address."},
     )
     name = LineField(required=False, max_length=150, widget=forms.TextInput(attrs={"autocomplete": "off"}))

@@ -20,7 +20,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take whose password it is."""
-        parser.add_argument("email", help="the person's log-in name")
+        parser.add_argument("email", help="the person's sign-in name")
 
     def handle(self, *args: object, **options: Any) -> None:
         """Change it through the service."""

@@ -24,7 +24,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take what is not a secret."""
-        parser.add_argument("--email", default=os.environ.get("DJANGO_SUPERUSER_EMAIL", ""), help="the log-in name")
+        parser.add_argument("--email", default=os.environ.get("DJANGO_SUPERUSER_EMAIL", ""), help="the sign-in name")
         parser.add_argument("--name", default="", help="how others see the person")
         parser.add_argument("--noinput", "--no-input", action="store_false", dest="interactive", help="ask nothing")
 

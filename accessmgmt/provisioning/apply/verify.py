@@ -67,7 +67,7 @@ def login_session(
 
 
 def _with_triggers(session: Session, refusal: TargetRefused) -> TargetRefused:
-    """Name the event triggers that may have refused a log-in, where the server's code says nothing else."""
+    """Name the event triggers that may have refused a sign-in, where the server's code says nothing else."""
     if refusal.sqlstate in SAID_BY_THE_SERVER:
         return refusal
     names = [row["name"] for row in session.ask(READ_LOGIN_TRIGGERS)]

@@ -112,7 +112,7 @@ def test_connection(
         ("Leftovers", _leftovers),
         ("Open to everybody", _open_to_everybody),
         ("Rehearsal", _rehearsal),
-        ("Log-in of a person", _person),
+        ("Sign-in of a person", _person),
         ("End of it", _end_of_it),
         ("Connections", _connections),
     ]
@@ -429,7 +429,7 @@ def _connections(climb: Climb) -> Answer:
     detail = f"{used} of {most} connections are used. {_way_in(climb, free)}"
     if row["login_limit"] is not None and row["login_limit"] < FEWEST_CONNECTIONS:
         mend = advice.allow_connections(row["logged_in_as"], ENOUGH_CONNECTIONS)
-        what = f"{detail} The log-in itself may have only {row['login_limit']}."
+        what = f"{detail} The login itself may have only {row['login_limit']}."
         return Answer(what, mend.as_sql(), RungState.WARNED)
     if used >= most * MUCH_USED:
         return Answer(detail, "Raise max_connections, or let clients share connections.", RungState.WARNED)

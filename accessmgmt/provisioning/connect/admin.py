@@ -40,7 +40,7 @@ CONNECT_SECONDS = 5
 """How long one address may take to let us in; libpq's smallest is 2."""
 
 LONGEST_SECONDS = 10.0
-"""How long everything together may take: names, all hosts of a list, log-in, set-up, and finding out why not."""
+"""How long everything together may take: names, all hosts of a list, sign-in, set-up, and finding out why not."""
 
 ATTEMPTS_SHARE = 0.6  # the rest is for finding out why nobody lets us in
 KNOCK_SECONDS = 2.0
@@ -148,7 +148,7 @@ def connect_login(
 ) -> psycopg.Connection:
     """Log in as a login role that the portal made, through the endpoint that its user gets.
 
-    `keys` spare libpq the derivation from the password, which takes longer than all the rest of a log-in.
+    `keys` spare libpq the derivation from the password, which takes longer than all the rest of a sign-in.
 
     Raises TargetUnavailable, or TargetRefused when nobody's login would be let in.
     """
@@ -220,7 +220,7 @@ def _pool_of(target: Target) -> Pool:
 
 
 def _connect_resolved(target: Target, budget: Budget) -> psycopg.Connection:
-    """Connect; a refused log-in with a secret reads the secret once more, because it may have been rotated."""
+    """Connect; a refused sign-in with a secret reads the secret once more, because it may have been rotated."""
     first = resolve_target(target)
     try:
         return _connect(first, budget)

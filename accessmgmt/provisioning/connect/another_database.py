@@ -18,7 +18,7 @@ from accessmgmt.provisioning.session.deadline import Budget
 from accessmgmt.provisioning.statements.servers import read_database
 
 CLOSED = frozenset({"3D000", "53300", "55000", "42501", "28000"})
-"""The database does not exist, is full, takes nobody, or not this log-in; a pg_hba.conf may say so of one database."""
+"""The database does not exist, is full, takes nobody, or not this login; a pg_hba.conf may say so of one database."""
 USUAL = ("postgres", "template1", "defaultdb")
 
 

@@ -1,4 +1,4 @@
-"""Why a connection cannot be made: name, port, TLS, log-in, one after the other, each with its own error."""
+"""Why a connection cannot be made: name, port, TLS, sign-in, one after the other, each with its own error."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A small bounded pool of admin connections for each target, in each process.
 
-Connections are made in the caller's thread, so a refused log-in is seen at once and with its reason, and a process that
-speaks to hundreds of targets runs no thread for any of them.
+Connections are made in the caller's thread, so a refused sign-in is seen at once and with its reason, and a process
+that speaks to hundreds of targets runs no thread for any of them.
 """
 
 from __future__ import annotations

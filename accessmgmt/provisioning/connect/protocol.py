@@ -32,7 +32,7 @@ PROTOCOL_3 = 196608
 LONGEST_MESSAGE = 65_536
 LONGEST_TEXT = 500
 MOST_BYTES, MOST_MESSAGES = 1_048_576, 1_000
-"""What a server may say in one log-in: a real one sends some twenty messages, and one kilobyte."""
+"""What a server may say in one sign-in: a real one sends some twenty messages, and one kilobyte."""
 
 AUTHENTICATED, CLEARTEXT, MD5, SASL, SASL_CONTINUE, SASL_FINAL = 0, 3, 5, 10, 11, 12
 
@@ -112,7 +112,7 @@ class Wire:
 
 @dataclass(frozen=True, slots=True)
 class LoginAnswer:
-    """How the server answered a log-in. `sqlstate` is "" when it let us in; `method` is what it asked for.
+    """How the server answered a sign-in. `sqlstate` is "" when it let us in; `method` is what it asked for.
 
     `method` is one of "scram", "md5", "cleartext", "none", "other", or "" when it refused before asking.
     `is_pooled` says that a pooler stands before the server: it gave us a process id that is not the backend's.
@@ -206,7 +206,7 @@ def ask_for_tls(wire: Wire) -> bool:
 
 
 def channel_binding(der: bytes | None) -> bytes | None:
-    """Return what binds a log-in to the TLS connection of this certificate (RFC 5929, tls-server-end-point)."""
+    """Return what binds a sign-in to the TLS connection of this certificate (RFC 5929, tls-server-end-point)."""
     if der is None:
         return None
     algorithm = x509.load_der_x509_certificate(der).signature_hash_algorithm

@@ -1,4 +1,4 @@
-"""What a server's answer to a log-in means: let in, not now, or not until a person has done something.
+"""What a server's answer to a sign-in means: let in, not now, or not until a person has done something.
 
 By SQLSTATE only, as ever. A login that the portal made itself a moment ago is known to have the right password and the
 right to log in, and its name is never used again: what keeps it out keeps everybody out, and the advice is for all.
@@ -20,7 +20,7 @@ IN_PREREQUISITE_STATE = "55000"
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """One log-in that was tried. `made_on` is the server's major version when the portal made the login, else 0."""
+    """One sign-in that was tried. `made_on` is the server's major version when the portal made the login, else 0."""
 
     target: Target
     host: str
@@ -48,7 +48,7 @@ class Refused:
 
 
 def login_error(target: Target, host: str, answer: LoginAnswer, *, made_on: int = 0) -> TargetError | None:
-    """Say why a log-in was refused; None when it was not."""
+    """Say why a sign-in was refused; None when it was not."""
     refused = Refused(target, host, answer, made_on)
     if answer.sqlstate:
         return _by_code(refused)
@@ -78,7 +78,7 @@ def _wrong_method(refused: Refused) -> TargetRefused:
     user, host, method = refused.user, refused.host, refused.answer.method
     if method == "other":
         return TargetRefused(
-            f"{host} wants another kind of log-in for “{user}” than a password.",
+            f"{host} wants another kind of sign-in for “{user}” than a password.",
             why="A line of pg_hba.conf says so.",
             todo=refused.let_in(),
         )
@@ -108,7 +108,7 @@ def _by_code(refused: Refused) -> TargetError:
         todo = str(advice_login.open_database(database))
     elif is_passing(code):
         return TargetUnavailable(
-            f"{host} does not take the log-in now.", why=refused.why, todo="It is tried again.", sqlstate=code
+            f"{host} does not take the sign-in now.", why=refused.why, todo="It is tried again.", sqlstate=code
         )
     else:
         what = f"{host} lets “{user}” in and then refuses the session."

@@ -1,4 +1,4 @@
-"""SCRAM-SHA-256: the verifier that a server keeps, and the client's side of a log-in (RFC 5802, RFC 7677)."""
+"""SCRAM-SHA-256: the verifier that a server keeps, and the client's side of a sign-in (RFC 5802, RFC 7677)."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def libpq_keys(keys: ScramKeys) -> dict[str, str]:
 
 
 class ScramClient:
-    """One log-in, bound to the TLS channel when `binding` (RFC 5929, tls-server-end-point) is given."""
+    """One sign-in, bound to the TLS channel when `binding` (RFC 5929, tls-server-end-point) is given."""
 
     def __init__(self, password: str, binding: bytes | None = None) -> None:
         self._password = unicodedata.normalize("NFKC", password).encode()

@@ -89,7 +89,7 @@ Rest = tuple[Ending, dict[str, int]]
 
 
 def end_grant(target: Target, order: GrantOrder, *, longest_seconds: float | None = None) -> EndReceipt:
-    """End a login: no log-in, no session, no role, on the primary and on the standby, and verify it.
+    """End a login: no sign-in, no session, no role, on the primary and on the standby, and verify it.
 
     Every step reads before it writes: run it again from the top after any failure. A role that is absent is a success;
     sessions under `order.role_oid` are ended even then. A role without this grant's tag is never touched.
@@ -105,7 +105,7 @@ def end_grant(target: Target, order: GrantOrder, *, longest_seconds: float | Non
 def end_grants(
     target: Target, orders: Sequence[GrantOrder], *, longest_seconds: float | None = None
 ) -> list[EndReceipt | TargetError]:
-    """End logins: no log-in, no session, no role, on the primary and on the standby, and verify each.
+    """End logins: no sign-in, no session, no role, on the primary and on the standby, and verify each.
 
     Returns, in the order of `orders`, the receipt of each or why it could not be ended: TargetUnavailable (try again;
     what could be done has been done) or TargetRefused (a person has to act). One never keeps another from ending.

@@ -1,4 +1,4 @@
-"""Runs what nobody can interrupt (a name server, libpq's log-in, AWS) in threads that are left behind when late.
+"""Runs what nobody can interrupt (a name server, libpq's sign-in, AWS) in threads that are left behind when late.
 
 A socket can be cut from outside; the C library's resolver, and libpq while it derives the key that the server asks
 for, cannot. Whoever waits for them waits for a given time, and no longer. What is left behind runs with the lowest

@@ -126,7 +126,7 @@ def as_the_portal(script: str, acting_as: str, server_version: int) -> Advice:
 
 
 def step_into(login: str, worker: str, server_version: int) -> Advice:
-    """Let the resource's log-in step into the role that does the work."""
+    """Let the resource's login step into the role that does the work."""
     option = _options(server_version, "INHERIT FALSE, SET TRUE")
     return Advice((f"GRANT {quoted(worker)} TO {quoted(login)}{option}",))
 
@@ -167,7 +167,7 @@ def read_cluster(worker: str, database: str) -> Advice:
 
 
 def use_reserved_connections(login: str) -> Advice:
-    """Let the portal's log-in use the connections that are kept free (16 and later). It does not inherit by itself."""
+    """Let the portal's login use the connections that are kept free (16 and later). It does not inherit by itself."""
     return Advice((f"GRANT pg_use_reserved_connections TO {quoted(login)} WITH INHERIT TRUE",), Runner.SUPERUSER)
 
 
@@ -181,7 +181,7 @@ def reserve_connections() -> Advice:
 
 
 def allow_connections(login: str, limit: int) -> Advice:
-    """Let the portal's log-in have as many connections as its processes need together."""
+    """Let the portal's login have as many connections as its processes need together."""
     return Advice((f"ALTER ROLE {quoted(login)} CONNECTION LIMIT {limit}",))
 
 

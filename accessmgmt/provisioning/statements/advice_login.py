@@ -34,7 +34,7 @@ class Door:
 
 
 def let_in(user: str, door: Door) -> Advice:
-    """Let the portal's own log-in in, with its password."""
+    """Let the portal's own login in, with its password."""
     return Advice((door.line(quoted(user)),), Runner.KEEPER)
 
 
@@ -49,12 +49,12 @@ def let_people_in(door: Door, server_version: int) -> Advice:
 
 
 def allow_log_in(user: str) -> Advice:
-    """Let the portal's own log-in log in at all."""
+    """Let the portal's own login log in at all."""
     return Advice((f"ALTER ROLE {quoted(user)} LOGIN",))
 
 
 def set_password(user: str) -> Advice:
-    """Give the portal's own log-in a password that holds, kept as SCRAM needs it."""
+    """Give the portal's own login a password that holds, kept as SCRAM needs it."""
     return Advice(
         (
             "SET password_encryption = 'scram-sha-256'",
@@ -64,7 +64,7 @@ def set_password(user: str) -> Advice:
 
 
 def allow_connect(user: str, database: str) -> Advice:
-    """Let the portal's own log-in into the database."""
+    """Let the portal's own login into the database."""
     statement = f"GRANT CONNECT ON DATABASE {quoted(database)} TO {quoted(user)}"
     return Advice((statement,), Runner.OWNER, owner_of=f"the database {database}")
 

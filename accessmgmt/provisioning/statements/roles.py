@@ -56,7 +56,7 @@ def grant_membership(capability: str, role: str, server_version: int) -> Stateme
 
 
 def fence_login(role: str) -> Statement:
-    """Close the door: no log-in, no password, no validity."""
+    """Close the door: no sign-in, no password, no validity."""
     return Statement(
         "fence the login role",
         sql.SQL("ALTER ROLE {} NOLOGIN PASSWORD NULL CONNECTION LIMIT 0 VALID UNTIL '-infinity'").format(

@@ -41,7 +41,7 @@ def endpoints_found(rows: QuerySet[Endpoint], search: str) -> QuerySet[Endpoint]
 
 
 def endpoints_of_others(user: User) -> QuerySet[Endpoint]:
-    """Endpoints that the person may ask for although none of the own groups is wired to them."""
+    """Endpoints that a person may request and that none of their groups is wired to."""
     return requestable_endpoints(user).exclude(pk__in=endpoints_of_groups(user).order_by().values("pk"))
 
 

@@ -39,7 +39,7 @@ def members_for_list(group: Group, *, search: str = "") -> QuerySet[GroupMember]
 
 
 def endpoints_not_wired(group: Group) -> QuerySet[Endpoint]:
-    """Endpoints that may be wired to the group yet."""
+    """Endpoints that are not wired to the group."""
     wired = GroupEndpoint.objects.filter(group=group, endpoint=OuterRef("pk"))
     return Endpoint.objects.filter(~Exists(wired)).select_related("resource", "authorization").order_by("name")
 

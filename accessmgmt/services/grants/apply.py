@@ -89,7 +89,7 @@ def _apply(grant: Grant, began: float) -> ApplyReceipt:
 @transaction.atomic
 def _record_active(grant: Grant, receipt: ApplyReceipt) -> str:
     now = timezone.now()
-    # Two clocks: the log-in ends by the target's, the sessions are cut by ours. Whichever is first counts.
+    # Two clocks: nobody logs in after the target's, the sessions are cut by ours. Whichever is first counts.
     expires_at = min(receipt.valid_until, now + timedelta(seconds=grant.ttl_seconds))
     held = Grant.objects.filter(pk=grant.pk, lease_token=grant.lease_token)
     applied = {

@@ -63,7 +63,7 @@ def sign_in(*, email: str, password: str, caller: Caller) -> User | None:
     until = take_try([from_here, *others])
     if until is not None:
         record_refusal(None, Action.USER_LOG_IN_REFUSED, stranger, address=caller.address)
-        raise _too_many("Too many failed log-ins.", until)
+        raise _too_many("Too many failed sign-ins.", until)
     user = _authenticate(name, password)
     if user is None:
         record_refusal(None, Action.USER_LOG_IN_FAILED, stranger, address=caller.address, limit=EVERY_FAILURE)
@@ -90,7 +90,7 @@ def check_old_password(*, user: User, password: str, caller: Caller) -> bool:
 
 
 def known_browser_token(user: User, caller: Caller) -> str:
-    """Return what a browser keeps after signing in, to be told from strangers at the next log-in. It opens nothing."""
+    """Return what a browser keeps after signing in, to be told from strangers at the next sign-in. It opens nothing."""
     browser = _read_token(caller.known_browser, user.email) or secrets.token_urlsafe(16)
     return signing.dumps([_digest(user.email), browser], salt=__name__)
 

@@ -59,7 +59,7 @@ def log_in(request: VisitorRequest) -> HttpResponse:
 
 
 def _whole_page_log_in(request: VisitorRequest) -> HttpResponse:
-    """A session that ended while a fragment was asked for: send the whole page to the log-in."""
+    """A session that ended while a fragment was asked for: send the whole page to the sign-in."""
     try:
         here = request.htmx.current_url_abs_path or ""
     except ValueError:  # what the header says is no URL
@@ -69,7 +69,7 @@ def _whole_page_log_in(request: VisitorRequest) -> HttpResponse:
 
 
 def _safe_next(request: HttpRequest) -> str:
-    """Return the path to go to after the log-in: home for anything that is no path of this site."""
+    """Return the path to go to after the sign-in: home for anything that is no path of this site."""
     wanted = request.POST.get("next") or request.GET.get("next") or ""
     return wanted if _is_path(wanted) else reverse("accessmgmt:my-access")
 

@@ -11,7 +11,7 @@ SELECT current_setting('server_version') AS version,
        (SELECT count(*) FROM pg_stat_activity a WHERE a.backend_type = 'client backend') AS connections,
        current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
            - coalesce(current_setting('reserved_connections', true)::int, 0) AS most_connections,
-       -- What is kept free for such as our log-in when everybody else has filled the server up (from 16 on).
+       -- What is kept free for such as our login when everybody else has filled the server up (from 16 on).
        CASE WHEN (SELECT l.rolsuper FROM pg_roles l WHERE l.rolname = session_user)
             THEN current_setting('superuser_reserved_connections')::int
             WHEN EXISTS (SELECT FROM pg_roles r WHERE r.rolname = 'pg_use_reserved_connections'

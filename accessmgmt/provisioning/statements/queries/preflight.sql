@@ -1,5 +1,5 @@
--- What the role that does the portal's work may do: the admin role where the log-in steps into it or should, else the
--- log-in itself. One row; nothing is asked of a superuser's, who may do everything.
+-- What the role that does the portal's work may do: the admin role where the login steps into it or should, else the
+-- login itself. One row; nothing is asked of a superuser's, who may do everything.
 WITH me AS (SELECT r.oid, r.rolname, r.rolcreaterole FROM pg_roles r WHERE r.rolname = current_user),
      worker AS (
          SELECT r.oid, r.rolname, r.rolcreaterole FROM pg_roles r, me

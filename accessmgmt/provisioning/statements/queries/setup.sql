@@ -1,4 +1,4 @@
--- Once for each new admin connection: step into the admin role when the log-in is a member of it and no superuser.
+-- Once for each new admin connection: step into the admin role when the login is a member of it and no superuser.
 SELECT me.rolsuper AS is_superuser,
        current_setting('is_superuser') AS acts_as_superuser,
        CASE

@@ -1,6 +1,6 @@
 -- One look: every session of the roles is told to end, and the processes that begin a session now are listed (`oid`
 -- null). A backend is shown to belong to a role only when its start is complete, and a person can hold that up for as
--- long as they like (post_auth_delay); but it has a transaction of its own from before its log-in is judged, and a lock
+-- long as they like (post_auth_delay); but it has a transaction of its own from before its sign-in is judged, and a lock
 -- on that. The locks are read first, and the activity depends on them: what had completed its start meanwhile is seen.
 WITH starting AS MATERIALIZED (
     SELECT coalesce(array_agg(l.pid), '{{}}') AS pids

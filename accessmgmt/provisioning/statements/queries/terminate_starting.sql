@@ -1,4 +1,4 @@
--- Tell processes to end whose start takes too long. One whose log-in is not judged yet, or that is a superuser's, is
+-- Tell processes to end whose start takes too long. One whose sign-in is not judged yet, or that is a superuser's, is
 -- not ours to end, and no login's either.
 DO $cut$
 DECLARE
