@@ -37,7 +37,7 @@ class BadAddress:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """A list that was read: the addresses as they are stored, sorted and each once, and the entries that are no addresses, as written."""
+    """A list that was read: addresses as they are stored, sorted and each once; other entries as written."""
 
     good: tuple[str, ...]
     bad: tuple[BadAddress, ...]

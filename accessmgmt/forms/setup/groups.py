@@ -50,7 +50,7 @@ class MembersForm(forms.Form):
         return found
 
     def with_the_rest(self) -> MembersForm:
-        """Return the form to show after the good addresses were taken: the other entries stay in the box, with reasons."""
+        """Return the form to show after the addresses were taken: other entries stay in the box, with reasons."""
         found: Addresses = self.cleaned_data["emails"]
         form = MembersForm({"emails": found.rest})
         form.full_clean()
