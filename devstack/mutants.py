@@ -27,6 +27,8 @@ from devstack.paths import CACHE, ROOT, VENV
 WORK = CACHE / "mutants"
 # The lines of words for people and for the log: a test that repeats them protects nothing.
 WORDS = (r"^\s*(raise \w|why=|todo=|what=|logger\.|f?\"[^\"]*\"$)",)
+# Tests that count how long reading takes: minutes for a mutant, and no rule is in them.
+SLOW = "not time_to_read and not keeps_the_portal_busy"
 KILLED, SURVIVED, UNTRIED, UNTESTED = "killed", "survived", "not tried", "no test calls it"
 STATUS = {0: SURVIVED, 1: KILLED, 3: KILLED, 5: UNTESTED, 33: UNTESTED, None: UNTRIED, 2: UNTRIED}
 Codes = dict[str, int | None]
@@ -97,7 +99,7 @@ def prepare(area: Area) -> None:
         "only_mutate": [f"{area.source}/*"],
         "do_not_mutate_patterns": list(WORDS),
         "pytest_add_cli_args_test_selection": [*area.tests, *(f"--ignore={path}" for path in area.left_out)],
-        "pytest_add_cli_args": ["-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-profile=mutants"],
+        "pytest_add_cli_args": ["-p", "no:cacheprovider", "-p", "no:xdist", "-k", SLOW, "--hypothesis-profile=mutants"],
         "on_dependency_change": "ignore",
     }
     lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]

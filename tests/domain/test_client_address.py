@@ -61,4 +61,6 @@ def test_a_bad_network_is_named() -> None:
 def test_an_ipv6_customer_is_one_site() -> None:
     assert site_of("2001:db8::1") == site_of("2001:db8::ffff:1") != site_of("2001:db8:0:1::1")
     assert site_of("192.0.2.1") != site_of("192.0.2.2")
+    assert site_of("::ffff:192.0.2.1") == "192.0.2.1", "however it is written"
+    assert site_of("not an address") == "not an address"
     assert site_of("") == ""

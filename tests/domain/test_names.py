@@ -52,6 +52,12 @@ def test_a_tag_is_read_back() -> None:
         assert not portal.is_forged(other, "jit_ann_0123456789"), "it does not even pretend"
 
 
+def test_tags_on_servers_out_there_stay_known() -> None:
+    """Who computes them in another way loses every login that was made before."""
+    comment = Installation("0123456789ab", "a key").tag("grant", GRANT_ID, "jit_ann_0123456789")
+    assert comment == f"access-portal:0123456789ab:grant:{GRANT_ID}:88ee763825c3536203d9495d"
+
+
 def test_nobody_makes_up_or_copies_a_tag() -> None:
     portal, role = Installation("0123456789ab", "a key"), "jit_ann_0123456789"
     comment = portal.tag("grant", GRANT_ID, role)

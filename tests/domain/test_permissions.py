@@ -74,6 +74,29 @@ def test_all_is_expanded_for_the_servers_version() -> None:
     assert Privilege.MAINTAIN in everything.privileges_on(17)
 
 
+def test_what_is_named_is_given_on_every_version_and_nothing_else() -> None:
+    some = parse_permissions({"grants": ["DELETE", "SELECT"], "schemas": ["app"], "tables": ["*"]})
+    for version in (14, 18):
+        assert some.privileges_on(version) == (Privilege.SELECT, Privilege.DELETE)
+
+
+@pytest.mark.parametrize(
+    ("schemas", "tables", "words"),
+    [
+        (["*"], ["*"], "SELECT on all tables in every schema"),
+        (["b", "a"], ["y", "x"], "SELECT on x, y in a, b"),
+        (["a"], ["*", "x"], "SELECT on all tables in a"),
+    ],
+)
+def test_a_set_in_words(schemas: list[str], tables: list[str], words: str) -> None:
+    assert parse_permissions({"grants": ["SELECT"], "schemas": schemas, "tables": tables}).in_words() == words
+
+
+def test_capability_roles_on_servers_out_there_keep_their_names() -> None:
+    found = parse_permissions({"grants": ["INSERT", "SELECT"], "schemas": ["app"], "tables": ["b", "a"]})
+    assert found.capability_role_name("0123456789ab") == "jitb_5804758f0dc8df96785810a7"
+
+
 def test_capability_roles_of_two_installations_differ() -> None:
     found = parse_permissions(GUIDE)
     assert found.capability_role_name("a") != found.capability_role_name("b")

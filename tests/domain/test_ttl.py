@@ -13,6 +13,7 @@ from accessmgmt.domain.ttl import (
     allow_shorter,
     format_ttl,
     parse_ttl,
+    read_ttl,
     ttl_in_words,
 )
 
@@ -50,6 +51,13 @@ def test_what_is_written_is_read_back(seconds: int) -> None:
 def test_in_words() -> None:
     assert ttl_in_words(5_400) == "1 hour 30 minutes"
     assert ttl_in_words(86_400) == "1 day"
+    assert ttl_in_words(0) == "0 seconds"
+
+
+def test_what_is_stored_is_what_was_written_in_lower_case_and_only_a_duration() -> None:
+    assert read_ttl(" 90M ") == "90m"
+    with pytest.raises(InvalidError):
+        read_ttl("soon")
 
 
 def test_trials_may_allow_less_than_a_minute() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from accessmgmt.domain import words
 from accessmgmt.domain.drift import DriftKind, Severity
-from accessmgmt.domain.states import EndReason, GrantState, RequestState
+from accessmgmt.domain.states import EndReason, GrantState, RequestState, Work
 from accessmgmt.domain.targets import RungState
 from accessmgmt.provisioning.end import grants
 
@@ -19,6 +19,7 @@ TABLES = [
     (GrantState, words.GRANT_STATE_WORDS),
     (RequestState, words.REQUEST_STATE_WORDS),
     (EndReason, words.END_REASON_WORDS),
+    (Work, words.WORK_WORDS),
     (RungState, words.RUNG_STATE_WORDS),
     (Severity, words.DRIFT_SEVERITY_WORDS),
     (DriftKind, words.DRIFT_KIND_WORDS),
