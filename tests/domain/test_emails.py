@@ -123,6 +123,9 @@ LISTS = [
     ("- a@b.co\n* c@d.co\n• e@f.co\n1. g@h.co\n2) i@j.co", ["a@b.co", "c@d.co", "e@f.co", "g@h.co", "i@j.co"]),
     ('["a@b.co", "o\\u0027brien@b.co"]', ["a@b.co", "o'brien@b.co"]),
     ('members = [\n  "a@b.co", # the lead\n  "c@d.co", // another\n]\n', ["a@b.co", "c@d.co"]),
+    ('["o\\u0027brien@b.co"# the lead\n]', ["o'brien@b.co"]),
+    ('["a@b.co", # the lead]', ["a@b.co"]),
+    ('["o\\u0027brien@b.co\t",]', ["o'brien@b.co"]),
     ('"members": ["a@b.co"],', ["a@b.co"]),
     ('name,E-Mail\nJane,j@b.co\n"Doe, J",Jo <k@b.co>\n', ["j@b.co", "k@b.co"]),
     ("Name;Mail;Team\nJane;j@b.co;x\n", ["j@b.co"]),
@@ -148,6 +151,7 @@ def test_a_list_is_read_as_it_was_copied(text: str, addresses: list[str]) -> Non
     ("text", "good", "bad", "why"),
     [
         ("a@b.co nonsense", [], "a@b.co nonsense", "Words stand beside"),
+        ('["c@d.co", "a\\q@b.co",]', ["c@d.co"], "a\\q@b.co", ""),
         ("jane doe@b.co, a@b.co", ["a@b.co"], "jane doe@b.co", "Words stand beside"),
         ("Doe, Jane\na@b.co", ["a@b.co"], "Doe\nJane", "There is no @ in it"),
         ("x@b.co <a@b.co>", [], "x@b.co <a@b.co>", "another address than the one in angle brackets"),

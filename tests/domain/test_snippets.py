@@ -84,10 +84,10 @@ class TestReadBack:
 
     def test_pgpass_has_five_fields(self, connection: Connection) -> None:
         line = snippets.files(connection, service="x").blocks[1].text
-        fields = [re.sub(r"\\(.)", r"\1", field, flags=re.S) for field in re.split(r"(?<!\\)(?:\\\\)*:", line)]
-        if "\\" not in connection.database:
-            assert fields[2] == connection.database
-        assert fields[-1] == "PASSWORD"
+        found = re.fullmatch(":".join([r"((?:\\.|[^:\\])*)"] * 5), line, flags=re.S)
+        assert found is not None
+        fields = [re.sub(r"\\(.)", r"\1", field, flags=re.S) for field in found.groups()]
+        assert fields == [connection.host, "5432", connection.database, connection.user, "PASSWORD"]
 
 
 @pytest.mark.parametrize(
