@@ -26,7 +26,7 @@ from devstack.paths import CACHE, ROOT, VENV
 
 WORK = CACHE / "mutants"
 # The lines of words for people and for the log: a test that repeats them protects nothing.
-WORDS = (r"^\s*(raise \w|why=|todo=|what=|logger\.|f?\"[^\"]*\"$)",)
+WORDS = (r"^\s*(raise \w|why=|todo=|what=|logger\.|f?\"[^\"]*\",?$)",)
 # Tests that count how long reading takes: minutes for a mutant, and no rule is in them.
 SLOW = "not time_to_read and not keeps_the_portal_busy"
 KILLED, SURVIVED, UNTRIED, UNTESTED = "killed", "survived", "not tried", "no test calls it"
