@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from math import inf
 
@@ -53,21 +53,28 @@ def repair(
     keys = {finding.key for finding in findings}
     target = with_primary(target, budget_seconds)
     with admin_session(target.primary or target, Budget(budget_seconds), installation=wanted.installation) as session:
-        chosen = [each for each in look(session, target, wanted).differences if each.finding.key in keys]
+        found = look(session, target, wanted).differences
+        chosen = [each for each in found if each.finding.key in keys and each.finding.kind is not DriftKind.VANISHED]
         errors = _repair_sets(session, target, wanted, [each for each in chosen if _is_mended_with_its_set(each)])
         for each in chosen:
-            if not _is_mended_with_its_set(each) and each.finding.kind not in {DriftKind.ORPHAN, DriftKind.VANISHED}:
+            if each.finding.kind is not DriftKind.ORPHAN and not _is_mended_with_its_set(each):
                 errors[each.finding.key] = _mend(session, target, each)
-        for each in [each for each in chosen if each.finding.kind is DriftKind.ORPHAN]:
-            errors[each.finding.key] = _end_orphan(target, wanted.installation, each.finding, until)
+        for each in chosen:  # last, and over connections of their own
+            if each.finding.kind is DriftKind.ORPHAN:
+                errors[each.finding.key] = _end_orphan(target, wanted.installation, each.finding, until)
         left = {each.finding.key for each in look(session, target, wanted).differences} if chosen else set()
-    mended, refused = [], []
-    for finding in [each.finding for each in chosen if each.finding.kind is not DriftKind.VANISHED]:
-        if finding.key in left or (finding.kind is DriftKind.ORPHAN and errors[finding.key]):
-            refused.append((finding, errors.get(finding.key) or STILL_SO))
-        else:
-            mended.append(finding)
-    return RepairReport(mended=tuple(mended), refused=tuple(refused))
+    return _report([each.finding for each in chosen], errors, left)
+
+
+def _report(chosen: Sequence[DriftFinding], errors: Mapping[str, str], left: Collection[str]) -> RepairReport:
+    """Tell what was mended from what is `left`. An orphan whose end was not proved counts as left."""
+    refused = {
+        finding: errors.get(finding.key) or STILL_SO
+        for finding in chosen
+        if finding.key in left or (finding.kind is DriftKind.ORPHAN and errors[finding.key])
+    }
+    mended = tuple(finding for finding in chosen if finding not in refused)
+    return RepairReport(mended=mended, refused=tuple(refused.items()))
 
 
 def _is_mended_with_its_set(difference: Difference) -> bool:

@@ -59,25 +59,33 @@ class CapabilityPlan:
 
 
 def plan_capability(found: Found) -> CapabilityPlan:
-    """Decide what to mend.
-
-    `refused` is what makes the whole order impossible: a relation that the set names exactly, a schema or the
-    database that nobody but its owner may share.
-    """
-    relations = [d for d in found.drift if d.kind == "relation"]
-    ungranted = tuple(d for d in relations if d.lacking and not d.can_grant)
-    lacking_frame = [d for d in found.drift if d.kind in {"schema", "database"} and d.lacking and not d.can_grant]
-    refused = [d for d in ungranted if d.is_named] + [d for d in lacking_frame if d.kind == "database"]
-    if ungranted and len(ungranted) >= found.scope.relation_count:
-        refused = list(ungranted) + [d for d in lacking_frame if d not in refused]
+    """Decide what to mend."""
+    ungranted = _not_ours_to_give(found, "relation")
     return CapabilityPlan(
         frame=_parts([d for d in found.drift if d.kind in FRAME and d.can_grant]),
         chunks=tuple(chunk for kind in ("sequence", "relation") for chunk in _chunks(kind, found.drift)),
         ungranted=ungranted,
-        refused=tuple(dict.fromkeys(refused)),
+        refused=_refused(found, ungranted),
         beyond=tuple(d for d in found.drift if d.is_beyond_us),
         gifts=gifts_in(found),
     )
+
+
+def _not_ours_to_give(found: Found, *kinds: str) -> tuple[Drift, ...]:
+    return tuple(d for d in found.drift if d.kind in kinds and d.lacking and not d.can_grant)
+
+
+def _refused(found: Found, ungranted: tuple[Drift, ...]) -> tuple[Drift, ...]:
+    """Return what makes the whole order impossible.
+
+    That is a relation that the set names exactly, the database, and, where no relation at all can be given, each of
+    them with its schema.
+    """
+    frame = _not_ours_to_give(found, "schema", "database")
+    if ungranted and len(ungranted) >= found.scope.relation_count:
+        return tuple(dict.fromkeys((*ungranted, *frame)))
+    named = [d for d in ungranted if d.is_named]
+    return tuple(dict.fromkeys((*named, *(d for d in frame if d.kind == "database"))))
 
 
 def gifts_in(found: Found) -> tuple[Drift, ...]:
