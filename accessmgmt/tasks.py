@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 @shared_task(name="accessmgmt.tasks.apply_grant")
 def apply_grant(grant_id: str) -> None:
     """Apply one grant on its target."""
-    logger.info("apply %s: %s", grant_id, apply.apply_grant(grant_id))
+    logger.info("apply %s: %s", grant_id, apply.apply_waiting_grant(grant_id))
 
 
 @shared_task(name="accessmgmt.tasks.end_grants_of")

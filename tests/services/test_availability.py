@@ -69,7 +69,7 @@ def test_a_resource_that_never_answers_keeps_no_worker_from_another(endpoint: En
                     if not line:
                         return
                     grant_id = line.pop(0)
-                apply.apply_grant(grant_id)
+                apply.apply_waiting_grant(grant_id)
         finally:
             connection.close()
 
@@ -90,16 +90,16 @@ def test_one_worker_has_the_turn_and_an_answer_frees_what_waits(endpoint: Endpoi
     first, second, third = queued(endpoint, 3)
     resource = endpoint.resource
     put_to_silence(resource, 30)
-    assert apply.apply_grant(first.pk) == GrantState.APPLYING
+    assert apply.apply_waiting_grant(first.pk) == GrantState.APPLYING
     put_to_silence(resource, -1)
     seen_by_another = availability.silences_of(resource)
-    assert apply.apply_grant(second.pk) == GrantState.ACTIVE
+    assert apply.apply_waiting_grant(second.pk) == GrantState.ACTIVE
     assert availability.still_silent(resource, seen_by_another) is not None, "the turn was taken"
     first.refresh_from_db()
     assert silences(resource) == set()
     assert first.next_attempt_at <= timezone.now()
-    assert apply.apply_grant(third.pk) == GrantState.ACTIVE
-    assert apply.apply_grant(first.pk) == GrantState.ACTIVE
+    assert apply.apply_waiting_grant(third.pk) == GrantState.ACTIVE
+    assert apply.apply_waiting_grant(first.pk) == GrantState.ACTIVE
 
 
 def test_the_pause_grows_with_each_try_and_only_a_long_wait_counts(endpoint: Endpoint) -> None:
@@ -124,7 +124,7 @@ def test_what_the_server_said_before_stays_on_the_card(endpoint: Endpoint) -> No
     [grant] = queued(endpoint, 1)
     Grant.objects.filter(pk=grant.pk).update(last_error={"what": "No answer within 5 seconds."})
     put_to_silence(endpoint.resource, 30)
-    assert apply.apply_grant(grant.pk) == GrantState.APPLYING
+    assert apply.apply_waiting_grant(grant.pk) == GrantState.APPLYING
     grant.refresh_from_db()
     assert grant.last_error == {"what": "No answer within 5 seconds."}
 
@@ -194,13 +194,13 @@ def test_a_table_that_somebody_locks_puts_nobody_else_off(
 ) -> None:
     """One set has to be granted on a table that a migration holds; another is there already."""
     ready, quick = queued(endpoint, 2)
-    assert apply.apply_grant(ready.pk) == GrantState.ACTIVE
+    assert apply.apply_waiting_grant(ready.pk) == GrantState.ACTIVE
     wanted = {"grants": ["SELECT", "INSERT"], "schemas": ["public"], "tables": ["*"]}
     authorization = factories.make_authorization(permissions=wanted)
     other = factories.make_endpoint(resource=endpoint.resource, authorization=authorization)
     [slow] = queued(other, 1)
     with target_server(18).connect(endpoint.resource.database_name) as dba:
         dba.execute("BEGIN; LOCK TABLE public.orders IN ACCESS EXCLUSIVE MODE")
-        assert apply.apply_grant(slow.pk) == GrantState.APPLYING
-        assert apply.apply_grant(quick.pk) == GrantState.ACTIVE
+        assert apply.apply_waiting_grant(slow.pk) == GrantState.APPLYING
+        assert apply.apply_waiting_grant(quick.pk) == GrantState.ACTIVE
         dba.execute("ROLLBACK")

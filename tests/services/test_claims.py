@@ -58,7 +58,7 @@ def test_the_lease_of_another_is_not_taken_over(grant: Grant) -> None:
 
 
 def test_a_grant_that_another_has_finished_is_left_alone(grant: Grant) -> None:
-    assert claim_held_up(grant, lambda: apply.apply_grant(grant.pk)) is None
+    assert claim_held_up(grant, lambda: apply.apply_waiting_grant(grant.pk)) is None
     grant.refresh_from_db()
     assert grant.state == GrantState.ACTIVE
 
@@ -69,7 +69,7 @@ def test_a_login_that_was_proved_to_be_gone_is_not_made_again(server: PostgresSe
     ending: list[tuple[list[Grant], list[Any]]] = []
 
     def live_and_end() -> None:
-        assert apply.apply_grant(grant.pk) == GrantState.ACTIVE
+        assert apply.apply_waiting_grant(grant.pk) == GrantState.ACTIVE
         begin_end(actor=grant.user, grant_id=grant.pk, reason=EndReason.RELEASED, action=Action.GRANT_RELEASED)
         row = leases.claim(grant.pk, (GrantState.ENDING,))
         assert row is not None

@@ -72,7 +72,7 @@ def woken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 def active(endpoint: Endpoint) -> Grant:
     grant = factories.make_grant("queued", endpoint=endpoint)
-    assert apply.apply_grant(grant.pk) == GrantState.ACTIVE
+    assert apply.apply_waiting_grant(grant.pk) == GrantState.ACTIVE
     grant.refresh_from_db()
     return grant
 
@@ -252,7 +252,7 @@ def test_what_an_activation_takes_back_first_is_audited(server: PostgresServer, 
     give_payroll(server, endpoint, role)
     as_dba(server, endpoint, f'GRANT SELECT ON pg_authid TO "{role}"')
     refused = factories.make_grant("queued", endpoint=endpoint)
-    assert apply.apply_grant(refused.pk) == GrantState.FAILED
+    assert apply.apply_waiting_grant(refused.pk) == GrantState.FAILED
     refused.refresh_from_db()
     assert "pg_catalog.pg_authid" in refused.last_error["what"]
     assert AuditEvent.objects.filter(action="resource.drift_repaired").count() == 2

@@ -57,7 +57,7 @@ def state_of(grant: Grant) -> str:
 def test_all_that_is_due_ends_in_batches_each_with_its_proof(facts: dict[str, Any], endpoint: Endpoint) -> None:
     grants = [factories.make_grant("queued", endpoint=endpoint) for _ in range(5)]
     for grant in grants:
-        assert apply.apply_grant(grant.pk) == GrantState.ACTIVE
+        assert apply.apply_waiting_grant(grant.pk) == GrantState.ACTIVE
         grant.refresh_from_db()
     sessions = [log_in(facts, grant.role_name, grant.password) for grant in grants[:3]]
     vanished = due(endpoint, 60)
@@ -110,7 +110,7 @@ def test_the_receipt_says_what_earlier_tries_undid(
         resource=factories.make_resource(**facts), authorization=factories.make_authorization(permissions=with_trigger)
     )
     grant = factories.make_grant("queued", endpoint=endpoint)
-    assert apply.apply_grant(grant.pk) == GrantState.ACTIVE
+    assert apply.apply_waiting_grant(grant.pk) == GrantState.ACTIVE
     grant.refresh_from_db()
     with target_server(18).connect(facts["database_name"]) as dba:
         dba.execute("CREATE SCHEMA play AUTHORIZATION app_owner; SET ROLE app_owner")

@@ -58,7 +58,7 @@ def test_in_another_database_nothing_is_done(restored: Installation, alice: User
     ending = factories.make_grant("ending", next_attempt_at=past())
     queued = factories.make_grant("queued", next_attempt_at=past())
     # Before the first sweep, too: a stale message may be the first that a worker sees.
-    assert apply.apply_grant(queued.pk) == "observing"
+    assert apply.apply_waiting_grant(queued.pk) == "observing"
     assert endings.end_grant(ending.pk) == "observing"
     assert endings.end_grants_of(ending.resource_id) == 0
     with pytest.raises(ConflictError, match="only observes"):

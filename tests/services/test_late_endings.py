@@ -76,7 +76,7 @@ def join(server: PostgresServer) -> None:
 
 def active(endpoint: Endpoint) -> Grant:
     grant = factories.make_grant("queued", endpoint=endpoint)
-    assert apply.apply_grant(grant.pk) == GrantState.ACTIVE
+    assert apply.apply_waiting_grant(grant.pk) == GrantState.ACTIVE
     grant.refresh_from_db()
     return grant
 

@@ -56,13 +56,13 @@ def grants(server: PostgresServer) -> dict[str, Grant]:
     endpoint = factories.make_endpoint(resource=resource)
     made = {name: factories.make_grant("queued", endpoint=endpoint) for name in ("active", "ending", "over")}
     for grant in made.values():
-        assert apply.apply_grant(grant.pk) == GrantState.ACTIVE
+        assert apply.apply_waiting_grant(grant.pk) == GrantState.ACTIVE
     other = {"grants": ["INSERT"], "schemas": ["public"], "tables": ["*"]}
     unused = factories.make_endpoint(
         resource=resource, authorization=factories.make_authorization(permissions=other), name="unused"
     )
     dropped = factories.make_grant("queued", endpoint=unused)
-    assert apply.apply_grant(dropped.pk) == GrantState.ACTIVE
+    assert apply.apply_waiting_grant(dropped.pk) == GrantState.ACTIVE
     end = {"end_reason": EndReason.REVOKED, "end_requested_at": timezone.now()}
     for grant in (made["ending"], dropped):
         Grant.objects.filter(pk=grant.pk).update(state=GrantState.ENDING, **end)
@@ -166,7 +166,7 @@ def test_the_same_entries_write_when_the_portal_acts(
     resource = grants["active"].resource
     acts: dict[str, Callable[[], object]] = {
         "share new tables": lambda: drift.resync_resource(resource.pk),
-        "apply": lambda: apply.apply_grant(grants["queued"].pk),
+        "apply": lambda: apply.apply_waiting_grant(grants["queued"].pk),
         "end one": lambda: endings.end_grant(grants["ending"].pk),
         "end late": lambda: late_endings.end_what_is_left(resource) or drift.check_resource(resource.pk),
         "test the connection": lambda: connection_test.test_connection(actor=dave, resource=resource),

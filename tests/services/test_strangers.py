@@ -45,7 +45,7 @@ def grants(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> list[Gran
     endpoint = factories.make_endpoint(resource=factories.make_resource(**fields, is_drift_repaired=True))
     made = [factories.make_grant("queued", endpoint=endpoint) for _ in range(2)]
     for grant in made:
-        assert apply.apply_grant(grant.pk) == GrantState.ACTIVE
+        assert apply.apply_waiting_grant(grant.pk) == GrantState.ACTIVE
     return made
 
 
@@ -104,7 +104,7 @@ def test_a_role_that_nobody_knows_pauses_giving_there_and_no_ending(
     assert AuditEvent.objects.get(action="resource.paused").details["roles"] == [STRANGER]
     with pytest.raises(ConflictError, match="gives no access"):
         activate_endpoint(actor=alice, endpoint=endpoint)
-    assert apply.apply_grant(queued.pk) == GrantState.APPLYING
+    assert apply.apply_waiting_grant(queued.pk) == GrantState.APPLYING
     queued.refresh_from_db()
     assert "gives no access" in queued.last_error["what"]
     assert drift.resync_resource(resource.pk) == "nothing to do"
@@ -116,7 +116,7 @@ def test_a_role_that_nobody_knows_pauses_giving_there_and_no_ending(
 
     assert not installation.is_observing()
     assert end(first) == GrantState.ENDED
-    assert apply.apply_grant(elsewhere.pk) == GrantState.ACTIVE
+    assert apply.apply_waiting_grant(elsewhere.pk) == GrantState.ACTIVE
     assert end(elsewhere) == GrantState.ENDED
     assert STRANGER in portal_roles(server), "it is nobody's to touch"
 
@@ -124,7 +124,7 @@ def test_a_role_that_nobody_knows_pauses_giving_there_and_no_ending(
     drift.check_resource(resource.pk)
     resource.refresh_from_db()
     assert resource.paused_since is None, "what an admin has seen does not pause it again"
-    assert apply.apply_grant(queued.pk) == GrantState.ACTIVE
+    assert apply.apply_waiting_grant(queued.pk) == GrantState.ACTIVE
     assert end(second) == GrantState.ENDED
 
 
@@ -141,7 +141,7 @@ def test_a_forged_tag_is_named_and_changes_nothing(server: PostgresServer, grant
         named = {f.role for f in findings_of(DriftCheck.objects.get(resource=resource)) if f.kind is DriftKind.FOREIGN}
         assert name in named
     assert not installation.is_observing()
-    assert apply.apply_grant(activate_endpoint(actor=alice, endpoint=endpoint).pk) == GrantState.ACTIVE
+    assert apply.apply_waiting_grant(activate_endpoint(actor=alice, endpoint=endpoint).pk) == GrantState.ACTIVE
     for grant in grants:
         assert end(grant) == GrantState.ENDED
     assert {STRANGER, SECOND} <= portal_roles(server), "a role of others is not touched"

@@ -24,17 +24,18 @@ from accessmgmt.provisioning.apply.grant import apply_grant as apply_on_target
 from accessmgmt.provisioning.end.grants import end_grant
 from accessmgmt.services import installation
 from accessmgmt.services.audit import trail
-from accessmgmt.services.grants import leases
+from accessmgmt.services.grants import leases, moves
 from accessmgmt.services.targets import availability, strangers
 from accessmgmt.services.targets.drift_changes import record_changes
 from accessmgmt.waking import Task
 
 logger = logging.getLogger(__name__)
 LOCKED = "55P03"
+LEASE_LOST = "lease lost"
 
 
-def apply_grant(grant_id: uuid.UUID | str) -> str:
-    """Apply one grant if it waits for it; return what came of it, for the log."""
+def apply_waiting_grant(grant_id: uuid.UUID | str) -> str:
+    """Apply one grant if it waits for it; return what came of it, for the log: its state, or why nothing was done."""
     if installation.is_observing():
         return "observing"
     began = time.monotonic()
@@ -52,9 +53,8 @@ def apply_grant(grant_id: uuid.UUID | str) -> str:
         receipt = _apply(grant, began)
     except TargetRefused as error:
         _note_answer(grant, silences)
-        if not _record_refusal(grant, error):
-            return "superseded"
-        return _clean_refused(grant)
+        stands = _record_refusal(grant, error)
+        return _clean_refused(grant) if stands == GrantState.APPLYING else stands
     except TargetError as error:
         if error.sqlstate != LOCKED:  # it answers; somebody's lock concerns one set
             availability.apply_failed(grant.resource, error, time.monotonic() - began)
@@ -88,20 +88,10 @@ def _apply(grant: Grant, began: float) -> ApplyReceipt:
 
 @transaction.atomic
 def _record_active(grant: Grant, receipt: ApplyReceipt) -> str:
-    now = timezone.now()
     # Two clocks: nobody logs in after the target's, the sessions are cut by ours. Whichever is first counts.
-    expires_at = min(receipt.valid_until, now + timedelta(seconds=grant.ttl_seconds))
+    expires_at = min(receipt.valid_until, timezone.now() + timedelta(seconds=grant.ttl_seconds))
     held = Grant.objects.filter(pk=grant.pk, lease_token=grant.lease_token)
-    applied = {
-        "role_oid": receipt.role_oid,
-        "system_identifier": receipt.system_identifier,
-        "apply_receipt": receipt.as_json(),
-        "expires_at": expires_at,
-        "lease_token": None,
-        "lease_until": None,
-    }
-    applying = held.filter(state=GrantState.APPLYING)
-    if applying.update(**applied, state=GrantState.ACTIVE, active_at=now, attempts=0, last_error=None):
+    if moves.move_grants(held, moves.activate(receipt, expires_at=expires_at)):
         trail.record(
             None,
             Action.GRANT_APPLIED,
@@ -112,29 +102,26 @@ def _record_active(grant: Grant, receipt: ApplyReceipt) -> str:
             tables=receipt.table_count,
         )
         return GrantState.ACTIVE
-    if held.update(**applied):  # its end was asked for meanwhile
+    if held.update(**moves.applied(receipt, expires_at=expires_at)):  # its end was asked for meanwhile
         waking.wake(Task.END_GRANTS_OF, grant.resource_id)
         return GrantState.ENDING
-    return "lease lost"
+    return LEASE_LOST
 
 
 @transaction.atomic
-def _record_refusal(grant: Grant, error: TargetError) -> bool:
-    """Remember that the target said no; from here on only cleaning is left. False when the row is no longer ours."""
+def _record_refusal(grant: Grant, error: TargetError) -> str:
+    """Remember that the target said no; from here on only cleaning is left. Return where the grant stands."""
     row = leases.locked(grant)
     if row is None:
-        return False
-    row.last_error = leases.as_json(error)
-    fields = ["last_error"]
-    if row.state == GrantState.APPLYING:
-        row.refused_at = timezone.now()
-        grant.refused_at = row.refused_at
-        fields.append("refused_at")
-    else:
-        fields += leases.release_lease(row)
+        return LEASE_LOST
+    said = {"last_error": leases.as_json(error)}
+    if row.state != GrantState.APPLYING:
+        moves.write_fields(row, {**said, **moves.NO_LEASE})
         waking.wake(Task.END_GRANTS_OF, row.resource_id)
-    row.save(update_fields=fields)
-    return row.state == GrantState.APPLYING
+        return row.state
+    grant.refused_at = timezone.now()
+    moves.write_fields(row, {**said, "refused_at": grant.refused_at})
+    return row.state
 
 
 def _clean_refused(grant: Grant) -> str:
@@ -147,20 +134,15 @@ def _clean_refused(grant: Grant) -> str:
     with transaction.atomic():
         row = leases.locked(grant)
         if row is None:
-            return "lease lost"
-        row.end_receipt = receipt.as_json()
-        fields = ["end_receipt", *leases.release_lease(row)]
+            return LEASE_LOST
         if row.state == GrantState.APPLYING:
-            row.state = GrantState.FAILED
-            row.ended_at = timezone.now()
-            row.password = ""
-            fields += ["state", "ended_at", "password"]
+            moves.move_grant(row, moves.fail(receipt.as_json()))
             trail.record(
                 None, Action.GRANT_FAILED, row, user=grant.user.email, role=row.role_name, error=row.last_error
             )
         else:
+            moves.write_fields(row, {"end_receipt": receipt.as_json(), **moves.NO_LEASE})
             waking.wake(Task.END_GRANTS_OF, row.resource_id)
-        row.save(update_fields=fields)
     return row.state
 
 
@@ -172,18 +154,12 @@ def _record_apply_failure(grant: Grant, error: TargetError) -> str:
     with transaction.atomic():
         row = leases.locked(grant)
         if row is None:
-            return "lease lost"
-        row.last_error = leases.as_json(error)
-        fields = ["last_error", *leases.release_lease(row)]
+            return LEASE_LOST
+        said = leases.as_json(error)
+        moves.write_fields(row, {"last_error": said, **moves.NO_LEASE})
         if row.state == GrantState.APPLYING:
-            row.state = GrantState.ENDING
-            row.end_reason = EndReason.CANCELLED
-            row.end_requested_at = row.next_attempt_at = timezone.now()
-            fields += ["state", "end_reason", "end_requested_at", "next_attempt_at"]
-            trail.record(
-                None, Action.GRANT_GIVEN_UP, row, user=grant.user.email, role=row.role_name, error=leases.as_json(error)
-            )
-        row.save(update_fields=fields)
+            moves.move_grant(row, moves.begin_ending(EndReason.CANCELLED))
+            trail.record(None, Action.GRANT_GIVEN_UP, row, user=grant.user.email, role=row.role_name, error=said)
         waking.wake(Task.END_GRANTS_OF, row.resource_id)
     return row.state
 
@@ -193,12 +169,12 @@ def _back_off(grant: Grant, error: TargetError) -> str:
     """Give the lease back and try again after 1, 2, 4 ... at most 60 seconds. There is no last try."""
     row = leases.locked(grant)
     if row is None:
-        return "lease lost"
+        return LEASE_LOST
     delay = leases.backoff_seconds(row.attempts)
+    fields = {"next_attempt_at": timezone.now() + timedelta(seconds=delay), **moves.NO_LEASE}
     if row.last_error is None or (row.refused_at is None and not isinstance(error, availability.StillSilent)):
-        row.last_error = leases.as_json(error)
-    row.next_attempt_at = timezone.now() + timedelta(seconds=delay)
-    row.save(update_fields=["last_error", "next_attempt_at", *leases.release_lease(row)])
+        fields["last_error"] = leases.as_json(error)
+    moves.write_fields(row, fields)
     if row.state == GrantState.ENDING and grant.state != GrantState.ENDING:
         waking.wake(Task.END_GRANTS_OF, row.resource_id)
     logger.warning("Grant %s is still %s, next try in %d s: %s", row.pk, row.state, delay, error)

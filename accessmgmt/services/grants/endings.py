@@ -29,7 +29,7 @@ from accessmgmt.models import Grant, Resource, TargetSilence
 from accessmgmt.provisioning.end.grants import end_grants
 from accessmgmt.services import installation
 from accessmgmt.services.audit import trail
-from accessmgmt.services.grants import leases
+from accessmgmt.services.grants import leases, moves
 from accessmgmt.services.targets import availability
 from accessmgmt.waking import Task
 
@@ -154,15 +154,8 @@ def _record_ended(pairs: Sequence[tuple[Grant, EndReceipt]]) -> None:
     receipts = [
         When(pk=grant.pk, then=Value(_with_earlier_notes(grant, receipt), JSONField())) for grant, receipt in pairs
     ]
-    Grant.objects.filter(pk__in=[grant.pk for grant, _ in pairs]).update(
-        state=GrantState.ENDED,
-        ended_at=timezone.now(),
-        end_receipt=Case(*receipts, output_field=JSONField()),
-        password="",
-        last_error=None,
-        lease_token=None,
-        lease_until=None,
-    )
+    rows = Grant.objects.filter(pk__in=[grant.pk for grant, _ in pairs])
+    moves.move_grants(rows, moves.end(Case(*receipts, output_field=JSONField())))
     trail.record_many(
         None,
         Action.GRANT_ENDED,
@@ -197,10 +190,9 @@ def _record_failed(pairs: Sequence[tuple[Grant, TargetError]]) -> None:
         notes = _all_notes(grant, error.notes)
         grant.last_error = {**leases.as_json(error), **({"notes": notes} if notes else {})}
         grant.next_attempt_at = retry_at
-        leases.release_lease(grant)
+        grant.lease_token = grant.lease_until = None
     rows = [grant for grant, _ in pairs]
-    fields = ["last_error", "next_attempt_at", "lease_token", "lease_until"]
-    Grant.objects.bulk_update(rows, fields, batch_size=100)
+    Grant.objects.bulk_update(rows, ["last_error", "next_attempt_at", *moves.NO_LEASE], batch_size=100)
     if not pairs:
         return
     first, error = pairs[0]

@@ -22,6 +22,7 @@ from django.utils import timezone
 from accessmgmt.domain.errors import TargetError, TargetUnavailable
 from accessmgmt.domain.states import GrantState
 from accessmgmt.models import Grant, TargetLook
+from accessmgmt.services.grants import moves
 
 logger = logging.getLogger(__name__)
 LONGEST_BACKOFF_SECONDS = 60
@@ -37,7 +38,7 @@ def claim(grant_id: uuid.UUID | str, states: tuple[GrantState, ...]) -> Grant | 
     free = Grant.objects.filter(pk=grant_id).unleased()
     taken = 0
     if GrantState.QUEUED in states:
-        taken = free.filter(state=GrantState.QUEUED).update(**lease, state=GrantState.APPLYING, applying_at=Now())
+        taken = moves.move_grants(free, moves.take_up(), **lease)
     if not taken and not free.filter(state__in=states).update(**lease):
         return None
     mine = Grant.objects.filter(pk=grant_id, lease_token=lease["lease_token"])  # held up for a lease, it is not ours
@@ -154,13 +155,6 @@ def locked(grant: Grant) -> Grant | None:
         .filter(pk=grant.pk, lease_token=grant.lease_token)
         .first()
     )
-
-
-def release_lease(row: Grant) -> list[str]:
-    """Give the lease back; return the fields to save."""
-    row.lease_token = None
-    row.lease_until = None
-    return ["lease_token", "lease_until"]
 
 
 def backoff_seconds(attempts: int) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 
 from django.db import transaction
-from django.utils import timezone
 
 from accessmgmt import waking
 from accessmgmt.domain.actions import Action
@@ -16,6 +15,7 @@ from accessmgmt.models import Grant, User
 from accessmgmt.models.grant import HELD_STATES
 from accessmgmt.policy.access import require_releaser, require_revoker
 from accessmgmt.services.audit import trail
+from accessmgmt.services.grants import moves
 from accessmgmt.waking import Task
 
 
@@ -46,14 +46,9 @@ def begin_end(*, actor: User | None, grant_id: uuid.UUID, reason: EndReason, act
             todo="Reload.",
         )
     before = grant.state
-    now = timezone.now()
-    grant.state = GrantState.ENDING
-    grant.end_reason = EndReason.CANCELLED if before == GrantState.QUEUED else reason
-    grant.end_requested_at = now
-    grant.ended_by = actor
-    grant.next_attempt_at = now
-    grant.attempts = 0
-    grant.save(update_fields=["state", "end_reason", "end_requested_at", "ended_by", "next_attempt_at", "attempts"])
+    if before == GrantState.QUEUED:
+        reason = EndReason.CANCELLED
+    moves.move_grant(grant, moves.begin_ending(reason, by=actor))
     trail.record(actor, action, grant, user=grant.user.email, role=grant.role_name, was=before)
     waking.wake(Task.END_GRANTS_OF, grant.resource_id)
     return grant

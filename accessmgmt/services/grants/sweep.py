@@ -6,7 +6,6 @@ from datetime import timedelta
 
 from django.db import transaction
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from accessmgmt import waking
 from accessmgmt.domain.actions import Action
@@ -14,6 +13,7 @@ from accessmgmt.domain.states import EndReason, GrantState
 from accessmgmt.models import Grant
 from accessmgmt.services import installation
 from accessmgmt.services.audit import trail
+from accessmgmt.services.grants import moves
 from accessmgmt.services.grants.endings import WAKE_AGAIN_SECONDS
 from accessmgmt.waking import Task
 
@@ -39,14 +39,8 @@ def _begin_due_ends() -> int:
     due = list(rows.select_related("user", "endpoint").defer("password", "apply_receipt", "permissions")[:SWEEP_BATCH])
     if not due:
         return 0
-    now = timezone.now()
-    Grant.objects.filter(pk__in=[grant.pk for grant in due]).update(
-        state=GrantState.ENDING,
-        end_reason=EndReason.EXPIRED,
-        end_requested_at=now,
-        next_attempt_at=now + timedelta(seconds=WAKE_AGAIN_SECONDS),
-        attempts=0,
-    )
+    ending = moves.begin_ending(EndReason.EXPIRED, wake_after=timedelta(seconds=WAKE_AGAIN_SECONDS))
+    moves.move_grants(Grant.objects.filter(pk__in=[grant.pk for grant in due]), ending)
     events = [(grant, {"user": grant.user.email, "role": grant.role_name}) for grant in due]
     trail.record_many(None, Action.GRANT_EXPIRED, events)
     for resource_id in dict.fromkeys(grant.resource_id for grant in due):
