@@ -89,7 +89,7 @@ def prepare(area: Area) -> None:
     inside.mkdir(parents=True, exist_ok=True)
     _link(area.folder / "accessmgmt", ROOT / "accessmgmt")
     for entry in ROOT.iterdir():
-        if entry.name not in {"accessmgmt", "tests", "pyproject.toml", ".git", ".cache"}:
+        if entry.name not in {"accessmgmt", "tests", "pyproject.toml"} and not entry.name.startswith("."):
             _link(inside / entry.name, entry)
     for folder in (area.folder, inside):
         shutil.rmtree(folder / "tests", ignore_errors=True)
