@@ -154,7 +154,7 @@ def test_only_its_person_releases_a_grant_reads_its_password_or_cancels_a_reques
 
 def test_only_an_admin_ends_anybodys_grant(persons: dict[str, User]) -> None:
     assert names(persons, partial(passes, access.require_revoker)) == {"admin"}
-    with pytest.raises(ForbiddenError, match="^Only an admin ends somebody else's access"):
+    with pytest.raises(ForbiddenError, match=r"^Only an admin ends somebody else's access"):
         access.require_revoker(persons["member"])
 
 
