@@ -100,7 +100,8 @@ def test_a_list_of_hosts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "port"), [("5432", 5432), (5432, 5432), (" 05432\u200b", 5432), ("1", 1), (65535, 65535)]
+    ("value", "port"),
+    [("5432", 5432), (5432, 5432), (" 05432\u200b", 5432), ("1", 1), (65535, 65535), ("0005432", 5432)],
 )
 def test_ports_that_are_taken(value: object, port: int) -> None:
     assert read_port(value) == port

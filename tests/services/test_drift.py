@@ -364,7 +364,7 @@ def over(grant: Grant) -> None:
 def test_a_grant_whose_role_vanished_is_ended_and_never_made_again(
     server: PostgresServer, endpoint: Endpoint, dave: User
 ) -> None:
-    grant = active(endpoint)
+    grant, another = active(endpoint), active(endpoint)
     as_dba(server, endpoint, f'DROP ROLE "{grant.role_name}"')
     check = drift.check_now(actor=dave, resource=endpoint.resource)
     assert kinds(check) == {DriftKind.VANISHED}
@@ -372,6 +372,8 @@ def test_a_grant_whose_role_vanished_is_ended_and_never_made_again(
     drift.repair_now(actor=dave, resource=endpoint.resource, keys=keys)
     grant.refresh_from_db()
     assert (grant.state, grant.end_reason, grant.ended_by) == (GrantState.ENDING, EndReason.REVOKED, dave)
+    another.refresh_from_db()
+    assert another.state == GrantState.ACTIVE
     assert AuditEvent.objects.filter(action="grant.role_vanished").exists()
     assert endings.end_grant(grant.pk) == GrantState.ENDED
     grant.refresh_from_db()

@@ -106,7 +106,8 @@ def test_release_and_revoke_at_once_end_it_once(alice: User, dave: User, endpoin
 def test_what_no_worker_took_up_is_cancelled(alice: User, endpoint: Endpoint) -> None:
     grant = activate_endpoint(actor=alice, endpoint=endpoint)
     ended = release_grant(actor=alice, grant=grant)
-    assert (ended.state, ended.end_reason) == (GrantState.ENDING, EndReason.CANCELLED)
+    assert (ended.state, ended.end_reason, ended.ended_by) == (GrantState.ENDING, EndReason.CANCELLED, alice)
+    assert AuditEvent.objects.get(action="grant.released").actor_email == alice.email
     with pytest.raises(ConflictError):
         release_grant(actor=alice, grant=grant)
 
@@ -120,7 +121,9 @@ def test_only_ones_own_grant_is_released_and_only_admins_revoke(alice: User, car
     for actor in (carol, alice):
         with pytest.raises(ForbiddenError):
             revoke_grant(actor=actor, grant=grant)
-    assert revoke_grant(actor=dave, grant=grant).end_reason == EndReason.REVOKED
+    ended = revoke_grant(actor=dave, grant=grant)
+    assert (ended.end_reason, ended.ended_by) == (EndReason.REVOKED, dave)
+    assert AuditEvent.objects.get(action="grant.revoked").actor_email == dave.email
 
 
 @pytest.mark.django_db

@@ -182,6 +182,8 @@ def test_what_matches_nothing_fails_and_is_cleaned(roles: Callable[[], set[str]]
     grant.refresh_from_db()
     assert grant.password == ""
     assert grant.last_error["what"]
+    assert grant.end_receipt["role_name"] == grant.role_name
+    assert grant.ended_at is not None
     assert roles() == set()
     assert AuditEvent.objects.filter(action="grant.failed").exists()
 
