@@ -11,7 +11,8 @@ from devstack.postgres import PostgresServer
 from tests.hostile.ground import HELPER
 
 HEADING = re.compile(
-    r"(?:A|a) (?P<who>DBA|superuser) runs(?:, connected to (?P<where>[^:;]+))?:|"
+    r"(?:A|a) (?P<who>DBA|superuser)(?: or a member of pg_signal_backend|,)? runs"
+    r"(?:, connected to (?P<where>[^:;]+))?:|"
     r"(?:The|the) owner of (?P<what>[^:;]+?) runs(?:, connected to (?P<place>[^:;]+))?:"
 )
 STATEMENT = re.compile(r"\s*((?:\$\$.*?\$\$|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|[^;'\"$])+);", re.S)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -37,6 +38,11 @@ def stories(draw: st.DrawFn) -> Story:
     parts = draw(st.lists(steps(), max_size=LONGEST))
     alice, bob = draw(st.integers(0, len(SETS) - 1)), draw(st.integers(0, len(SETS) - 1))
     return Story(tuple(step for part in parts for step in part), alice, bob)
+
+
+def numbers_for(version: int, first: int = 1) -> Iterator[int]:
+    """Yield numbers of stories that no other version has: what is played on several is not the same there."""
+    return itertools.count(version * 1_000_000 + first)
 
 
 def tell(number: int, listen: Callable[[Story], None], *, shrinks: bool) -> None:

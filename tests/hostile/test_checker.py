@@ -9,8 +9,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.hostile import probes
-from tests.hostile.acts import ALICE, BOB, WALTER, Story
+from tests.hostile import doors, probes
+from tests.hostile.acts import ALICE, BOB, DBA, WALTER, Story
 from tests.hostile.advice import Told, read_advice
 from tests.hostile.catalogue import ACTS, NEEDS
 from tests.hostile.facts import Fact, read_facts
@@ -219,14 +219,43 @@ def test_advice_is_read_as_a_person_reads_it() -> None:
         Told("owner", ("shop",), ("REVOKE CREATE ON SCHEMA app FROM PUBLIC",)),
     ]
     assert read_advice("Ask a DBA of this server.") == []
+    several = (
+        "Who gave it, or a superuser, runs: GRANT a TO b; A superuser or a member of pg_signal_backend runs: SELECT 1;"
+    )
+    assert [told.statements for told in read_advice(several)] == [("GRANT a TO b",), ("SELECT 1",)]
 
 
 def test_an_ended_person_who_can_log_in_is_found(over: tuple[Trial, frozenset[Fact]]) -> None:
     trial, _ = over
     known = list(trial.verdict.survivors)
-    trial._check_fenced(BOB)
+    trial._check_fenced(BOB, "")
     assert any("can log in" in text for text in trial.verdict.survivors)
     trial.verdict.survivors[:] = known
+
+
+def test_what_is_behind_a_door_that_nobody_can_shut_is_found(over: tuple[Trial, frozenset[Fact]]) -> None:
+    """Unless the portal may not take it, and tells what does."""
+    trial, _ = over
+    world = trial.world
+    role, capability = world.logins[BOB].order.role_name, world.logins[BOB].capability
+    assert not doors.is_stuck(world.dba, role)
+    world.dba.execute(f"GRANT reports TO {role}")  # type: ignore[arg-type]
+    told = f"A superuser runs: REVOKE reports FROM {role} GRANTED BY postgres; REVOKE {capability} FROM {role};"
+    try:
+        with world.connect(DBA) as holder:
+            holder.execute("BEGIN")
+            holder.execute("LOCK TABLE pg_authid IN SHARE MODE")
+            assert doors.is_stuck(world.dba, role)
+            both = {(capability, "jit_portal"), ("reports", "postgres")}
+            assert doors.what_may_be_taken(world.dba, role, "") == both
+            is_told_enough = world.ground.version >= 16
+            left = {(capability, "jit_portal")} if is_told_enough else both
+            assert doors.what_may_be_taken(world.dba, role, told) == left
+            holder.execute("LOCK TABLE pg_auth_members IN SHARE MODE")
+            assert doors.what_may_be_taken(world.dba, role, "") == set()
+            holder.execute("ROLLBACK")
+    finally:
+        world.dba.execute(f"REVOKE reports FROM {role}")  # type: ignore[arg-type]
 
 
 def test_a_refusal_is_no_answer_of_the_checker(over: tuple[Trial, frozenset[Fact]]) -> None:

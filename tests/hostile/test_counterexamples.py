@@ -24,6 +24,11 @@ def alice(act: str, whom: str = "walter", schema: str = "play") -> Step:
     return Step(act, ALICE, whom, schema)
 
 
+def bob(act: str, whom: str = "walter") -> Step:
+    """Something that a colleague does, whose grant stands when the grantee's is over."""
+    return Step(act, BOB, whom)
+
+
 def outsider(act: str, whom: str = "cap") -> Step:
     """Something that somebody without a grant does."""
     return Step(act, WALTER, whom)
@@ -84,6 +89,14 @@ RIGHTS: dict[str, tuple[tuple[int, ...], tuple[Step, ...]]] = {
         (dba("let the login make databases"), alice("create database")),
     ),
     "default privileges of the capability role": (BOTH, (alice("default privileges of the capability role"),)),
+    "default privileges of a colleague's capability role": (
+        BOTH,
+        (bob("default privileges of the capability role", "group"),),
+    ),
+    "a right that a colleague gave in the capability role's name": (
+        BEFORE_16,
+        (bob("step into the capability role"), bob("create table"), bob("share own table with grant option")),
+    ),
     "what the capability role came to own": (BEFORE_16, (STEP_IN, alice("copy a table"))),
     "what was given to the capability role": (BEFORE_16, (STEP_IN, alice("give an object to the capability role"))),
     "membership in the capability role that was passed on": (
@@ -192,6 +205,14 @@ UNFINISHED: dict[str, tuple[tuple[int, ...], tuple[Step, ...]]] = {
     "a prepared transaction that holds the role's row": (
         BOTH,
         (alice("prepare a transaction that changes the role"),),
+    ),
+    "a membership that a superuser gave while all roles are held": (
+        BOTH,
+        (dba("give the capability role with admin option"), dba("hold all roles")),
+    ),
+    "a membership that a superuser gave behind a prepared transaction": (
+        ANY,
+        (dba("make the login a member of the owner"), alice("prepare a transaction that changes the role")),
     ),
     "a held role": (ANY, (dba("hold the login"),)),
     "a changed comment": (ANY, (Step("change the login's comment", DBA),)),

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 
 import psycopg
 
+from accessmgmt.domain.drift import DriftKind, DriftOrder
 from accessmgmt.domain.errors import TargetError, TargetUnavailable
 from accessmgmt.domain.targets import EndReceipt
 from accessmgmt.provisioning.connect.admin import close_pools
-from accessmgmt.provisioning.drift.resync import resync_sets
+from accessmgmt.provisioning.drift.repair import repair
+from accessmgmt.provisioning.drift.resync import check_drift, resync_sets
 from accessmgmt.provisioning.end.grants import end_grants
-from tests.hostile import probes
+from tests.hostile import doors, probes
 from tests.hostile.acts import ALICE, BOB, DBA, OWNER, WALTER, Story
 from tests.hostile.advice import follow, read_advice
 from tests.hostile.checker import Known, SetRule, judge
@@ -25,6 +27,8 @@ from tests.hostile.world import INSTALLATION, PASSWORDS, World
 NEWCOMER = "carol"
 MOST_TRIES = 6
 LOCKED = "55P03"
+LEFT_IN_NAMES = frozenset({DriftKind.OWNERSHIP, DriftKind.PASSED_ON})
+"""What the five-minute round always mends, because others would have it when the grant is over."""
 
 
 @dataclass(slots=True)
@@ -121,7 +125,7 @@ class Trial:
         if words not in self.verdict.unfinished:
             self.verdict.unfinished.append(words)
         if not self.world.is_shut_out:
-            self._check_fenced(name)
+            self._check_fenced(name, str(error))
         if read_advice(str(error)):
             if self.world.is_shut:
                 self.world.release(ALICE)  # nobody can do anything there before that
@@ -140,41 +144,19 @@ class Trial:
     def _add(self, texts: Iterable[str]) -> None:
         self.verdict.survivors += [text for text in texts if text not in self.verdict.survivors]
 
-    def _check_fenced(self, name: str) -> None:
+    def _check_fenced(self, name: str, told: str) -> None:
         """However unfinished an ending is: no session, and no way in with any password."""
         world, login = self.world, self.world.logins[name]
         sessions = probes.look_for_sessions(world.dba, {login.oid: name})
         self._add(f"while unfinished: {text}" for text in sessions)
-        row = world.dba.execute(
-            "SELECT rolname::text, EXISTS (SELECT FROM pg_auth_members m JOIN pg_authid c ON c.oid = m.roleid"
-            " WHERE m.member = r.oid AND c.rolname = %s) FROM pg_authid r WHERE oid = %s",
-            [login.capability, login.oid],
-        ).fetchone()
-        if row is None or (not row[1] and self._is_door_stuck(row[0], login.oid)):
+        role = self._role(name)
+        if not role or (doors.is_stuck(world.dba, role) and not doors.what_may_be_taken(world.dba, role, told)):
             return
         for password in (login.order.password, *PASSWORDS):
             for database in (world.database, SIDE):
                 with suppress(psycopg.OperationalError):
-                    world.server.connect(database, row[0], password).close()
+                    world.server.connect(database, role, password).close()
                     self._add([f"while unfinished: {name} can log in to {'side' if database == SIDE else 'main'}"])
-
-    def _is_door_stuck(self, role: str, oid: int) -> bool:
-        """Whether the portal cannot change the role at all: then there must be nothing behind the door.
-
-        Somebody holds its row, a prepared transaction say, or (up to 15) a superuser gave it what only they may touch.
-        """
-        dba = self.world.dba
-        dba.execute("BEGIN")
-        try:
-            dba.execute(f'ALTER ROLE "{role}" CONNECTION LIMIT 0')  # type: ignore[arg-type]
-            (is_high,) = dba.execute(
-                "SELECT rolreplication OR rolsuper FROM pg_authid WHERE oid = %s", [oid]
-            ).fetchall()[0]
-            return bool(is_high) and self.ground.version < 16
-        except psycopg.errors.LockNotAvailable:
-            return True
-        finally:
-            dba.execute("ROLLBACK")
 
     # --- judging ---
 
@@ -195,7 +177,7 @@ class Trial:
 
     def _judge(self, before: frozenset[Fact], live: Sequence[str]) -> None:
         world = self.world
-        self._resync(live)
+        self._keep_in_order(live)
         after = set(read_facts(world.dba, self.side))
         after |= self.probe(after - before)
         for name in live:
@@ -216,21 +198,36 @@ class Trial:
         return judge(before, after, known)
 
     def _name(self, who: str) -> str:
+        return self._role(who) or f"{who} is gone"
+
+    def _role(self, who: str) -> str:
+        """The login's present name, "" when it is gone."""
         row = self.world.dba.execute(
             "SELECT rolname::text FROM pg_authid WHERE oid = %s", [self.world.logins[who].oid]
         ).fetchone()
-        return row[0] if row else f"{who} is gone"
+        return row[0] if row else ""
 
     def rule_of(self, capability: str) -> SetRule:
         """Return what a capability role's set says."""
         wanted = self.world.capabilities[capability]
         return SetRule(frozenset(wanted.grants), frozenset(wanted.schemas), wanted.tables)
 
-    def _resync(self, live: Sequence[str]) -> None:
-        """What the portal does by itself every half minute."""
-        sets = {login.order.permissions for name in live if (login := self.world.logins[name])}
+    def _keep_in_order(self, live: Sequence[str]) -> None:
+        """What the portal does by itself: every half minute, and every five what was left in the names of sets.
+
+        Not in the name of a set of which a grant is over: that one's ending has seen to it.
+        """
+        world, logins = self.world, [self.world.logins[name] for name in live]
+        sets = tuple({login.order.permissions for login in logins})
+        over = {login.capability for login in world.logins.values() if login.oid in self.ended}
+        unsettled = {login.capability for login in logins} - over
         with suppress(TargetError):
-            resync_sets(self.world.target, INSTALLATION, list(sets))
+            resync_sets(world.target, INSTALLATION, sets)
+            if unsettled:
+                names = frozenset(login.order.role_name for login in world.logins.values())
+                wanted = DriftOrder(INSTALLATION, sets, (), names)
+                found = check_drift(world.target, wanted).findings
+                repair(world.target, wanted, [f for f in found if f.kind in LEFT_IN_NAMES and f.role in unsettled])
 
     def probe(self, new: set[Fact]) -> set[Fact]:
         """Try what the application does, and look at what is new as autovacuum does."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -226,4 +227,46 @@ def test_a_membership_that_only_others_may_take_keeps_no_other(
         assert isinstance(stuck, TargetUnavailable)
         assert "ROLLBACK PREPARED 'holds'" in stuck.todo
         do_as_told(shop, stuck.todo)
+    assert isinstance(end_grants(shop.target, [first])[0], EndReceipt)
+
+
+def test_what_a_superuser_gave_is_told_with_what_takes_it_at_once(new_shop: Callable[..., Shop]) -> None:
+    """Behind a door that is held open, for as long as it is: the portal may not take it, from 16 on."""
+    shop = new_shop(18)
+    [first] = applied(shop, 1)
+    name = sql.Identifier(first.role_name)
+    with shop.as_dba() as dba, shop.as_dba() as other:
+        dba.execute(
+            sql.SQL("GRANT {}, pg_monitor TO {} WITH ADMIN OPTION").format(sql.Identifier(first.capability), name)
+        )
+        dba.execute("BEGIN; LOCK TABLE pg_authid IN SHARE MODE")
+        [stuck] = end_grants(shop.target, [first])
+        assert isinstance(stuck, TargetUnavailable)
+        left = f"It is still a member of {first.capability} (from postgres) and of pg_monitor (from postgres)"
+        assert left in stuck.why
+        memberships = "SELECT count(*) FROM pg_auth_members WHERE member = %s"
+        assert other.execute(memberships, [first.role_oid]).fetchall() == [(2,)]
+        for statement in re.findall("REVOKE [^;]+", stuck.todo):
+            other.execute(statement)
+        assert other.execute(memberships, [first.role_oid]).fetchall() == [(0,)]
+        assert is_let_in(shop, first), "nobody can shut the door"
+        [empty] = end_grants(shop.target, [first])
+        assert isinstance(empty, TargetUnavailable)
+        assert "still a member" not in empty.why
+        assert "REVOKE" not in empty.todo
+        dba.execute("ROLLBACK")
+    assert isinstance(end_grants(shop.target, [first])[0], EndReceipt)
+
+
+def test_what_the_portal_takes_itself_is_no_advice(new_shop: Callable[..., Shop]) -> None:
+    """A lock kept it: a REVOKE of anybody else would wait for the same."""
+    shop = new_shop(18)
+    [first] = applied(shop, 1)
+    with shop.as_dba() as dba:
+        dba.execute("BEGIN; LOCK TABLE pg_authid, pg_auth_members IN SHARE MODE")
+        [stuck] = end_grants(shop.target, [first])
+        assert isinstance(stuck, TargetUnavailable)
+        assert f"It is still a member of {first.capability} (from jit_portal)" in stuck.why
+        assert "REVOKE" not in stuck.todo
+        dba.execute("ROLLBACK")
     assert isinstance(end_grants(shop.target, [first])[0], EndReceipt)

@@ -10,7 +10,7 @@ import psycopg
 
 from accessmgmt.domain.errors import TargetError
 from accessmgmt.domain.targets import CutSession, Target
-from accessmgmt.provisioning.end.stuck_door import explain_stuck_door
+from accessmgmt.provisioning.end.stuck_door import explain_stuck_door, tell_what_is_behind
 from accessmgmt.provisioning.leftovers.found_role import FoundRole
 from accessmgmt.provisioning.session.conversation import MOST_ATTEMPTS, Repeat, Session
 from accessmgmt.provisioning.session.explain import is_lost, is_worth_repeating
@@ -72,6 +72,7 @@ def fence(
 
     _by_halves(session, ordered, partial(_close_doors, session, begin, fenced), tell)
     _revoke_each(session, begin, ordered)
+    tell_what_is_behind(session, ordered, fenced.failures)
     return fenced
 
 

@@ -194,6 +194,18 @@ def read_attributes(role: str) -> Statement:
     )
 
 
+def read_memberships(oids: Sequence[int]) -> Statement:
+    """Read what roles are members of, and by whom: `oid`, `granted`, `grantor`."""
+    return Statement(
+        "read its memberships",
+        sql.SQL(
+            "SELECT m.member::bigint AS oid, pg_get_userbyid(m.roleid)::text AS granted,"
+            " pg_get_userbyid(m.grantor)::text AS grantor FROM pg_auth_members m"
+            " WHERE m.member = ANY ({}::oid[]) ORDER BY 1, 2, 3"
+        ).format(sql.Literal(list(oids))),
+    )
+
+
 def create_quarantine(role: str) -> Statement:
     """Make the role that takes over what a login left behind, when the resource names no other."""
     return Statement("create the quarantine role", sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
