@@ -8,9 +8,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from accessmgmt.domain.names import Installation
-from accessmgmt.domain.permissions import PermissionSet
-
 
 class SslMode(StrEnum):
     """The guide's four modes; absent means libpq's own default, prefer."""
@@ -57,40 +54,6 @@ class Target:
     primary: Target | None = None
     leftovers: str = "reassign"
     leftover_owner: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class GrantOrder:
-    """What provisioning needs to know of one grant, to apply it or to end it.
-
-    `password` is empty when a grant is ended. `role_oid` is None, and `system_identifier` (of the cluster) is empty,
-    until an apply has reported them; so is `triggers_before`, which stays None where the set has no TRIGGER.
-    """
-
-    grant_id: str
-    installation: Installation
-    role_name: str
-    permissions: PermissionSet
-    ttl_seconds: int
-    password: str = field(default="", repr=False)
-    role_oid: int | None = None
-    system_identifier: str = ""
-    triggers_before: tuple[int, ...] | None = None
-
-    @property
-    def capability(self) -> str:
-        """The name of the capability role that holds the order's permission set."""
-        return self.permissions.capability_role_name(self.installation.id)
-
-    @property
-    def login_tag(self) -> str:
-        """The comment on the login role."""
-        return self.installation.tag("grant", self.grant_id, self.role_name)
-
-    @property
-    def set_tag(self) -> str:
-        """The comment on the capability role."""
-        return self.installation.tag("set", self.permissions.digest, self.capability)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.db import models
@@ -10,9 +11,9 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from accessmgmt.domain.orders import EndOrder, GrantOrder, LoginRef, SetOrder
 from accessmgmt.domain.permissions import PermissionSet, Privilege, parse_permissions
 from accessmgmt.domain.states import LIVE_GRANT_STATES, EndReason, GrantState
-from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.domain.ttl import LONGEST_SECONDS
 from accessmgmt.models.fields import EncryptedTextField
 from accessmgmt.models.installation import this_installation
@@ -175,19 +176,26 @@ class Grant(models.Model):
             return None
         return self.expires_at - timedelta(seconds=min(900, self.ttl_seconds // 10))
 
-    def as_order(self, *, with_password: bool) -> GrantOrder:
-        """Return the frozen form that provisioning takes."""
-        return GrantOrder(
-            grant_id=str(self.pk),
+    def as_order(self) -> GrantOrder:
+        """Return what provisioning needs to make it real."""
+        return GrantOrder(self.as_login(), self._as_set(), self.ttl_seconds, self.password)
+
+    def as_end_order(self) -> EndOrder:
+        """Return what provisioning needs to end it."""
+        return EndOrder(replace(self.as_login(), triggers_before=self._triggers_before()), self._as_set())
+
+    def as_login(self) -> LoginRef:
+        """Return the login role by which provisioning knows it."""
+        return LoginRef(
             installation=this_installation(),
+            grant_id=str(self.pk),
             role_name=self.role_name,
-            permissions=self.permission_set,
-            ttl_seconds=self.ttl_seconds,
-            password=self.password if with_password else "",
             role_oid=self.role_oid,
             system_identifier=self.system_identifier,
-            triggers_before=self._triggers_before(),
         )
+
+    def _as_set(self) -> SetOrder:
+        return SetOrder(this_installation(), self.permission_set)
 
     def _triggers_before(self) -> tuple[int, ...] | None:
         """Return the triggers that there were before; only a set that lets a person make some has them."""

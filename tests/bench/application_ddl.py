@@ -29,6 +29,7 @@ from accessmgmt.provisioning.end.grants import end_grant
 from accessmgmt.provisioning.end.unused_capabilities import retire_capabilities
 from devstack.postgres import PostgresServer
 from tests.bench.engine import INSTALLATION, durable_server, new_order
+from tests.orders import as_made, to_end
 from tests.targets import OWNER, make_target
 
 VERSIONS = (15, 18)  # GRANT takes no lock on the table up to 17
@@ -176,11 +177,11 @@ def grant(beside: Beside, thread: int) -> None:
         except TargetRefused as error:
             beside.count("grants_refused", f"grant: {error}")
         else:
-            order = replace(order, role_oid=receipt.role_oid)
+            order = as_made(order, role_oid=receipt.role_oid)
             beside.count("grants")
             beside.count("first_uses", number=is_new)
         try:
-            end_grant(beside.target, replace(order, password=""))
+            end_grant(beside.target, to_end(replace(order, password="")))
         except TargetError as error:
             beside.count("endings_to_repeat", f"end: {error}")
         if thread == 0 and number % RETIRE_EVERY == RETIRE_EVERY - 1:

@@ -139,16 +139,16 @@ def end_by_hand(stack: Stack) -> float:
         conn.execute("CREATE ROLE bench_by_hand NOLOGIN")
         for order in orders:
             create(conn, order, "bench_by_hand")
-        logins = [login_of(stack, order.role_name, order.password) for order in orders[:WITH_SESSION]]
+        logins = [login_of(stack, order.login.role_name, order.password) for order in orders[:WITH_SESSION]]
         with ThreadPoolExecutor(4) as pool:
             sessions = list(pool.map(open_session, logins))
-        names = [sql.Identifier(order.role_name) for order in orders]
+        names = [sql.Identifier(order.login.role_name) for order in orders]
         fence = sql.SQL("; ").join(sql.SQL("ALTER ROLE {} NOLOGIN").format(name) for name in names)
         began = time.perf_counter()
         conn.execute(sql.SQL("BEGIN; {}; COMMIT").format(fence))
         conn.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = ANY (%s)",
-            [[order.role_name for order in orders]],
+            [[order.login.role_name for order in orders]],
         )
         conn.execute(sql.SQL("DROP ROLE {}").format(sql.SQL(", ").join(names)))
         seconds = time.perf_counter() - began

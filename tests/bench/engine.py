@@ -6,7 +6,6 @@ import secrets
 import shutil
 import statistics
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -14,14 +13,16 @@ import psycopg
 from psycopg import sql
 
 from accessmgmt.domain.names import Installation, new_login_role_name
+from accessmgmt.domain.orders import GrantOrder
 from accessmgmt.domain.permissions import PermissionSet, parse_permissions
-from accessmgmt.domain.targets import GrantOrder, SslMode, Target
+from accessmgmt.domain.targets import SslMode, Target
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.connect.admin import close_pools
 from accessmgmt.provisioning.end.grants import end_grant
 from devstack.certs import CertificateAuthority
 from devstack.paths import ROOT
 from devstack.postgres import PostgresServer
+from tests.orders import make_order, to_end
 from tests.targets import make_target
 
 BENCH = ROOT / ".bench"  # on disk: in memory a commit would cost nothing
@@ -75,14 +76,7 @@ def durable_target() -> Iterator[Target]:
 
 def new_order(permissions: PermissionSet = PERMISSIONS) -> GrantOrder:
     """Return the order of one more grant."""
-    return GrantOrder(
-        grant_id=str(uuid.uuid4()),
-        installation=INSTALLATION,
-        role_name=new_login_role_name("bench@company.com"),
-        permissions=permissions,
-        ttl_seconds=3600,
-        password=secrets.token_urlsafe(24),
-    )
+    return make_order(INSTALLATION, permissions, who="bench")
 
 
 def apply_by_engine(target: Target) -> float:
@@ -91,7 +85,7 @@ def apply_by_engine(target: Target) -> float:
     began = time.perf_counter()
     apply_grant(target, order)
     elapsed = time.perf_counter() - began
-    end_grant(target, order)
+    end_grant(target, to_end(order))
     return elapsed * 1000
 
 

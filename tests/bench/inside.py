@@ -57,7 +57,7 @@ def make_active(count: int, due_at: str) -> list[list[str]]:
             lease_until=due,
         )
         grant.save(force_insert=True)
-        receipt = apply_grant(target, grant.as_order(with_password=True), budget_seconds=60)
+        receipt = apply_grant(target, grant.as_order(), budget_seconds=60)
         grant.role_oid, grant.apply_receipt = receipt.role_oid, receipt.as_json()
         grant.state, grant.active_at, grant.expires_at, grant.lease_until = "active", timezone.now(), due, None
         grant.save()

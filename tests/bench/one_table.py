@@ -17,8 +17,9 @@ import psycopg
 from psycopg import sql
 
 from accessmgmt.domain.errors import TargetError
+from accessmgmt.domain.orders import GrantOrder
 from accessmgmt.domain.permissions import parse_permissions
-from accessmgmt.domain.targets import GrantOrder, Target
+from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.apply.login import ensure_login
 from accessmgmt.provisioning.connect.admin import admin_session, close_pools
@@ -28,6 +29,7 @@ from accessmgmt.provisioning.privileges.read import read_facts, scope_of
 from accessmgmt.provisioning.session.deadline import Budget
 from accessmgmt.provisioning.statements.roles import comment_on_role, write_login
 from tests.bench.engine import INSTALLATION, by_hand, connect, durable_target, new_order
+from tests.orders import as_made, to_end
 
 LOGINS = 6_000
 BY_ENGINE = 500  # at either end
@@ -76,10 +78,10 @@ def make(target: Target, count: int) -> list[GrantOrder]:
 
     def make_one(order: GrantOrder) -> GrantOrder:
         with admin_session(target, Budget(BUDGET_SECONDS)) as session:
-            scope = scope_of(order, session.server_version)
-            facts, _ = read_facts(session, order, scope)
+            scope = scope_of(order.set, session.server_version)
+            facts, _ = read_facts(session, scope, order.login.role_name)
             login = session.repeat(lambda: ensure_login(session, order, scope, facts))
-        return replace(order, password="", role_oid=login.oid)
+        return as_made(order, role_oid=login.oid)
 
     with ThreadPoolExecutor(THREADS) as pool:
         return list(pool.map(make_one, [new_order(PERMISSIONS) for _ in range(count)]))
@@ -90,11 +92,11 @@ def make_in_bulk(conn: psycopg.Connection, count: int) -> list[GrantOrder]:
     orders = [replace(new_order(PERMISSIONS), password="") for _ in range(count)]
     until, verifier = datetime.now(UTC) + timedelta(hours=8), make_verifier("the-same-for-all-of-them")
     creating = [
-        write_login(order.role_name, exists=False, verifier=verifier, valid_until=until).query for order in orders
+        write_login(order.login.role_name, exists=False, verifier=verifier, valid_until=until).query for order in orders
     ]
-    tagging = [comment_on_role(order.role_name, order.login_tag).query for order in orders]
+    tagging = [comment_on_role(order.login.role_name, order.login.tag).query for order in orders]
     granting = sql.SQL("GRANT {} TO {} WITH INHERIT TRUE, SET FALSE").format(
-        sql.Identifier(CAPABILITY), sql.SQL(", ").join(sql.Identifier(order.role_name) for order in orders)
+        sql.Identifier(CAPABILITY), sql.SQL(", ").join(sql.Identifier(order.login.role_name) for order in orders)
     )
     conn.execute(sql.SQL("; ").join([sql.SQL("BEGIN"), *creating, *tagging, granting, sql.SQL("COMMIT")]))
     return orders
@@ -102,14 +104,14 @@ def make_in_bulk(conn: psycopg.Connection, count: int) -> list[GrantOrder]:
 
 def apply(target: Target, order: GrantOrder) -> GrantOrder:
     """Apply a grant in full and return the order to end it."""
-    return replace(order, password="", role_oid=apply_grant(target, order).role_oid)
+    return as_made(order, role_oid=apply_grant(target, order).role_oid)
 
 
 def check(conn: psycopg.Connection, target: Target, last: GrantOrder, size: int, reached: int) -> None:
     """Make sure that all are members, that the table's list has not grown, and that the last login can read."""
     if reached != LOGINS + 1 or size_of_acl(conn) != size:
         raise RuntimeError(f"{reached} members; the list of privileges has {size_of_acl(conn)} bytes, first {size}")
-    with connect(target, last.role_name, last.password) as login:
+    with connect(target, last.login.role_name, last.password) as login:
         if login.execute("SELECT count(*) FROM customers").fetchone() != (10,):
             raise RuntimeError("the last login does not see the table's rows")
 
@@ -133,7 +135,7 @@ def end(target: Target, orders: list[GrantOrder]) -> None:
     """End grants, in batches."""
     batches = [orders[start : start + BATCH] for start in range(0, len(orders), BATCH)]
     with ThreadPoolExecutor(THREADS) as pool:
-        for outcomes in pool.map(lambda batch: end_grants(target, batch), batches):
+        for outcomes in pool.map(lambda batch: end_grants(target, [to_end(order) for order in batch]), batches):
             for outcome in outcomes:
                 if isinstance(outcome, TargetError):
                     raise outcome

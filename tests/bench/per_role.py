@@ -21,7 +21,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
@@ -38,6 +37,7 @@ from accessmgmt.provisioning.session.conversation import Session
 from accessmgmt.provisioning.statements.base import Statement
 from tests.bench.engine import durable_server, new_order
 from tests.bench.scale import make_sized_target
+from tests.orders import to_end
 from tests.targets import OWNER
 
 TABLES, LIVE = 1_000, 100
@@ -102,7 +102,7 @@ def by_engine(target: Target, messages: Messages, times: Times) -> None:
     times["apply_our_sql"].append(total(messages, APPLYING))
     messages.clear()
     with timed(times["drop_our_whole"]):
-        end_grant(target, replace(order, password="", role_oid=receipt.role_oid))
+        end_grant(target, to_end(order, role_oid=receipt.role_oid))
     times["drop_our_sql"].append(total(messages, DROPPING))
     times["drop_our_sql_with_fence"].append(total(messages, FENCING | DROPPING))
 

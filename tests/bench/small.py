@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import replace
 
 import psycopg
 from psycopg import sql
 
-from accessmgmt.domain.targets import GrantOrder, Target
+from accessmgmt.domain.orders import GrantOrder
+from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.connect.admin import close_pools
 from accessmgmt.provisioning.end.grants import end_grant
 from tests.bench.engine import BENCH, PERMISSIONS, by_hand, connect, durable_server, new_order
 from tests.bench.scale import make_sized_target
+from tests.orders import as_made, to_end
 
 TABLES = 10
 ROUNDS, WARM_UP = 60, 5
@@ -52,10 +53,10 @@ def by_engine(target: Target) -> dict[str, float]:
     began = time.perf_counter()
     receipt = apply_grant(target, order)
     applied = time.perf_counter() - began
-    ending = replace(order, password="", role_oid=receipt.role_oid, system_identifier=receipt.system_identifier)
-    with connect(target, order.role_name, order.password):
+    ending = as_made(order, role_oid=receipt.role_oid, system_identifier=receipt.system_identifier)
+    with connect(target, order.login.role_name, order.password):
         began = time.perf_counter()
-        end_grant(target, ending)
+        end_grant(target, to_end(ending))
         ended = time.perf_counter() - began
     return {"apply_engine": applied * 1000, "end_engine": ended * 1000}
 
@@ -64,16 +65,16 @@ def typed(conn: psycopg.Connection, target: Target) -> dict[str, float]:
     """Do the same by hand."""
     order = new_order()
     began = time.perf_counter()
-    create(conn, order, PERMISSIONS.capability_role_name(order.installation.id))
-    with connect(target, order.role_name, order.password) as check:
+    create(conn, order, PERMISSIONS.capability_role_name(order.login.installation.id))
+    with connect(target, order.login.role_name, order.password) as check:
         check.execute("SELECT 1")
     applied = time.perf_counter() - began
-    role = sql.Identifier(order.role_name)
-    with connect(target, order.role_name, order.password):
+    role = sql.Identifier(order.login.role_name)
+    with connect(target, order.login.role_name, order.password):
         began = time.perf_counter()
         conn.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(role))
         cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s"
-        conn.execute(cut, [order.role_name])
+        conn.execute(cut, [order.login.role_name])
         conn.execute(sql.SQL("DROP ROLE {}").format(role))
         ended = time.perf_counter() - began
     return {"apply_by_hand": applied * 1000, "end_by_hand": ended * 1000}
@@ -81,7 +82,7 @@ def typed(conn: psycopg.Connection, target: Target) -> dict[str, float]:
 
 def create(conn: psycopg.Connection, order: GrantOrder, capability: str) -> None:
     """Make a login that is a member of the capability role, in one message and one commit."""
-    name = order.role_name
+    name = order.login.role_name
     verifier = conn.pgconn.encrypt_password(order.password.encode(), name.encode(), b"scram-sha-256").decode()
     role, group = sql.Identifier(name), sql.Identifier(capability)
     conn.execute(sql.SQL(CREATE).format(role, sql.Literal(verifier), group, role))

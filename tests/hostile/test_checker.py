@@ -132,7 +132,7 @@ def test_a_survivor_is_found(over: tuple[Trial, frozenset[Fact]], survivor: str)
     values = {
         "db": world.database,
         "cap": world.logins[BOB].capability,
-        "bob": world.logins[BOB].order.role_name,
+        "bob": world.logins[BOB].order.login.role_name,
         "inherit": " WITH INHERIT TRUE" if world.ground.version >= 16 else "",
     }
     conn = trial.side if survivor == "table in another's database" else world.dba
@@ -237,7 +237,7 @@ def test_what_is_behind_a_door_that_nobody_can_shut_is_found(over: tuple[Trial, 
     """Unless the portal may not take it, and tells what does."""
     trial, _ = over
     world = trial.world
-    role, capability = world.logins[BOB].order.role_name, world.logins[BOB].capability
+    role, capability = world.logins[BOB].order.login.role_name, world.logins[BOB].capability
     assert not doors.is_stuck(world.dba, role)
     world.dba.execute(f"GRANT reports TO {role}")  # type: ignore[arg-type]
     told = f"A superuser runs: REVOKE reports FROM {role} GRANTED BY postgres; REVOKE {capability} FROM {role};"

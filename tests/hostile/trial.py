@@ -23,6 +23,7 @@ from tests.hostile.checker import Known, SetRule, judge
 from tests.hostile.facts import Fact, read_facts
 from tests.hostile.ground import SIDE, TEMPLATE, Ground
 from tests.hostile.world import INSTALLATION, PASSWORDS, World
+from tests.orders import to_end
 
 NEWCOMER = "carol"
 MOST_TRIES = 6
@@ -105,10 +106,10 @@ class Trial:
         for attempt in range(MOST_TRIES):
             if attempt > 2 and last[-1:] == last[-2:-1]:
                 break  # the same again, with nothing in the way
-            outcomes = end_grants(world.target, [world.logins[name].order for name in left])
+            outcomes = end_grants(world.target, [to_end(world.logins[name].order) for name in left])
             again = []
             for name, outcome in zip(left, outcomes, strict=True):
-                self.ended[world.logins[name].oid] = world.logins[name].order.role_name
+                self.ended[world.logins[name].oid] = world.logins[name].order.login.role_name
                 if isinstance(outcome, EndReceipt):
                     self._follow("\n".join(outcome.notes))
                 else:
@@ -218,13 +219,13 @@ class Trial:
         Not in the name of a set of which a grant is over: that one's ending has seen to it.
         """
         world, logins = self.world, [self.world.logins[name] for name in live]
-        sets = tuple({login.order.permissions for login in logins})
+        sets = tuple({login.order.set.permissions for login in logins})
         over = {login.capability for login in world.logins.values() if login.oid in self.ended}
         unsettled = {login.capability for login in logins} - over
         with suppress(TargetError):
             resync_sets(world.target, INSTALLATION, sets)
             if unsettled:
-                names = frozenset(login.order.role_name for login in world.logins.values())
+                names = frozenset(login.order.login.role_name for login in world.logins.values())
                 wanted = DriftOrder(INSTALLATION, sets, (), names)
                 found = check_drift(world.target, wanted).findings
                 repair(world.target, wanted, [f for f in found if f.kind in LEFT_IN_NAMES and f.role in unsettled])

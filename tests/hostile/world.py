@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
-import secrets
 import select
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import psycopg
 from psycopg.pq import ExecStatus, PGconn, PollingStatus
 
-from accessmgmt.domain.names import Installation, new_login_role_name
+from accessmgmt.domain.names import Installation
+from accessmgmt.domain.orders import GrantOrder
 from accessmgmt.domain.permissions import PermissionSet, parse_permissions
-from accessmgmt.domain.targets import ApplyReceipt, GrantOrder, Target
+from accessmgmt.domain.targets import ApplyReceipt, Target
 from accessmgmt.provisioning.apply.grant import apply_grant
 from tests.hostile.acts import ALICE, BOB, DBA, OWNER, PREFIX, WALTER, Act, Excuses, How, Step
 from tests.hostile.catalogue import ACTS, SETS
 from tests.hostile.ground import ADMIN_LOGIN, ADMIN_PASSWORD, SIDE, Ground
+from tests.orders import as_made, make_order
 
 INSTALLATION = Installation("hostile", "tag-key-of-the-tests")
 OPTIONS = "-c lock_timeout=100ms -c statement_timeout=2s -c client_min_messages=error"
@@ -126,18 +127,11 @@ class World:
         permissions = parse_permissions(
             {"grants": grants.split(","), "schemas": schemas.split(","), "tables": tables.split(",")}
         )
-        order = GrantOrder(
-            grant_id=secrets.token_hex(8),
-            installation=INSTALLATION,
-            role_name=new_login_role_name(f"{who}@example.com"),
-            permissions=permissions,
-            ttl_seconds=3_600,
-            password=secrets.token_urlsafe(24),
-        )
-        capability = order.capability
+        order = make_order(INSTALLATION, permissions, who=who)
+        capability = order.set.capability
         self.capabilities[capability] = permissions
         receipt = apply_grant(self.target, order)
-        order = replace(
+        order = as_made(
             order,
             role_oid=receipt.role_oid,
             system_identifier=receipt.system_identifier,
@@ -154,7 +148,7 @@ class World:
             "SELECT oid::bigint, rolname::text FROM pg_roles WHERE rolname ~ '^(jit|d_)'"
         ).fetchall()
         by_oid = dict(rows)
-        name = {who: by_oid.get(login.oid, login.order.role_name) for who, login in self.logins.items()}
+        name = {who: by_oid.get(login.oid, login.order.login.role_name) for who, login in self.logins.items()}
         me = {OWNER: "app_owner", DBA: "postgres", WALTER: "walter"} | name
         mine = self.logins.get(step.actor) or self.logins[ALICE]
         other = BOB if step.actor == ALICE else ALICE
@@ -224,7 +218,7 @@ class World:
         if act.how is How.SLOW:
             login = self.logins[actor]
             self.slow.append(
-                SlowLogin(actor, self.server.dsn(self.database, login.order.role_name, login.order.password))
+                SlowLogin(actor, self.server.dsn(self.database, login.order.login.role_name, login.order.password))
             )
             return True
         if act.how is How.MAIN:

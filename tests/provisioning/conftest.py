@@ -11,13 +11,15 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from accessmgmt.domain.names import Installation, new_login_role_name
+from accessmgmt.domain.names import Installation
+from accessmgmt.domain.orders import GrantOrder
 from accessmgmt.domain.permissions import PermissionSet, parse_permissions
-from accessmgmt.domain.targets import GrantOrder, SslMode, Target
+from accessmgmt.domain.targets import SslMode, Target
 from accessmgmt.provisioning.connect.admin import close_pools
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
 from devstack.recipe import prepare_database, prepare_target
+from tests.orders import make_order
 
 INSTALLATION = Installation("test-installation", "tag-key-of-the-tests")
 ADMIN_PASSWORD = "admin-pa55word"
@@ -52,14 +54,7 @@ def new_installation() -> Installation:
 
 def new_order(wanted: PermissionSet | None = None, *, ttl_seconds: int = 3_600, who: str = "alice") -> GrantOrder:
     """Make an order for a fresh login role."""
-    return GrantOrder(
-        grant_id=secrets.token_hex(8),
-        installation=INSTALLATION,
-        role_name=new_login_role_name(f"{who}@example.com"),
-        permissions=wanted or permissions(),
-        ttl_seconds=ttl_seconds,
-        password=secrets.token_urlsafe(24),
-    )
+    return make_order(INSTALLATION, wanted or permissions(), ttl_seconds=ttl_seconds, who=who)
 
 
 @dataclass(frozen=True)
@@ -72,7 +67,7 @@ class Shop:
 
     def log_in(self, order: GrantOrder, **options: str) -> psycopg.Connection:
         """Log in as the order's login role, like its user does."""
-        return self.server.connect(self.database, order.role_name, order.password, **options)
+        return self.server.connect(self.database, order.login.role_name, order.password, **options)
 
     def as_dba(self, database: str = "") -> psycopg.Connection:
         """Connect as the superuser."""
@@ -81,7 +76,7 @@ class Shop:
     def roles(self, order: GrantOrder) -> int:
         """Count the roles of this order's name."""
         with self.as_dba() as conn:
-            row = conn.execute("SELECT count(*) FROM pg_roles WHERE rolname = %s", [order.role_name]).fetchone()
+            row = conn.execute("SELECT count(*) FROM pg_roles WHERE rolname = %s", [order.login.role_name]).fetchone()
         assert row is not None
         return int(row[0])
 

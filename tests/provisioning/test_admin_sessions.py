@@ -24,6 +24,7 @@ from accessmgmt.provisioning.statements.locks import ADVISORY_KEY
 from devstack.postgres import VERSIONS, PostgresServer
 from devstack.process import wait_until
 from tests.limits import time_limit
+from tests.orders import to_end
 from tests.provisioning.conftest import Shop, new_order, permissions
 
 ORDERS = permissions("SELECT", "app", "orders")
@@ -42,7 +43,7 @@ def test_limits_stand_on_every_session(new_shop: Callable[..., Shop], version: i
     order = new_order(ORDERS)
     apply_grant(shop.target, order)
     with shop.as_dba() as dba:
-        for role in ("jit_portal", shop.target.username, order.role_name):
+        for role in ("jit_portal", shop.target.username, order.login.role_name):
             for name in LONGEST_MS:
                 dba.execute(sql.SQL("ALTER ROLE {} SET {} = 0").format(sql.Identifier(role), sql.Identifier(name)))
             for words in ("timezone = 'Asia/Tokyo'", "search_path = app, public"):
@@ -51,7 +52,7 @@ def test_limits_stand_on_every_session(new_shop: Callable[..., Shop], version: i
     budget = Budget(10)
     with ExitStack() as stack:
         login = connect_login(
-            shop.target, role=order.role_name, password=order.password, server_version=18, timeout_seconds=5
+            shop.target, role=order.login.role_name, password=order.password, server_version=18, timeout_seconds=5
         )
         found = {
             "pooled": stack.enter_context(admin_connection(shop.target)),
@@ -71,7 +72,7 @@ def test_limits_stand_on_every_session(new_shop: Callable[..., Shop], version: i
         if version >= 17:
             row = found["pooled"].execute("SELECT current_setting('transaction_timeout')").fetchone()
             assert row not in {None, ("0",)}
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 @pytest.mark.parametrize("version", [18, 14])
@@ -101,7 +102,7 @@ def test_privileges_change_under_the_databases_lock(new_shop: Callable[..., Shop
         assert done.is_set()
         held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
         assert dba.execute(held).fetchone() == (0,), "only ever taken for a transaction"
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 def test_nothing_is_held_while_others_are_told(new_shop: Callable[..., Shop]) -> None:
@@ -125,7 +126,7 @@ def test_nothing_is_held_while_others_are_told(new_shop: Callable[..., Shop]) ->
     apply_grant(shop.target, order, on_progress=look)
     assert states
     assert set(states) == {"idle"}
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 def test_a_credential_without_a_free_connection_waits(new_shop: Callable[..., Shop]) -> None:
@@ -139,13 +140,14 @@ def test_a_credential_without_a_free_connection_waits(new_shop: Callable[..., Sh
         limit = sql.SQL("ALTER {} {} CONNECTION LIMIT {}")
         with shop.as_dba() as dba:
             dba.execute(limit.format(sql.SQL(limited), name, sql.Literal(0)))
-            for act in (apply_grant, end_grant) if limited == "ROLE" else (apply_grant,):
+            asked = [(apply_grant, order), (end_grant, to_end(order))]
+            for act, what in asked if limited == "ROLE" else asked[:1]:
                 with pytest.raises(TargetUnavailable) as full:
-                    act(shop.target, order)
+                    act(shop.target, what)
                 assert full.value.sqlstate == "53300"
             dba.execute(limit.format(sql.SQL(limited), name, sql.Literal(-1)))
         apply_grant(shop.target, order)
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 HOSTILE = {
@@ -181,7 +183,7 @@ def test_no_default_of_the_server_keeps_a_door_open(
     apply_grant(shop.target, before)
     user = shop.log_in(before)
     with shop.as_dba() as dba:
-        roles = [""] if "role" not in place else [shop.target.username, "jit_portal", before.role_name]
+        roles = [""] if "role" not in place else [shop.target.username, "jit_portal", before.login.role_name]
         settings = HOSTILE | ({"createrole_self_grant": "set, inherit"} if version >= 16 else {})
         settings |= {"idle_session_timeout": "1"} if "role" in place else {}  # else the test would be cut as well
         for role in roles:
@@ -197,9 +199,9 @@ def test_no_default_of_the_server_keeps_a_door_open(
         set_here = "SELECT setting FROM pg_settings WHERE source NOT IN ('client', 'session') AND name = ANY (%s)"
         assert conn.execute(set_here, [[*settings]]).fetchall() == [], "nothing is left to the server"
         inherits = "SELECT pg_has_role('jit_portal', %s, 'USAGE')"
-        assert conn.execute(inherits, [after.role_name]).fetchone() == (False,)
+        assert conn.execute(inherits, [after.login.role_name]).fetchone() == (False,)
     for order in (before, after):
-        end_grant(shop.target, order)
+        end_grant(shop.target, to_end(order))
         assert shop.roles(order) == 0
         with pytest.raises(psycopg.OperationalError):
             shop.log_in(order)
@@ -219,7 +221,7 @@ def test_a_session_that_does_not_die_holds_up_no_other(
     user, other = shop.log_in(stuck), shop.log_in(free)
     os.kill(user.info.backend_pid, signal.SIGSTOP)
     try:
-        failure, ended = end_grants(shop.target, [stuck, free])
+        failure, ended = end_grants(shop.target, [to_end(stuck), to_end(free)])
         assert isinstance(failure, TargetUnavailable)
         assert str(user.info.backend_pid) in failure.why
         assert isinstance(ended, EndReceipt)
@@ -229,7 +231,7 @@ def test_a_session_that_does_not_die_holds_up_no_other(
             shop.log_in(stuck)
     finally:
         os.kill(user.info.backend_pid, signal.SIGCONT)
-    end_grant(shop.target, stuck)
+    end_grant(shop.target, to_end(stuck))
     with pytest.raises(psycopg.OperationalError):
         user.execute("SELECT 1")
 
@@ -250,7 +252,7 @@ def test_a_commit_that_waits_for_a_standby_is_given_up_and_looked_at_again(
 
     def end(seconds: float) -> None:
         monkeypatch.setattr(grants, "BUDGET_SECONDS", seconds)
-        end_grant(own_shop.target, order)
+        end_grant(own_shop.target, to_end(order))
 
     for act in (lambda seconds: apply_grant(own_shop.target, order, budget_seconds=seconds), end):
         server.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()")
@@ -286,7 +288,7 @@ def test_a_server_that_restarts_in_the_middle(own_shop: Shop) -> None:
         try:
             finish(lambda: apply_grant(own_shop.target, order))  # noqa: B023
             own_shop.log_in(order).close()
-            finish(lambda: end_grant(own_shop.target, order))  # noqa: B023
+            finish(lambda: end_grant(own_shop.target, to_end(order)))  # noqa: B023
         finally:
             conversation.before_statement = None
         assert restarts == [hits]

@@ -17,7 +17,8 @@ import tests.provisioning
 from accessmgmt.domain.drift import DriftFinding, DriftOrder
 from accessmgmt.domain.errors import TargetError, TargetRefused
 from accessmgmt.domain.names import Installation
-from accessmgmt.domain.targets import GrantOrder, Rung, RungState, Target
+from accessmgmt.domain.orders import GrantOrder
+from accessmgmt.domain.targets import Rung, RungState, Target
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.check import ladder
 from accessmgmt.provisioning.connect.admin import close_pools
@@ -26,6 +27,7 @@ from accessmgmt.provisioning.end.grants import end_grant
 from accessmgmt.provisioning.session import conversation
 from accessmgmt.provisioning.statements import advice, advice_login
 from devstack.postgres import PostgresServer
+from tests.orders import as_made, of_installation, to_end
 from tests.provisioning.advised import PROVEN, name_of, proves
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 from tests.provisioning.dba import do_as_told
@@ -67,13 +69,13 @@ class Case:
         return before
 
     def order(self, tables: str = "orders", grants: str = "SELECT") -> GrantOrder:
-        return replace(new_order(permissions(grants, "app", tables)), installation=self.installation)
+        return of_installation(new_order(permissions(grants, "app", tables)), self.installation)
 
     def given(self, tables: str = "orders") -> GrantOrder:
         """Give access; return the order that ends it."""
         order = self.order(tables)
         receipt = apply_grant(self.shop.target, order)
-        return replace(order, role_oid=receipt.role_oid, system_identifier=receipt.system_identifier)
+        return as_made(order, role_oid=receipt.role_oid, system_identifier=receipt.system_identifier)
 
     def gives_when_told(self, order: GrantOrder, sqlstate: str | None = None) -> TargetRefused:
         """Ask for access, which is refused; do as told; get it, and end it."""
@@ -83,22 +85,22 @@ class Case:
         do_as_told(self.shop, refusal.value.todo)
         close_pools()
         receipt = apply_grant(self.shop.target, order)
-        end_grant(self.shop.target, replace(order, role_oid=receipt.role_oid))
+        end_grant(self.shop.target, to_end(order, role_oid=receipt.role_oid))
         return refusal.value
 
     def ends_when_told(self, ending: GrantOrder, target: Target | None = None) -> TargetError:
         """End access, which does not work; do as told; see it end."""
         target = target or self.shop.target
         with pytest.raises(TargetError) as refusal:
-            end_grant(target, ending)
+            end_grant(target, to_end(ending))
         do_as_told(self.shop, refusal.value.todo)
         close_pools()
-        end_grant(target, ending)
+        end_grant(target, to_end(ending))
         return refusal.value
 
     def findings(self, *, of_live: GrantOrder | None = None) -> list[DriftFinding]:
-        names = frozenset({of_live.role_name}) if of_live else frozenset[str]()
-        wanted = DriftOrder(self.installation, (of_live.permissions,) if of_live else (), (), names)
+        names = frozenset({of_live.login.role_name}) if of_live else frozenset[str]()
+        wanted = DriftOrder(self.installation, (of_live.set.permissions,) if of_live else (), (), names)
         return list(check_drift(self.shop.target, wanted).findings)
 
 
@@ -143,7 +145,7 @@ def test_roles_that_another_credential_made(
     superuser = replace(case.shop.target, username="postgres", password=case.shop.server.password)
     order = case.order()
     receipt = apply_grant(superuser, order)
-    case.ends_when_told(replace(order, role_oid=receipt.role_oid))
+    case.ends_when_told(as_made(order, role_oid=receipt.role_oid))
 
 
 @proves(advice.read_cluster)
@@ -177,9 +179,9 @@ def test_tables_of_a_superuser(case: Case) -> None:
 @pytest.mark.parametrize("attributes", ["SUPERUSER", "REPLICATION", "BYPASSRLS", "CREATEDB BYPASSRLS"])
 def test_a_capability_role_that_was_given_attributes(case: Case, attributes: str) -> None:
     first = case.given()
-    case.run(f"ALTER ROLE {{role}} {attributes}", role=first.capability)
+    case.run(f"ALTER ROLE {{role}} {attributes}", role=first.set.capability)
     case.gives_when_told(case.order())
-    end_grant(case.shop.target, first)
+    end_grant(case.shop.target, to_end(first))
 
 
 @proves(advice.leave_roles)
@@ -191,17 +193,17 @@ def test_a_capability_role_that_somebody_made_a_member(
     case = Case(shop_on(own_server(version)), new_installation())
     first = case.given()
     case.run("CREATE ROLE giver CREATEROLE; GRANT pg_read_all_data TO giver WITH ADMIN OPTION")
-    case.run("SET ROLE giver; GRANT pg_read_all_data TO {role}", role=first.capability)
+    case.run("SET ROLE giver; GRANT pg_read_all_data TO {role}", role=first.set.capability)
     case.gives_when_told(case.order())
-    end_grant(case.shop.target, first)
+    end_grant(case.shop.target, to_end(first))
 
 
 @proves(advice.take_back)
 def test_what_a_capability_role_got_of_somebody_else_s(case: Case) -> None:
     first = case.given()
-    case.run("GRANT SELECT ON pg_catalog.pg_authid TO {role}", role=first.capability)
+    case.run("GRANT SELECT ON pg_catalog.pg_authid TO {role}", role=first.set.capability)
     case.gives_when_told(case.order(), "42501")
-    end_grant(case.shop.target, first)
+    end_grant(case.shop.target, to_end(first))
 
 
 @proves(advice.revoke_as_grantor)
@@ -211,13 +213,13 @@ def test_what_somebody_else_gave_to_a_capability_role(case: Case) -> None:
         "CREATE ROLE helper; GRANT USAGE ON SCHEMA app TO helper;"
         " GRANT SELECT ON app.orders TO helper WITH GRANT OPTION"
     )
-    case.run("SET ROLE helper; GRANT SELECT ON app.orders TO {role}", role=first.capability)
+    case.run("SET ROLE helper; GRANT SELECT ON app.orders TO {role}", role=first.set.capability)
     found = [finding for finding in case.findings(of_live=first) if "helper" in finding.sql]
     assert found
     for finding in found:
         do_as_told(case.shop, finding.sql)
     assert [finding for finding in case.findings(of_live=first) if "helper" in finding.sql] == []
-    end_grant(case.shop.target, first)
+    end_grant(case.shop.target, to_end(first))
 
 
 @proves(advice.as_the_portal)
@@ -235,19 +237,19 @@ def test_the_sql_that_drift_shows(case: Case, trouble: str) -> None:
     first = case.given()
     case.run("CREATE ROLE stranger")
     actor = "SET ROLE jit_portal; " if trouble.startswith("GRANT {role}") else "SET ROLE {owner}; "
-    case.run(actor + trouble, role=first.capability)
+    case.run(actor + trouble, role=first.set.capability)
     found = case.findings(of_live=first)
     assert found
     for finding in found:
         do_as_told(case.shop, finding.sql)
     assert case.findings(of_live=first) == []
-    end_grant(case.shop.target, first)
+    end_grant(case.shop.target, to_end(first))
 
 
 @proves(advice.make_room)
 def test_a_stranger_with_the_login_s_name(case: Case) -> None:
     ending = case.given()
-    case.run("DROP ROLE {role}; CREATE ROLE {role}", role=ending.role_name)
+    case.run("DROP ROLE {role}; CREATE ROLE {role}", role=ending.login.role_name)
     case.ends_when_told(ending)
 
 
@@ -264,7 +266,7 @@ def test_a_new_owner_of_leftovers_that_does_not_exist(case: Case) -> None:
 def test_a_new_owner_that_may_not_own_in_the_schema(case: Case) -> None:
     ending = case.given()
     case.run("CREATE ROLE boss; CREATE SCHEMA play AUTHORIZATION boss")
-    case.run("GRANT CREATE, USAGE ON SCHEMA play TO {role}", role=ending.role_name)
+    case.run("GRANT CREATE, USAGE ON SCHEMA play TO {role}", role=ending.login.role_name)
     with case.shop.log_in(ending) as user:
         user.execute("CREATE TABLE play.mine (id int)")
     case.ends_when_told(ending)
@@ -273,8 +275,10 @@ def test_a_new_owner_that_may_not_own_in_the_schema(case: Case) -> None:
 @proves(advice.let_create_in)
 def test_a_new_owner_that_may_not_own_a_publication(case: Case) -> None:
     ending = case.given()
-    case.run("CREATE PUBLICATION p; GRANT CREATE ON DATABASE {db} TO {role}", role=ending.role_name)
-    case.run("ALTER PUBLICATION p OWNER TO {role}; REVOKE CREATE ON DATABASE {db} FROM {role}", role=ending.role_name)
+    case.run("CREATE PUBLICATION p; GRANT CREATE ON DATABASE {db} TO {role}", role=ending.login.role_name)
+    case.run(
+        "ALTER PUBLICATION p OWNER TO {role}; REVOKE CREATE ON DATABASE {db} FROM {role}", role=ending.login.role_name
+    )
     case.ends_when_told(ending)
 
 
@@ -285,7 +289,7 @@ def test_a_new_owner_that_may_not_own_a_foreign_server(case: Case) -> None:
         "CREATE FOREIGN DATA WRAPPER w; GRANT USAGE ON FOREIGN DATA WRAPPER w TO {role};"
         " CREATE SERVER s FOREIGN DATA WRAPPER w;"
         " ALTER SERVER s OWNER TO {role}; REVOKE ALL ON FOREIGN DATA WRAPPER w FROM {role}",
-        role=ending.role_name,
+        role=ending.login.role_name,
     )
     case.ends_when_told(ending)
 
@@ -295,7 +299,7 @@ def test_an_event_trigger_that_refuses_the_hand_over(case: Case) -> None:
     ending = case.given()
     case.run(
         "CREATE SCHEMA play AUTHORIZATION {owner}; GRANT CREATE, USAGE ON SCHEMA play TO {role}, jit_quarantine",
-        role=ending.role_name,
+        role=ending.login.role_name,
     )
     with case.shop.log_in(ending) as user:
         user.execute("CREATE TABLE play.mine (id int)")
@@ -354,12 +358,12 @@ def test_what_a_login_passed_on_while_somebody_held_that(
     """Up to 15 that outlives the login."""
     case = Case(shop_on(own_server(14)), new_installation())
     ending = case.given()
-    case.run("CREATE ROLE o; CREATE ROLE friend; GRANT o TO {role} WITH ADMIN OPTION", role=ending.role_name)
+    case.run("CREATE ROLE o; CREATE ROLE friend; GRANT o TO {role} WITH ADMIN OPTION", role=ending.login.role_name)
     with case.shop.log_in(ending) as user:
         user.execute("GRANT o TO friend")
     with case.shop.as_dba() as dba:
         dba.execute("BEGIN; REVOKE o FROM friend")
-        receipt = end_grant(case.shop.target, ending)
+        receipt = end_grant(case.shop.target, to_end(ending))
         dba.execute("ROLLBACK")
     [note] = [note for note in receipt.notes if "may not undo" in note]
     do_as_told(case.shop, note)
@@ -375,8 +379,8 @@ def test_a_login_that_nobody_would_know_again(case: Case) -> None:
         if case.version < 16
         else "COMMENT ON ROLE {role} IS 'mine'; SET ROLE jit_portal; REVOKE {set} FROM {role}; RESET ROLE;"
         " ALTER ROLE {role} RENAME TO other_name",
-        role=ending.role_name,
-        set=ending.capability,
+        role=ending.login.role_name,
+        set=ending.set.capability,
     )
     case.ends_when_told(ending)
 
@@ -388,14 +392,14 @@ def test_a_trigger_that_a_login_left_on_a_table_of_somebody_else(case: Case) -> 
         "CREATE ROLE boss; CREATE SCHEMA play AUTHORIZATION {owner};"
         " GRANT CREATE, USAGE ON SCHEMA play TO {role}, jit_quarantine; GRANT TRIGGER ON app.customers TO {role};"
         " GRANT USAGE ON SCHEMA app TO boss",
-        role=ending.role_name,
+        role=ending.login.role_name,
     )
     with case.shop.log_in(ending) as user:
         user.execute(
             "CREATE FUNCTION play.tg() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NEW; END$$;"
             " CREATE TRIGGER left_over BEFORE INSERT ON app.customers FOR EACH ROW EXECUTE FUNCTION play.tg()"
         )
-    case.run("REVOKE TRIGGER ON app.customers FROM {role}", role=ending.role_name)
+    case.run("REVOKE TRIGGER ON app.customers FROM {role}", role=ending.login.role_name)
     case.run("ALTER TABLE app.customers OWNER TO boss")
     assert "DROP TRIGGER" in case.ends_when_told(ending).todo
 
@@ -407,7 +411,7 @@ def test_what_somebody_gave_to_a_login_directly(case: Case) -> None:
         "CREATE ROLE helper; GRANT USAGE ON SCHEMA app TO helper;"
         " GRANT SELECT ON app.customers TO helper WITH GRANT OPTION"
     )
-    case.run("SET ROLE helper; GRANT SELECT ON app.customers TO {role}", role=ending.role_name)
+    case.run("SET ROLE helper; GRANT SELECT ON app.customers TO {role}", role=ending.login.role_name)
     case.ends_when_told(ending)
 
 
@@ -418,7 +422,7 @@ def test_a_parameter_with_a_word_of_sql_in_its_name_that_somebody_gave_to_a_logi
 ) -> None:
     case = Case(shop_on(own_server(version)), new_installation())
     ending = case.given()
-    case.run('GRANT SET ON PARAMETER a."group" TO {role}', role=ending.role_name)
+    case.run('GRANT SET ON PARAMETER a."group" TO {role}', role=ending.login.role_name)
     assert 'PARAMETER a."group"' in case.ends_when_told(ending).todo
 
 
@@ -442,17 +446,17 @@ def test_a_login_that_somebody_keeps_making_an_owner(case: Case) -> None:
 
     def give_it_something(description: str) -> None:
         if description == "drop the login role":
-            case.run("ALTER TABLE app.customers OWNER TO {role}", role=ending.role_name)
+            case.run("ALTER TABLE app.customers OWNER TO {role}", role=ending.login.role_name)
 
     conversation.before_statement = give_it_something
     try:
         with pytest.raises(TargetRefused) as refusal:
-            end_grant(case.shop.target, ending)
+            end_grant(case.shop.target, to_end(ending))
     finally:
         conversation.before_statement = None
     assert "REASSIGN OWNED" in refusal.value.todo
     do_as_told(case.shop, refusal.value.todo)
-    end_grant(case.shop.target, ending)
+    end_grant(case.shop.target, to_end(ending))
 
 
 def test_every_piece_of_advice_is_proven() -> None:

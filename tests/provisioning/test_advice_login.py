@@ -16,6 +16,7 @@ from accessmgmt.provisioning.connect.admin import close_pools
 from accessmgmt.provisioning.end.grants import end_grant
 from accessmgmt.provisioning.statements import advice_login
 from devstack.postgres import PostgresServer
+from tests.orders import to_end
 from tests.provisioning.advised import proves
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_order, permissions
 from tests.provisioning.dba import do_as_told
@@ -51,15 +52,15 @@ class House:
         order = new_order(ORDERS)
         with pytest.raises(TargetRefused) as refusal:
             apply_grant(self.shop.target, order)
-        end_grant(self.shop.target, order)
-        assert order.role_name not in refusal.value.todo, "its name is never used again"
+        end_grant(self.shop.target, to_end(order))
+        assert order.login.role_name not in refusal.value.todo, "its name is never used again"
         return refusal.value
 
     def works(self) -> None:
         order = new_order(ORDERS)
         receipt = apply_grant(self.shop.target, order)
         self.shop.log_in(order).close()
-        end_grant(self.shop.target, replace(order, role_oid=receipt.role_oid))
+        end_grant(self.shop.target, to_end(order, role_oid=receipt.role_oid))
 
 
 @pytest.fixture(params=[14, 18])

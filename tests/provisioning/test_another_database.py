@@ -12,13 +12,14 @@ import pytest
 from psycopg import sql
 
 from accessmgmt.domain.errors import TargetError, TargetRefused
-from accessmgmt.domain.targets import GrantOrder
+from accessmgmt.domain.orders import GrantOrder
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.connect.admin import close_pools
 from accessmgmt.provisioning.end.grants import end_grant
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
 from devstack.stack import wait_for_replay
+from tests.orders import as_made, of_installation, to_end
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions, target_of
 
 WITH_SCHEMA = permissions("SELECT", "app", "orders")
@@ -30,10 +31,10 @@ def shop(request: pytest.FixtureRequest, new_shop: Callable[..., Shop]) -> Shop:
 
 
 def applied(shop: Shop) -> GrantOrder:
-    order = replace(new_order(WITH_SCHEMA), installation=new_installation())
+    order = of_installation(new_order(WITH_SCHEMA), new_installation())
     receipt = apply_grant(shop.target, order)
     close_pools()
-    return replace(order, role_oid=receipt.role_oid, system_identifier=receipt.system_identifier)
+    return as_made(order, role_oid=receipt.role_oid, system_identifier=receipt.system_identifier)
 
 
 def on_server(shop: Shop, text: str, **names: str) -> None:
@@ -55,13 +56,14 @@ def test_a_renamed_database_keeps_nobody_in(shop: Shop) -> None:
     """What the login left there is handed over as well: its dependencies name the database by its OID."""
     order, renamed = applied(shop), f"renamed_{secrets.token_hex(3)}"
     with shop.as_dba() as dba:
-        dba.execute(sql.SQL("CREATE SCHEMA play AUTHORIZATION {}").format(sql.Identifier(order.role_name)))
+        dba.execute(sql.SQL("CREATE SCHEMA play AUTHORIZATION {}").format(sql.Identifier(order.login.role_name)))
     on_server(shop, "ALTER DATABASE {db} RENAME TO {renamed}", renamed=renamed)
-    user = shop.server.connect(renamed, order.role_name, order.password)
-    receipt = end_grant(shop.target, order)
+    user = shop.server.connect(renamed, order.login.role_name, order.password)
+    receipt = end_grant(shop.target, to_end(order))
     assert is_cut(user)
     assert (
-        shop.server.connect().execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [order.role_name]).fetchall() == []
+        shop.server.connect().execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [order.login.role_name]).fetchall()
+        == []
     )
     [note] = [note for note in receipt.notes if shop.database in note]
     assert f"known in {renamed}" in note
@@ -75,13 +77,13 @@ def test_a_renamed_database_keeps_nobody_in(shop: Shop) -> None:
 
 def test_a_dropped_database_keeps_nobody_in(shop: Shop) -> None:
     order = applied(shop)
-    user = shop.server.connect("postgres", order.role_name, order.password)
+    user = shop.server.connect("postgres", order.login.role_name, order.password)
     on_server(shop, "DROP DATABASE {db} WITH (FORCE)")
-    receipt = end_grant(shop.target, order)
+    receipt = end_grant(shop.target, to_end(order))
     assert is_cut(user)
     assert any("any more." in note for note in receipt.notes)
     with pytest.raises(psycopg.OperationalError):
-        shop.server.connect("postgres", order.role_name, order.password)
+        shop.server.connect("postgres", order.login.role_name, order.password)
 
 
 SHUT = {
@@ -97,7 +99,7 @@ def test_a_database_that_lets_nobody_in_keeps_nobody_in(shop: Shop, text: str) -
     order = applied(shop)
     user = shop.log_in(order)
     on_server(shop, text, login=shop.target.username, owner=f"{shop.database}_owner")
-    receipt = end_grant(shop.target, order)
+    receipt = end_grant(shop.target, to_end(order))
     assert is_cut(user)
     assert any("did not let the portal in" in note for note in receipt.notes)
     on_server(shop, "ALTER DATABASE {db} WITH ALLOW_CONNECTIONS true CONNECTION LIMIT -1")
@@ -117,10 +119,10 @@ def test_where_the_portal_is_let_into_its_database_alone_it_says_what_is_wrong(
     shop.server.start()
     on_server(shop, "ALTER DATABASE {db} RENAME TO elsewhere")
     with pytest.raises(TargetRefused) as refusal:
-        end_grant(shop.target, order)
+        end_grant(shop.target, to_end(order))
     assert refusal.value.sqlstate == "3D000"
     on_server(shop, "ALTER DATABASE elsewhere RENAME TO {db}")
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 def test_another_server_at_the_address_proves_nothing(
@@ -131,9 +133,9 @@ def test_another_server_at_the_address_proves_nothing(
     order = applied(shop)
     elsewhere = replace(other.target, database_name=shop.database)
     with pytest.raises(TargetError, match="another PostgreSQL server"):
-        end_grant(elsewhere, order)
+        end_grant(elsewhere, to_end(order))
     assert shop.roles(order) == 1
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 def test_a_renamed_database_is_left_on_the_standby_as_well(
@@ -147,13 +149,13 @@ def test_a_renamed_database_is_left_on_the_standby_as_well(
     standby = own_standby(shop.server)
     target = target_of(standby, certificate_authority, shop.database, shop.target.username)
     target = replace(target, name="replica", primary=shop.target)
-    order = replace(new_order(WITH_SCHEMA), installation=new_installation())
+    order = of_installation(new_order(WITH_SCHEMA), new_installation())
     receipt = apply_grant(target, order)
     close_pools()
-    order = replace(order, role_oid=receipt.role_oid, system_identifier=receipt.system_identifier)
+    order = as_made(order, role_oid=receipt.role_oid, system_identifier=receipt.system_identifier)
     on_server(shop, "ALTER DATABASE {db} RENAME TO elsewhere")
     wait_for_replay(shop.server, standby)
-    user = standby.connect("elsewhere", order.role_name, order.password)
-    ended = end_grant(target, order)
+    user = standby.connect("elsewhere", order.login.role_name, order.password)
+    ended = end_grant(target, to_end(order))
     assert is_cut(user)
     assert [s.server for s in ended.sessions] == ["standby"]

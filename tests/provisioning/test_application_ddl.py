@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from dataclasses import replace
 
 import psycopg
 import pytest
 from psycopg import sql
 
 from accessmgmt.domain.errors import TargetRefused
+from accessmgmt.domain.orders import GrantOrder
 from accessmgmt.domain.permissions import PermissionSet
-from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.connect.admin import admin_session
 from accessmgmt.provisioning.end.grants import end_grant
@@ -24,6 +23,7 @@ from accessmgmt.provisioning.session import conversation
 from accessmgmt.provisioning.session.deadline import Budget
 from accessmgmt.provisioning.session.explain import is_worth_repeating
 from accessmgmt.provisioning.statements.reading import READ_CHUNK
+from tests.orders import of_installation, to_end
 from tests.provisioning.beside import Beside, before_the_commit
 from tests.provisioning.conftest import SHOP, Shop, new_installation, new_order, permissions
 
@@ -90,7 +90,7 @@ def application(shop: Shop, statement: str) -> Beside:
 def an_order(wanted: PermissionSet | None = None) -> GrantOrder:
     """An order of an installation of its own: its capability role is nobody else's on the server."""
     order = new_order(wanted or permissions("SELECT,INSERT", "app", "*"))
-    return replace(order, installation=new_installation())
+    return of_installation(order, new_installation())
 
 
 @pytest.mark.parametrize(("at", "statement"), BESIDE_A_GRANT)
@@ -107,12 +107,12 @@ def test_beside_a_grant(shop: Shop, monkeypatch: pytest.MonkeyPatch, at: str, st
 def test_beside_the_end_of_a_set(shop: Shop, monkeypatch: pytest.MonkeyPatch, at: str, statement: str) -> None:
     order = an_order(permissions("SELECT,INSERT", "app", "orders,totals,tickets"))
     apply_grant(shop.target, order)
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
     running = application(shop, statement)
     before_the_commit(monkeypatch, at, running.begin)
-    report = retire_capabilities(shop.target, order.installation, set())
+    report = retire_capabilities(shop.target, order.login.installation, set())
     assert running.end() == "done"
-    assert report.dropped == (order.capability,), report.kept
+    assert report.dropped == (order.set.capability,), report.kept
 
 
 def test_beside_the_end_of_a_login_that_was_granted_on(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,10 +121,10 @@ def test_beside_the_end_of_a_login_that_was_granted_on(shop: Shop, monkeypatch: 
     apply_grant(shop.target, order)
     with shop.as_dba() as dba:
         dba.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(f"{shop.database}_owner")))
-        dba.execute(sql.SQL("GRANT SELECT ON app.customers TO {}").format(sql.Identifier(order.role_name)))
+        dba.execute(sql.SQL("GRANT SELECT ON app.customers TO {}").format(sql.Identifier(order.login.role_name)))
     running = application(shop, "DROP TABLE app.customers")
     before_the_commit(monkeypatch, "revoke what is too much on tables", running.begin)
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
     assert running.end() == "done"
 
 
@@ -172,11 +172,11 @@ def test_what_is_dropped_while_we_look_keeps_its_name(new_shop: Callable[..., Sh
     shop = new_shop(14, tables=f"{SHOP} CREATE TABLE {quoted} (id serial)")
     order = an_order(permissions("SELECT,INSERT", "app", tables))
     with admin_session(shop.target, Budget(10)) as session, shop.as_dba() as dba:
-        scope = scope_of(order, session.server_version)
+        scope = scope_of(order.set, session.server_version)
         session.conn.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         session.conn.execute("SELECT FROM pg_class LIMIT 1")
         dba.execute(drop)  # type: ignore[call-overload]
-        found = inspect_target(session, order, scope)
+        found = inspect_target(session, scope)
         gone = [drift for drift in found.drift if "Q1" in drift.name]
         rows = session.ask(
             READ_CHUNK,
@@ -200,14 +200,14 @@ def test_a_table_that_is_swapped_for_another(shop: Shop) -> None:
 
     def swap(description: str) -> None:
         nonlocal is_done
-        if description == "lock what is named" and order.permissions and not is_done and is_made():
+        if description == "lock what is named" and order.set.permissions and not is_done and is_made():
             is_done = True
             with shop.as_dba() as dba:
                 dba.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(f"{shop.database}_owner")))
                 dba.execute("ALTER TABLE app.orders RENAME TO orders_before; CREATE TABLE app.orders (id int)")
 
     def is_made() -> bool:
-        name = order.capability
+        name = order.set.capability
         with shop.as_dba() as dba:
             return dba.execute("SELECT to_regrole(%s) IS NOT NULL", [name]).fetchone() == (True,)
 

@@ -20,6 +20,7 @@ from accessmgmt.provisioning.connect import secrets_manager
 from accessmgmt.provisioning.connect.admin import admin_connection, close_pools
 from accessmgmt.provisioning.end.grants import end_grant
 from devstack.aws import REGION, SecretsManager
+from tests.orders import to_end
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_order, permissions
 
 NAME = "postgres-credentials"
@@ -66,7 +67,7 @@ def test_the_guide_s_secret_is_all_that_is_needed(shop: Shop, aws: SecretsManage
     receipt = apply_grant(target, order)
     with shop.log_in(order) as user:
         user.execute("SELECT * FROM app.orders")
-    end_grant(target, replace(order, role_oid=receipt.role_oid))
+    end_grant(target, to_end(order, role_oid=receipt.role_oid))
     assert {rung.state for rung in ladder.test_connection(target)} == {RungState.PASSED}
 
 
@@ -76,7 +77,7 @@ def test_a_list_of_hosts_may_stand_in_the_secret(shop: Shop, aws: SecretsManager
     target = replace(shop.target, host="", port=0, aws_secret=SECRET)
     order = new_order(permissions("SELECT", "app", "orders"))
     receipt = apply_grant(target, order)
-    ended = end_grant(target, replace(order, role_oid=receipt.role_oid))
+    ended = end_grant(target, to_end(order, role_oid=receipt.role_oid))
     assert [unseen.host for unseen in ended.unseen_hosts] == ["127.0.0.9"]
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import psycopg
 import pytest
 from psycopg import sql
 
 from accessmgmt.domain.errors import TargetRefused
-from accessmgmt.domain.targets import GrantOrder
+from accessmgmt.domain.orders import GrantOrder
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.end.grants import end_grant
 from accessmgmt.provisioning.statements import advice
+from tests.orders import as_made, to_end
 from tests.provisioning.advised import proves
 from tests.provisioning.conftest import Shop, new_order, permissions
 from tests.provisioning.dba import do_as_told
@@ -75,7 +75,7 @@ def applied(shop: Shop, grants: str = "SELECT,TRIGGER,REFERENCES") -> GrantOrder
     grants += ",TRUNCATE" if shop.target.username == "postgres" else ""
     order = new_order(permissions(grants))
     receipt = apply_grant(shop.target, order)
-    return replace(order, role_oid=receipt.role_oid, triggers_before=receipt.triggers_before)
+    return as_made(order, role_oid=receipt.role_oid, triggers_before=receipt.triggers_before)
 
 
 def made(shop: Shop, text: str) -> GrantOrder:
@@ -111,7 +111,7 @@ def test_what_was_hung_on_the_applications_tables_is_gone(
     shop = open_shop(new_shop, version)
     order = made(shop, FUNCTIONS + HOOKS[hook])
 
-    receipt = end_grant(shop.target, order)
+    receipt = end_grant(shop.target, to_end(order))
 
     words = [note for note in receipt.notes if "the login had put this on app." in note or "on play.ref" in note]
     assert len(words) == 1, receipt.notes
@@ -124,7 +124,7 @@ def test_what_was_hung_on_the_applications_tables_is_gone(
 @pytest.mark.parametrize("version", VERSIONS)
 def test_it_is_gone_with_a_superusers_credential_too(new_shop: Callable[..., Shop], version: int) -> None:
     shop = open_shop(new_shop, version, is_superuser=True)
-    end_grant(shop.target, made(shop, FUNCTIONS + HOOKS["after insert"] + ";" + HOOKS["foreign key"]))
+    end_grant(shop.target, to_end(made(shop, FUNCTIONS + HOOKS["after insert"] + ";" + HOOKS["foreign key"])))
     assert triggers(shop) == ["touched"]
     check_application(shop)
 
@@ -145,7 +145,7 @@ def test_a_default_of_the_application_that_calls_a_leftover_is_undone(
             "CREATE POLICY p ON app.orders USING (play.when_so(id));"
             "REVOKE SELECT ON secret.salaries FROM PUBLIC"
         )
-    assert len(end_grant(shop.target, order).notes) == 5
+    assert len(end_grant(shop.target, to_end(order)).notes) == 5
     check_application(shop)
 
 
@@ -158,7 +158,7 @@ def test_a_trigger_on_a_table_that_is_read_for_long_is_switched_off(
     order = made(shop, FUNCTIONS + HOOKS["after insert"])
     with shop.as_dba() as reader:
         reader.execute("BEGIN; SELECT * FROM app.orders")
-        receipt = end_grant(shop.target, order)
+        receipt = end_grant(shop.target, to_end(order))
         reader.execute("ROLLBACK")
     assert any("switched off" in note for note in receipt.notes)
     check_application(shop)
@@ -174,12 +174,12 @@ def test_what_the_portal_may_not_undo_keeps_the_grant_ending(new_shop: Callable[
     with shop.as_dba() as dba:
         dba.execute(sql.SQL("REVOKE {} FROM jit_portal").format(owner))
     with pytest.raises(TargetRefused) as refusal:
-        end_grant(shop.target, order)
+        end_grant(shop.target, to_end(order))
     assert "CREATE TRIGGER x" in refusal.value.why
     with pytest.raises(psycopg.OperationalError):
         shop.log_in(order)
     do_as_told(shop, refusal.value.todo)
-    assert end_grant(shop.target, order).reassigned == (shop.database,)
+    assert end_grant(shop.target, to_end(order)).reassigned == (shop.database,)
     check_application(shop)
 
 
@@ -195,20 +195,20 @@ def test_triggers_of_the_application_stay_and_those_that_came_meanwhile_are_told
         "CREATE TRIGGER z BEFORE UPDATE ON app.orders FOR EACH ROW"
         " EXECUTE FUNCTION suppress_redundant_updates_trigger()",
     )
-    [note] = end_grant(shop.target, order).notes
+    [note] = end_grant(shop.target, to_end(order)).notes
     assert "TRIGGER y" in note
     assert "TRIGGER z" in note
     assert "touched" not in note
     assert triggers(shop) == ["touched", "y", "z"]
     do_as_told(shop, note)
     assert triggers(shop) == ["touched"]
-    assert end_grant(shop.target, applied(shop)).notes == ()
+    assert end_grant(shop.target, to_end(applied(shop))).notes == ()
 
 
 def test_a_set_without_trigger_looks_for_none(new_shop: Callable[..., Shop]) -> None:
     shop = open_shop(new_shop, 18)
     order = applied(shop, "SELECT")
-    assert order.triggers_before is None
+    assert order.login.triggers_before is None
     with shop.as_dba() as dba:
         dba.execute("CREATE TRIGGER y BEFORE UPDATE ON app.customers FOR EACH ROW EXECUTE FUNCTION app.touch()")
-    assert end_grant(shop.target, order).notes == ()
+    assert end_grant(shop.target, to_end(order)).notes == ()

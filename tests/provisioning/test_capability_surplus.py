@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from psycopg import sql
 
 from accessmgmt.domain.drift import DriftChange, DriftFinding, DriftKind, DriftOrder, Severity
 from accessmgmt.domain.errors import TargetRefused
-from accessmgmt.domain.targets import GrantOrder
+from accessmgmt.domain.orders import GrantOrder
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.drift.resync import check_drift
 from accessmgmt.provisioning.end.grants import end_grant
 from accessmgmt.provisioning.privileges import catalog_cache
+from tests.orders import of_installation, to_end
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 from tests.provisioning.dba import sql_in
 
@@ -30,25 +30,25 @@ def shop(request: pytest.FixtureRequest, new_shop: Callable[..., Shop]) -> Shop:
 def order(shop: Shop) -> GrantOrder:
     """An order that was applied, of an installation of its own."""
     order = new_order(permissions("SELECT", "app", "orders"))
-    order = replace(order, installation=new_installation())
+    order = of_installation(order, new_installation())
     apply_grant(shop.target, order)
     return order
 
 
 def another(order: GrantOrder) -> GrantOrder:
     """An order of the same set for somebody else."""
-    other = new_order(order.permissions, who="bob")
-    return replace(other, installation=order.installation)
+    other = new_order(order.set.permissions, who="bob")
+    return of_installation(other, order.login.installation)
 
 
 def as_dba(shop: Shop, order: GrantOrder, words: str, **names: str) -> None:
-    names = {"role": order.capability, "db": shop.database, **names}
+    names = {"role": order.set.capability, "db": shop.database, **names}
     with shop.as_dba() as dba:
         dba.execute(sql.SQL(words).format(**{key: sql.Identifier(name) for key, name in names.items()}))  # type: ignore[arg-type]
 
 
 def findings(shop: Shop, order: GrantOrder) -> tuple[DriftFinding, ...]:
-    wanted = DriftOrder(order.installation, (order.permissions,), (), frozenset({order.role_name}))
+    wanted = DriftOrder(order.login.installation, (order.set.permissions,), (), frozenset({order.login.role_name}))
     return check_drift(shop.target, wanted).findings
 
 
@@ -70,7 +70,7 @@ def test_a_capability_role_that_became_a_member_is_given_to_nobody_new(
         changes: list[DriftChange] = []
         apply_grant(shop.target, later, changes=changes)
         assert [str(change) for change in changes] == [
-            f"took the membership in pg_read_all_data from {order.capability}"
+            f"took the membership in pg_read_all_data from {order.set.capability}"
         ]
     else:
         with pytest.raises(TargetRefused, match="is a member of pg_read_all_data") as refusal:
@@ -81,9 +81,9 @@ def test_a_capability_role_that_became_a_member_is_given_to_nobody_new(
         with shop.as_dba() as dba:
             dba.execute(finding.sql)  # type: ignore[call-overload]
         apply_grant(shop.target, later)
-    end_grant(shop.target, later)
+    end_grant(shop.target, to_end(later))
     assert findings(shop, order) == ()
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 @pytest.mark.parametrize("privilege", ["CREATE", "TEMPORARY", "CONNECT"])
@@ -97,12 +97,12 @@ def test_privileges_on_the_database_are_found_and_taken_back(shop: Shop, order: 
         acl = dba.execute(
             "SELECT a.privilege_type, a.is_grantable FROM pg_database d, aclexplode(d.datacl) a"
             " WHERE d.datname = current_database() AND a.grantee = %s::regrole",
-            [order.capability],
+            [order.set.capability],
         ).fetchall()
     assert acl == [("CONNECT", False)]
     shop.log_in(later).close()
     for ending in (order, later):
-        end_grant(shop.target, ending)
+        end_grant(shop.target, to_end(ending))
 
 
 def test_a_schema_privilege_of_another_grantor_is_a_failure(shop: Shop, order: GrantOrder) -> None:
@@ -115,12 +115,12 @@ def test_a_schema_privilege_of_another_grantor_is_a_failure(shop: Shop, order: G
         apply_grant(shop.target, later)
     assert refusal.value.sqlstate == "01007"
     assert shop.roles(later) == 0
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 def test_nobody_spoils_a_set_by_giving_it_something_of_their_own(shop: Shop, order: GrantOrder) -> None:
     """Everybody may make temporary tables, and grant on what is theirs to whom they like."""
-    role = sql.Identifier(order.capability)
+    role = sql.Identifier(order.set.capability)
     with shop.as_dba() as dba:
         dba.execute("CREATE SCHEMA play; GRANT CREATE, USAGE ON SCHEMA play TO PUBLIC, jit_quarantine")
     user = shop.log_in(order)
@@ -133,5 +133,5 @@ def test_nobody_spoils_a_set_by_giving_it_something_of_their_own(shop: Shop, ord
     receipt = apply_grant(shop.target, later)
     assert [table.table for table in receipt.tables] == ["orders"]
     assert "play.mine" in {finding.object for finding in findings(shop, order)}
-    end_grant(shop.target, order)
-    end_grant(shop.target, later)
+    end_grant(shop.target, to_end(order))
+    end_grant(shop.target, to_end(later))

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import replace
 
 import psycopg
 import pytest
 from psycopg import sql
 
 from accessmgmt.domain.names import Installation, new_login_role_name
-from accessmgmt.domain.targets import EndReceipt, GrantOrder
+from accessmgmt.domain.orders import GrantOrder
+from accessmgmt.domain.targets import EndReceipt
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.end.grants import end_grant, end_grants
 from accessmgmt.provisioning.end.unused_capabilities import retire_capabilities
 from devstack.postgres import PostgresServer
+from tests.orders import as_made, of_installation, to_end
 from tests.provisioning.conftest import Shop, new_order, permissions
 
 TABLES, STANDING = 1_500, 1_000
@@ -43,9 +44,9 @@ def test_more_tables_than_the_server_has_locks(
     )
     shop = shop_on(server, tables="SELECT 1")
     make_tables(shop, TABLES)
-    order = replace(new_order(permissions("SELECT", "app", "*")), installation=Installation("inst-many", "key"))
+    order = of_installation(new_order(permissions("SELECT", "app", "*")), Installation("inst-many", "key"))
     assert apply_grant(shop.target, order, on_progress=lambda: None).table_count == TABLES
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
     report = retire_capabilities(shop.target, Installation("inst-many", "key"), set())
     assert (len(report.dropped), report.kept) == (1, {})
     with shop.as_dba() as dba:
@@ -64,31 +65,31 @@ def test_a_thousand_standing_logins(
     shop = shop_on(own_server(version))
     first = new_order(permissions("SELECT", "app", "orders"))
     apply_grant(shop.target, first)
-    capability = sql.Identifier(first.capability)
+    capability = sql.Identifier(first.set.capability)
     standing = [
-        replace(first, grant_id=secrets.token_hex(8), role_name=new_login_role_name("many@example.com"), password="")
+        as_made(first, grant_id=secrets.token_hex(8), role_name=new_login_role_name("many@example.com"))
         for _ in range(STANDING)
     ]
     with shop.as_dba() as dba:
         dba.execute("SET ROLE jit_portal")
         dba.execute(sql.SQL("; ").join(made(order, capability) for order in standing).as_bytes(dba))
-    order = new_order(first.permissions)
+    order = new_order(first.set.permissions)
     apply_grant(shop.target, order)  # in the time that the engine gives itself
     shop.log_in(order).close()
-    assert not end_grant(shop.target, order).role_was_absent
+    assert not end_grant(shop.target, to_end(order)).role_was_absent
 
-    outcomes = end_grants(shop.target, standing[:250])
+    outcomes = end_grants(shop.target, [to_end(order) for order in standing[:250]])
     assert all(isinstance(outcome, EndReceipt) for outcome in outcomes)
     with shop.as_dba() as dba:
         left = dba.execute("SELECT count(*) FROM pg_roles WHERE rolname ~ '^jit_many_'").fetchone()
     assert left == (STANDING - 250,)
-    end_grant(shop.target, first)
+    end_grant(shop.target, to_end(first))
 
 
 def made(order: GrantOrder, capability: sql.Identifier) -> sql.Composed:
     """Return what makes a login as the portal does, but for its password."""
-    role = sql.Identifier(order.role_name)
-    tag = sql.Literal(order.login_tag)
+    role = sql.Identifier(order.login.role_name)
+    tag = sql.Literal(order.login.tag)
     return sql.SQL("CREATE ROLE {0} LOGIN; COMMENT ON ROLE {0} IS {1}; GRANT {2} TO {0}").format(role, tag, capability)
 
 
@@ -100,4 +101,4 @@ def test_a_set_of_a_thousand_names(new_shop: Callable[..., Shop]) -> None:
     receipt = apply_grant(shop.target, order)
     assert receipt.table_count == 2
     assert len(receipt.unmatched) == 998
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))

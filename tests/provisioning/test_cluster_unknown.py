@@ -18,6 +18,7 @@ from accessmgmt.provisioning.connect.admin import close_pools
 from accessmgmt.provisioning.drift.resync import check_drift
 from accessmgmt.provisioning.end.absent_servers import end_what_is_left
 from accessmgmt.provisioning.end.grants import end_grant
+from tests.orders import as_made, of_installation, to_end
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 from tests.provisioning.test_preflight import climb
 from tests.provisioning.test_promoted import ORDERS, Pair, pair  # noqa: F401
@@ -35,13 +36,13 @@ def closed_shop(request: pytest.FixtureRequest, new_shop: Callable[..., Shop]) -
 
 def test_access_is_given_compared_and_ended_without_the_system_identifier(closed_shop: Shop) -> None:
     shop = closed_shop
-    order = replace(new_order(permissions("SELECT", "app", "orders")), installation=new_installation())
+    order = of_installation(new_order(permissions("SELECT", "app", "orders")), new_installation())
     receipt = apply_grant(shop.target, order)
     assert receipt.system_identifier == ""
-    wanted = DriftOrder(order.installation, (order.permissions,), (), frozenset({order.role_name}))
+    wanted = DriftOrder(order.login.installation, (order.set.permissions,), (), frozenset({order.login.role_name}))
     assert check_drift(shop.target, wanted).findings == ()
     user = shop.log_in(order)
-    receipt_of_end = end_grant(shop.target, replace(order, role_oid=receipt.role_oid))
+    receipt_of_end = end_grant(shop.target, to_end(order, role_oid=receipt.role_oid))
     assert [session.pid for session in receipt_of_end.sessions] == [user.info.backend_pid]
     assert shop.roles(order) == 0
 
@@ -54,10 +55,10 @@ def test_access_that_was_given_while_it_could_be_read_is_ended(new_shop: Callabl
     with shop.as_dba() as dba:
         dba.execute(CLOSE)
     close_pools()
-    ending = replace(order, role_oid=receipt.role_oid, system_identifier=receipt.system_identifier)
-    end_grant(shop.target, ending)
+    ending = as_made(order, role_oid=receipt.role_oid, system_identifier=receipt.system_identifier)
+    end_grant(shop.target, to_end(ending))
     assert shop.roles(order) == 0
-    assert end_grant(shop.target, ending).role_was_absent
+    assert end_grant(shop.target, to_end(ending)).role_was_absent
 
 
 def test_the_connection_test_says_what_is_not_verified_and_what_mends_it(closed_shop: Shop) -> None:
@@ -85,12 +86,12 @@ def test_an_oid_alone_is_not_taken_for_a_login_of_ours(closed_shop: Shop) -> Non
         [(oid,)] = dba.execute("SELECT oid::bigint FROM pg_roles WHERE rolname = %s", [name]).fetchall()
         with shop.server.connect(shop.database, name, "pa55word") as stranger:
             dba.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))  # its session lives on under the OID
-            ours = replace(order, role_oid=receipt.role_oid, system_identifier="7")
-            gone = replace(order, grant_id="other", role_oid=oid, system_identifier="7")
-            look = end_what_is_left(shop.target, [ours, gone])
+            ours = as_made(order, role_oid=receipt.role_oid, system_identifier="7")
+            gone = as_made(order, grant_id="other", role_oid=oid, system_identifier="7")
+            look = end_what_is_left(shop.target, [ours.login, gone.login])
             assert look.error == ""
             assert [(left.grant_id, left.was_role_there, left.is_proved) for left in look.left] == [
-                (order.grant_id, True, True)
+                (order.login.grant_id, True, True)
             ]
             assert stranger.execute("SELECT 1").fetchall() == [(1,)]
 
@@ -101,7 +102,7 @@ def test_a_link_to_a_primary_is_believed_and_no_primary_is_guessed(pair: Pair) -
     close_pools()
     order = new_order(ORDERS)
     receipt = apply_grant(pair.replica, order)
-    end_grant(pair.replica, replace(order, role_oid=receipt.role_oid))
+    end_grant(pair.replica, to_end(order, role_oid=receipt.role_oid))
     with pytest.raises(TargetRefused, match="its primary is not known") as refusal:
         apply_grant(replace(pair.replica, primary=None), new_order(ORDERS))
     assert "cannot be read" in refusal.value.why

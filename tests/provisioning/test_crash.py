@@ -11,7 +11,8 @@ import psycopg
 import pytest
 
 from accessmgmt.domain.errors import TargetError
-from accessmgmt.domain.targets import EndReceipt, GrantOrder, Target
+from accessmgmt.domain.orders import GrantOrder
+from accessmgmt.domain.targets import EndReceipt, Target
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.connect.admin import close_pools
 from accessmgmt.provisioning.end.grants import end_grant, end_grants
@@ -19,6 +20,7 @@ from accessmgmt.provisioning.end.unused_capabilities import retire_capabilities
 from accessmgmt.provisioning.session import conversation
 from devstack.postgres import PostgresServer
 from devstack.process import wait_until
+from tests.orders import as_made, of_installation, to_end
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 
 DONE = 0
@@ -84,7 +86,7 @@ def test_apply_killed_at_every_statement(new_shop: Callable[..., Shop], version:
         assert [t.table for t in receipt.tables] == ["orders", "tickets"]
         with shop.log_in(order) as user:
             user.execute("INSERT INTO app.tickets (note) VALUES ('after the crash')")
-        end_grant(shop.target, order)
+        end_grant(shop.target, to_end(order))
         assert leftovers(shop, order) == 0
         boundary += step
     assert boundary > 20
@@ -99,9 +101,10 @@ def test_end_killed_at_every_statement(shops: Callable[[int, bool], Shop], versi
         receipt = apply_grant(shop.target, order)
         user = shop.log_in(order)
         user.execute("CREATE TEMP TABLE mine (id int)")
-        finished = run_and_die(lambda o=order: end_grant(shop.target, o), boundary)  # type: ignore[misc]
+        ending = to_end(order)
+        finished = run_and_die(lambda o=ending: end_grant(shop.target, o), boundary)  # type: ignore[misc]
 
-        ended = end_grant(shop.target, order)
+        ended = end_grant(shop.target, to_end(order))
 
         assert ended.role_oid in {receipt.role_oid, None}
         assert leftovers(shop, order) == 0
@@ -117,7 +120,7 @@ def test_ending_what_was_never_finished(shop: Shop) -> None:
     while not finished:
         order = new_order(permissions("SELECT", "app", "orders"))
         finished = run_and_die(lambda o=order: apply_grant(shop.target, o), boundary)  # type: ignore[misc]
-        end_grant(shop.target, order)
+        end_grant(shop.target, to_end(order))
         assert leftovers(shop, order) == 0
         boundary += 1
 
@@ -125,11 +128,11 @@ def test_ending_what_was_never_finished(shop: Shop) -> None:
 def applied(target: Target, count: int) -> list[GrantOrder]:
     """Apply so many orders of one set."""
     orders = [new_order(permissions("SELECT", "app", "orders")) for _ in range(count)]
-    return [replace(order, role_oid=apply_grant(target, order).role_oid) for order in orders]
+    return [as_made(order, role_oid=apply_grant(target, order).role_oid) for order in orders]
 
 
 def has_ended_all(target: Target, orders: Sequence[GrantOrder]) -> bool:
-    return all(isinstance(outcome, EndReceipt) for outcome in end_grants(target, orders))
+    return all(isinstance(outcome, EndReceipt) for outcome in end_grants(target, [to_end(order) for order in orders]))
 
 
 def test_a_batch_of_endings_killed_at_every_statement(new_shop: Callable[..., Shop]) -> None:
@@ -144,8 +147,9 @@ def test_a_batch_of_endings_killed_at_every_statement(new_shop: Callable[..., Sh
         with shop.log_in(orders[1]) as owner:
             owner.execute(f"CREATE TABLE play.left_{boundary} (id int)")  # type: ignore[call-overload]
         with shop.as_dba() as dba:
-            dba.execute(f'DROP ROLE "{orders[2].role_name}"')  # type: ignore[call-overload]
-        finished = run_and_die(lambda o=orders: end_grants(shop.target, o), boundary)  # type: ignore[misc]
+            dba.execute(f'DROP ROLE "{orders[2].login.role_name}"')  # type: ignore[call-overload]
+        ending = [to_end(order) for order in orders]
+        finished = run_and_die(lambda o=ending: end_grants(shop.target, o), boundary)  # type: ignore[misc]
 
         assert has_ended_all(shop.target, orders)
 
@@ -166,17 +170,17 @@ def test_dropping_a_set_killed_at_every_statement(new_shop: Callable[..., Shop])
     wanted = permissions("SELECT,INSERT", "app", "orders,tickets")
     boundary, finished = 0, False
     while not finished:
-        order = replace(new_order(wanted), installation=new_installation())
-        name = order.installation
+        order = of_installation(new_order(wanted), new_installation())
+        name = order.login.installation
         apply_grant(shop.target, order)
-        end_grant(shop.target, order)
+        end_grant(shop.target, to_end(order))
         finished = run_and_die(lambda n=name: retire_capabilities(shop.target, n, set()), boundary)  # type: ignore[misc]
         if boundary % 2:
-            again = replace(order, role_name=new_order().role_name)
+            again = as_made(order, role_name=new_order().login.role_name)
             assert apply_grant(shop.target, again).table_count == 2
             with shop.log_in(again) as user:
                 user.execute("INSERT INTO app.tickets (note) VALUES ('there again')")
-            end_grant(shop.target, again)
+            end_grant(shop.target, to_end(again))
 
         assert retire_capabilities(shop.target, name, set()).kept == {}
 
@@ -207,7 +211,7 @@ def test_a_batch_on_a_standby_killed_in_each_phase(
     for phase in PHASES:
         for occurrence in (1, 2):
             orders = applied(target, 2)
-            user = standby.connect(shop.database, orders[0].role_name, orders[0].password)
+            user = standby.connect(shop.database, orders[0].login.role_name, orders[0].password)
             left = occurrence
 
             def is_time(description: str) -> bool:
@@ -215,7 +219,8 @@ def test_a_batch_on_a_standby_killed_in_each_phase(
                 left -= description == phase  # noqa: B023
                 return left == 0 and description == phase  # noqa: B023
 
-            run_and_die_when(lambda o=orders: end_grants(target, o), is_time)  # type: ignore[misc]
+            ending = [to_end(order) for order in orders]
+            run_and_die_when(lambda o=ending: end_grants(target, o), is_time)  # type: ignore[misc]
 
             assert has_ended_all(target, orders)
 
@@ -228,6 +233,6 @@ def test_a_batch_on_a_standby_killed_in_each_phase(
 def roles_on(server: PostgresServer, orders: Sequence[GrantOrder]) -> int:
     with server.connect() as conn:
         query = "SELECT count(*) FROM pg_roles WHERE rolname = ANY (%s)"
-        row = conn.execute(query, [[order.role_name for order in orders]]).fetchone()
+        row = conn.execute(query, [[order.login.role_name for order in orders]]).fetchone()
     assert row is not None
     return int(row[0])

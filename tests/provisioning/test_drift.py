@@ -21,13 +21,15 @@ from accessmgmt.domain.drift import (
     finding_from_json,
 )
 from accessmgmt.domain.names import new_login_role_name
+from accessmgmt.domain.orders import GrantOrder
 from accessmgmt.domain.permissions import PermissionSet
-from accessmgmt.domain.targets import ApplyReceipt, GrantOrder
+from accessmgmt.domain.targets import ApplyReceipt
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.drift.repair import repair
 from accessmgmt.provisioning.drift.resync import check_drift, resync_sets
 from accessmgmt.provisioning.end.grants import end_grant
 from accessmgmt.provisioning.session import conversation
+from tests.orders import of_installation, to_end
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 
 SERVERS = [(18, False), (18, True), (16, False), (15, False), (14, False)]
@@ -53,7 +55,7 @@ class Portal:
         self.held: list[tuple[GrantOrder, ApplyReceipt]] = []
 
     def grant(self, wanted: PermissionSet | None = None) -> GrantOrder:
-        order = replace(new_order(wanted), installation=self.installation)
+        order = of_installation(new_order(wanted), self.installation)
         self.held.append((order, apply_grant(self.shop.target, order)))
         return order
 
@@ -61,13 +63,13 @@ class Portal:
     def wanted(self) -> DriftOrder:
         return DriftOrder(
             installation=self.installation,
-            permission_sets=tuple(dict.fromkeys(order.permissions for order, _ in self.held)),
+            permission_sets=tuple(dict.fromkeys(order.set.permissions for order, _ in self.held)),
             logins=tuple(
                 KnownLogin(
-                    order.grant_id,
-                    order.role_name,
+                    order.login.grant_id,
+                    order.login.role_name,
                     receipt.role_oid,
-                    order.capability,
+                    order.set.capability,
                     receipt.valid_until,
                 )
                 for order, receipt in self.held
@@ -109,7 +111,7 @@ def test_nothing_differs_after_an_apply(shop: Shop) -> None:
 def test_privileges_changed_by_hand_are_found_and_mended(shop: Shop) -> None:
     portal = Portal(shop)
     order = portal.grant(permissions("SELECT,INSERT", "app", "orders,customers,events_*"))
-    role = order.capability
+    role = order.set.capability
     portal.dba(
         "REVOKE INSERT ON app.orders FROM {role}",
         "GRANT UPDATE ON app.customers TO {role}",
@@ -149,9 +151,9 @@ def test_privileges_changed_by_hand_are_found_and_mended(shop: Shop) -> None:
 def test_the_sql_that_is_shown_mends_it(shop18: Shop) -> None:
     portal = Portal(shop18)
     order = portal.grant(permissions("SELECT,INSERT", "app", "orders,customers"))
-    role = order.capability
+    role = order.set.capability
     portal.dba("REVOKE ALL ON app.orders FROM {role}", "GRANT DELETE ON app.customers TO {role}", role=role)
-    portal.dba("ALTER ROLE {role} VALID UNTIL 'infinity' CREATEDB", role=order.role_name)
+    portal.dba("ALTER ROLE {role} VALID UNTIL 'infinity' CREATEDB", role=order.login.role_name)
     with shop18.as_dba() as conn:
         for finding in portal.findings():
             conn.execute(finding.sql)  # type: ignore[call-overload]
@@ -164,10 +166,10 @@ def test_members_given_and_taken_by_hand(shop: Shop) -> None:
         portal.grant(permissions("SELECT", "app", "orders")),
         portal.grant(permissions("SELECT", "app", "orders")),
     )
-    role = one.capability
+    role = one.set.capability
     stranger, other = f"stranger_{secrets.token_hex(3)}", f"other_{secrets.token_hex(3)}"
     by = "" if shop.target.username == "postgres" or shop.server.version < 16 else " GRANTED BY jit_portal"
-    portal.dba("REVOKE {role} FROM {one}" + by, role=role, one=one.role_name)
+    portal.dba("REVOKE {role} FROM {one}" + by, role=role, one=one.login.role_name)
     portal.dba(
         "CREATE ROLE {stranger}",
         "CREATE ROLE {other}",
@@ -176,46 +178,46 @@ def test_members_given_and_taken_by_hand(shop: Shop) -> None:
         role=role,
         stranger=stranger,
         other=other,
-        two=two.role_name,
+        two=two.login.role_name,
     )
     found = portal.findings()
     assert {f.kind for f in found} == {DriftKind.MEMBERSHIP}
     whats = {f.object: f for f in found}
-    assert set(whats) == {one.role_name, two.role_name, role}
-    assert whats[one.role_name].severity is Severity.WARNING
-    assert other in whats[two.role_name].what
+    assert set(whats) == {one.login.role_name, two.login.role_name, role}
+    assert whats[one.login.role_name].severity is Severity.WARNING
+    assert other in whats[two.login.role_name].what
     assert stranger in whats[role].what
     if shop.target.username == "postgres":
         portal.repair_all()
         return
     # What a superuser gave away, a plain admin role may not take back from 16 on: it is said, and the rest is mended.
     report = repair(shop.target, portal.wanted, found)
-    assert whats[one.role_name] in report.mended
+    assert whats[one.login.role_name] in report.mended
     assert all(words for _, words in report.refused)
 
 
 def test_attributes_changed_by_hand(shop: Shop) -> None:
     portal = Portal(shop)
     longer, shorter, shut, mighty = (portal.grant(permissions("SELECT", "app", "orders")) for _ in range(4))
-    portal.dba("ALTER ROLE {role} VALID UNTIL 'infinity'", role=longer.role_name)
-    portal.dba("ALTER ROLE {role} VALID UNTIL '2020-01-01'", role=shorter.role_name)
-    portal.dba("ALTER ROLE {role} NOLOGIN", role=shut.role_name)
-    portal.dba("ALTER ROLE {role} CREATEDB NOINHERIT", role=mighty.role_name)
+    portal.dba("ALTER ROLE {role} VALID UNTIL 'infinity'", role=longer.login.role_name)
+    portal.dba("ALTER ROLE {role} VALID UNTIL '2020-01-01'", role=shorter.login.role_name)
+    portal.dba("ALTER ROLE {role} NOLOGIN", role=shut.login.role_name)
+    portal.dba("ALTER ROLE {role} CREATEDB NOINHERIT", role=mighty.login.role_name)
     found = portal.findings()
     by_role: dict[str, list[DriftFinding]] = {}
     for finding in found:
         assert finding.kind is DriftKind.ATTRIBUTE
         by_role.setdefault(finding.role, []).append(finding)
-    assert [(f.severity, f.is_automatic) for f in by_role[longer.role_name]] == [(Severity.ALARM, True)]
-    assert [(f.severity, f.is_automatic) for f in by_role[shorter.role_name]] == [(Severity.WARNING, False)]
-    assert [(f.severity, f.is_automatic) for f in by_role[shut.role_name]] == [(Severity.WARNING, False)]
-    assert len(by_role[mighty.role_name]) == 2
+    assert [(f.severity, f.is_automatic) for f in by_role[longer.login.role_name]] == [(Severity.ALARM, True)]
+    assert [(f.severity, f.is_automatic) for f in by_role[shorter.login.role_name]] == [(Severity.WARNING, False)]
+    assert [(f.severity, f.is_automatic) for f in by_role[shut.login.role_name]] == [(Severity.WARNING, False)]
+    assert len(by_role[mighty.login.role_name]) == 2
     automatic = [f for f in found if f.is_automatic]
     report = repair(shop.target, portal.wanted, automatic)
     # Only a role with CREATEDB of its own may take CREATEDB away (16 and later).
-    assert {f.role for f, _ in report.refused} <= {mighty.role_name}
-    left = {f.role for f in portal.findings()} - {mighty.role_name}
-    assert left == {shorter.role_name, shut.role_name}
+    assert {f.role for f, _ in report.refused} <= {mighty.login.role_name}
+    left = {f.role for f in portal.findings()} - {mighty.login.role_name}
+    assert left == {shorter.login.role_name, shut.login.role_name}
 
 
 def test_what_was_granted_straight_to_a_login(shop18: Shop) -> None:
@@ -223,7 +225,7 @@ def test_what_was_granted_straight_to_a_login(shop18: Shop) -> None:
     order = portal.grant(permissions("SELECT", "app", "orders"))
     with shop18.as_dba() as conn:
         conn.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(f"{shop18.database}_owner")))
-        conn.execute(sql.SQL("GRANT UPDATE ON app.orders TO {}").format(sql.Identifier(order.role_name)))
+        conn.execute(sql.SQL("GRANT UPDATE ON app.orders TO {}").format(sql.Identifier(order.login.role_name)))
     finding = only(portal.findings(), DriftKind.DIRECT)
     assert (finding.object, finding.severity) == ("app.orders", Severity.ALARM)
     portal.repair_all()
@@ -232,7 +234,7 @@ def test_what_was_granted_straight_to_a_login(shop18: Shop) -> None:
 def test_a_renamed_login_gets_its_name_back(shop: Shop) -> None:
     portal = Portal(shop)
     order = portal.grant(permissions("SELECT", "app", "orders"))
-    portal.dba("ALTER ROLE {role} RENAME TO {new}", role=order.role_name, new=f"x_{secrets.token_hex(4)}")
+    portal.dba("ALTER ROLE {role} RENAME TO {new}", role=order.login.role_name, new=f"x_{secrets.token_hex(4)}")
     assert "renamed" in only(portal.findings(), DriftKind.ATTRIBUTE).what
     portal.repair_all()
     shop.log_in(order).close()
@@ -243,8 +245,8 @@ def test_orphans_are_found_and_dropped_only_when_asked(shop: Shop) -> None:
     order = portal.grant(permissions("SELECT", "app", "orders"))
     held, portal.held = portal.held, []
     finding = only(portal.findings(), DriftKind.ORPHAN)
-    assert (finding.severity, finding.is_automatic, finding.grant_id) == (Severity.ALARM, False, order.grant_id)
-    assert portal.findings(other_roles=frozenset({order.role_name})) == ()
+    assert (finding.severity, finding.is_automatic, finding.grant_id) == (Severity.ALARM, False, order.login.grant_id)
+    assert portal.findings(other_roles=frozenset({order.login.role_name})) == ()
     user = shop.log_in(order)
     report = repair(shop.target, portal.wanted, [finding])
     assert report.mended == (finding,)
@@ -262,27 +264,27 @@ def test_roles_of_others_are_never_touched(shop18: Shop) -> None:
     nobodys = new_login_role_name("nobody@example.com")
     portal.dba("CREATE ROLE {role} LOGIN", role=nobodys)
     mine = portal.grant(permissions("SELECT", "app", "orders"))
-    portal.dba("DROP ROLE {role}", "CREATE ROLE {role} LOGIN SUPERUSER", role=mine.role_name)
+    portal.dba("DROP ROLE {role}", "CREATE ROLE {role} LOGIN SUPERUSER", role=mine.login.role_name)
     finding = only(portal.findings(), DriftKind.FOREIGN)
-    assert (finding.object, finding.sql, finding.is_automatic) == (mine.role_name, "", False)
+    assert (finding.object, finding.sql, finding.is_automatic) == (mine.login.role_name, "", False)
     report = repair(shop18.target, portal.wanted, [finding])
     assert report.mended == ()
     with shop18.as_dba() as conn:
         rows = conn.execute(
             "SELECT count(*) FILTER (WHERE rolcanlogin), count(*) FILTER (WHERE rolsuper) FROM pg_roles"
             " WHERE rolname = ANY (%s)",
-            [[theirs.role_name, nobodys, mine.role_name]],
+            [[theirs.login.role_name, nobodys, mine.login.role_name]],
         ).fetchall()
     assert rows == [(3, 1)]
-    portal.dba("DROP ROLE {role}", role=mine.role_name)
+    portal.dba("DROP ROLE {role}", role=mine.login.role_name)
 
 
 def test_a_vanished_role_is_not_made_again(shop18: Shop) -> None:
     portal = Portal(shop18)
     order = portal.grant(permissions("SELECT", "app", "orders"))
-    portal.dba("DROP ROLE {role}", role=order.role_name)
+    portal.dba("DROP ROLE {role}", role=order.login.role_name)
     finding = only(portal.findings(), DriftKind.VANISHED)
-    assert finding.grant_id == order.grant_id
+    assert finding.grant_id == order.login.grant_id
     repair(shop18.target, portal.wanted, [finding])
     assert shop18.roles(order) == 0
 
@@ -290,7 +292,7 @@ def test_a_vanished_role_is_not_made_again(shop18: Shop) -> None:
 def test_a_vanished_capability_role_is_made_again(shop18: Shop) -> None:
     portal = Portal(shop18)
     order = portal.grant(permissions("SELECT", "app", "orders"))
-    role = order.capability
+    role = order.set.capability
     portal.dba("DROP OWNED BY {role}", "DROP ROLE {role}", role=role)
     assert {f.kind for f in portal.findings()} == {DriftKind.PRIVILEGE, DriftKind.MEMBERSHIP}
     repair(shop18.target, portal.wanted, portal.findings())
@@ -302,7 +304,7 @@ def test_a_vanished_capability_role_is_made_again(shop18: Shop) -> None:
 def test_what_another_grantor_gave_is_an_alarm_for_a_dba(shop18: Shop) -> None:
     portal = Portal(shop18)
     order = portal.grant(permissions("SELECT", "app", "orders"))
-    role = order.capability
+    role = order.set.capability
     helper = f"helper_{secrets.token_hex(3)}"
     portal.dba(
         "CREATE ROLE {helper}",
@@ -329,7 +331,7 @@ def test_what_a_capability_role_owns_is_handed_over(new_shop: Callable[..., Shop
     shop = new_shop(version)
     portal = Portal(shop)
     order = portal.grant(permissions("SELECT", "app", "orders"))
-    role = order.capability
+    role = order.set.capability
     portal.dba("CREATE SCHEMA play", "GRANT ALL ON SCHEMA play TO PUBLIC")
     with shop.log_in(order) as user:
         if version < 16:
@@ -360,7 +362,7 @@ def test_what_a_capability_role_owns_is_handed_over(new_shop: Callable[..., Shop
         functions = "SELECT pg_get_userbyid(proowner), prosecdef FROM pg_proc WHERE proname = 'root'"
         assert dba.execute(functions).fetchall() == [("jit_quarantine", False)]
         members = "SELECT pg_get_userbyid(member) FROM pg_auth_members WHERE roleid = %s::regrole AND grantor <> 10"
-        assert (order.role_name,) in dba.execute(members, [role]).fetchall()
+        assert (order.login.role_name,) in dba.execute(members, [role]).fetchall()
         assert ("jit_portal",) not in dba.execute(members, [role]).fetchall(), "it stepped in for a moment"
 
 
@@ -369,7 +371,7 @@ def test_sessions_that_outlived_their_login(shop18: Shop) -> None:
     order = portal.grant(permissions("SELECT", "app", "orders"))
     oid = portal.held[0][1].role_oid
     user = shop18.log_in(order)
-    portal.dba("DROP ROLE {role}", role=order.role_name)
+    portal.dba("DROP ROLE {role}", role=order.login.role_name)
     portal.held = []
     assert portal.findings() == (), "sessions of unknown OIDs are not ours"
     finding = only(portal.findings(former_oids=(oid,)), DriftKind.SESSION)
@@ -395,7 +397,7 @@ def test_new_tables_become_usable_by_a_resync(shop: Shop) -> None:
     )
     with shop.log_in(everything) as user, pytest.raises(psycopg.errors.InsufficientPrivilege):
         user.execute("INSERT INTO app.moved DEFAULT VALUES")
-    sets = (pattern.permissions, everything.permissions)
+    sets = (pattern.set.permissions, everything.set.permissions)
     report = resync_sets(shop.target, portal.installation, sets)
     assert (report.refused, {change.is_taken for change in report.changes}) == ({}, {False})
     assert {"app.moved", "app.events_2026"} <= {change.object for change in report.changes}
@@ -416,13 +418,13 @@ def test_checks_beside_applying_and_ending_find_no_wrong(shop18: Shop) -> None:
     """A grant that is on its way is no orphan, whenever the check looks, as long as the portal knows its name."""
     portal = Portal(shop18)
     portal.grant(permissions("SELECT", "app", "orders"))
-    orders = [replace(new_order(), installation=portal.installation) for _ in range(6)]
-    names = frozenset(order.role_name for order in orders)
+    orders = [of_installation(new_order(), portal.installation) for _ in range(6)]
+    names = frozenset(order.login.role_name for order in orders)
 
     def live() -> None:
         for order in orders:
             apply_grant(shop18.target, order)
-            end_grant(shop18.target, order)
+            end_grant(shop18.target, to_end(order))
 
     worker = threading.Thread(target=live)
     worker.start()
@@ -437,14 +439,20 @@ def test_checks_beside_applying_and_ending_find_no_wrong(shop18: Shop) -> None:
 def test_a_login_made_again_by_hand_is_an_alarm(shop18: Shop) -> None:
     portal = Portal(shop18)
     order = portal.grant(permissions("SELECT", "app", "orders"))
-    role = order.capability
-    tag = order.login_tag
+    role = order.set.capability
+    tag = order.login.tag
     until = portal.held[0][1].valid_until + timedelta(milliseconds=5)
-    portal.dba("DROP ROLE {role}", "CREATE ROLE {role} LOGIN", "GRANT {set} TO {role}", role=order.role_name, set=role)
+    portal.dba(
+        "DROP ROLE {role}", "CREATE ROLE {role} LOGIN", "GRANT {set} TO {role}", role=order.login.role_name, set=role
+    )
     with shop18.as_dba() as conn:
-        conn.execute(sql.SQL("COMMENT ON ROLE {} IS {}").format(sql.Identifier(order.role_name), sql.Literal(tag)))
         conn.execute(
-            sql.SQL("ALTER ROLE {} VALID UNTIL {}").format(sql.Identifier(order.role_name), sql.Literal(str(until)))
+            sql.SQL("COMMENT ON ROLE {} IS {}").format(sql.Identifier(order.login.role_name), sql.Literal(tag))
+        )
+        conn.execute(
+            sql.SQL("ALTER ROLE {} VALID UNTIL {}").format(
+                sql.Identifier(order.login.role_name), sql.Literal(str(until))
+            )
         )
     alarms = [f for f in portal.findings() if f.kind is DriftKind.ATTRIBUTE]
     assert [f.severity for f in alarms] == [Severity.ALARM]

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 from psycopg import sql
 
 from accessmgmt.domain.drift import DriftChange, DriftFinding, DriftKind, DriftOrder, Severity
 from accessmgmt.domain.errors import TargetRefused
-from accessmgmt.domain.targets import GrantOrder
+from accessmgmt.domain.orders import GrantOrder
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.drift.repair import repair
 from accessmgmt.provisioning.drift.resync import check_drift, resync_sets
 from accessmgmt.provisioning.end.grants import end_grant
+from tests.orders import of_installation, to_end
 from tests.provisioning.conftest import Shop, make_shop, new_installation, new_order, permissions
 from tests.provisioning.dba import do_as_told, sql_in
 
@@ -106,8 +107,8 @@ class Held:
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
         self.wanted = permissions("SELECT", "app", "orders")
-        self.order = replace(new_order(self.wanted), installation=new_installation())
-        self.role = self.order.capability
+        self.order = of_installation(new_order(self.wanted), new_installation())
+        self.role = self.order.set.capability
         self.names = {"role": self.role, "db": shop.database, "owner": f"{shop.database}_owner"}
         with shop.as_dba() as dba:
             dba.execute("CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w")
@@ -121,14 +122,14 @@ class Held:
             dba.execute(sql.SQL(words).format(**{key: sql.Identifier(name) for key, name in self.names.items()}))  # type: ignore[arg-type]
 
     def another(self) -> GrantOrder:
-        return replace(new_order(self.wanted, who="bob"), installation=self.order.installation)
+        return of_installation(new_order(self.wanted, who="bob"), self.order.login.installation)
 
     def findings(self) -> tuple[DriftFinding, ...]:
         wanted = self.drift_order()
         return check_drift(self.shop.target, wanted).findings
 
     def drift_order(self) -> DriftOrder:
-        return DriftOrder(self.order.installation, (self.wanted,), (), frozenset({self.order.role_name}))
+        return DriftOrder(self.order.login.installation, (self.wanted,), (), frozenset({self.order.login.role_name}))
 
     def snapshot(self) -> list[object]:
         """What PostgreSQL itself says that the role holds, asked in another way than the engine does."""
@@ -159,7 +160,7 @@ def held_on(target_server, certificate_authority) -> Iterator[Callable[[int], He
 
     yield of
     for held in made.values():
-        end_grant(held.shop.target, held.order)
+        end_grant(held.shop.target, to_end(held.order))
 
 
 def pairs(*, ours: bool | None = None) -> pytest.MarkDecorator:
@@ -200,7 +201,7 @@ def test_it_is_found_and_its_sql_takes_it_back(held: Held, case: Case) -> None:
 def test_what_the_portal_may_take_back_goes_by_itself_and_is_told(held: Held, case: Case) -> None:
     """By the re-sync, by a repair, or before the next grant: each says what it took."""
     held.as_dba(case.grant)
-    report = resync_sets(held.shop.target, held.order.installation, [held.wanted])
+    report = resync_sets(held.shop.target, held.order.login.installation, [held.wanted])
     assert report.refused == {}
     [change] = [change for change in report.changes if change.is_taken]
     assert change.role == held.role
@@ -219,7 +220,7 @@ def test_what_the_portal_may_take_back_goes_by_itself_and_is_told(held: Held, ca
     changes: list[DriftChange] = []
     apply_grant(held.shop.target, later, changes=changes)
     assert [change.is_taken for change in changes] == [True]
-    end_grant(held.shop.target, later)
+    end_grant(held.shop.target, to_end(later))
 
 
 @pairs(ours=False)
@@ -227,7 +228,7 @@ def test_what_only_others_may_take_back_keeps_the_set_from_everybody_new(held: H
     """Also where the set was compared a moment ago: what is called exact is exact."""
     first = held.another()
     apply_grant(held.shop.target, first)  # compared now, and remembered
-    end_grant(held.shop.target, first)
+    end_grant(held.shop.target, to_end(first))
     held.as_dba(case.grant)
     finding = the_finding(held, case)
     assert "given to nobody new" in finding.what
@@ -237,8 +238,8 @@ def test_what_only_others_may_take_back_keeps_the_set_from_everybody_new(held: H
     assert sql_in(finding.sql) in refusal.value.todo
     assert held.shop.roles(later) == 0
     assert repair(held.shop.target, held.drift_order(), [finding]).mended == ()
-    report = resync_sets(held.shop.target, held.order.installation, [held.wanted])
+    report = resync_sets(held.shop.target, held.order.login.installation, [held.wanted])
     assert "nobody approved" in report.refused[held.role]
     do_as_told(held.shop, finding.sql)
     apply_grant(held.shop.target, later)
-    end_grant(held.shop.target, later)
+    end_grant(held.shop.target, to_end(later))

@@ -12,12 +12,13 @@ from psycopg import sql
 
 from accessmgmt.domain.drift import DriftFinding, DriftKind, DriftOrder, KnownLogin, RepairReport, Severity
 from accessmgmt.domain.errors import TargetRefused
+from accessmgmt.domain.orders import GrantOrder
 from accessmgmt.domain.permissions import PermissionSet
-from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.drift.repair import repair
 from accessmgmt.provisioning.drift.resync import check_drift, resync_sets
 from accessmgmt.provisioning.end.grants import end_grant
+from tests.orders import as_made, of_installation, to_end
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 from tests.targets import slow_to_end
 
@@ -33,11 +34,13 @@ class Portal:
         self.logins: list[KnownLogin] = []
 
     def grant(self, who: str = "alice") -> GrantOrder:
-        order = replace(new_order(ORDERS, who=who), installation=self.installation)
+        order = of_installation(new_order(ORDERS, who=who), self.installation)
         receipt = apply_grant(self.shop.target, order)
-        login = KnownLogin(order.grant_id, order.role_name, receipt.role_oid, self.capability, receipt.valid_until)
+        login = KnownLogin(
+            order.login.grant_id, order.login.role_name, receipt.role_oid, self.capability, receipt.valid_until
+        )
         self.logins.append(login)
-        return replace(order, role_oid=receipt.role_oid)
+        return as_made(order, role_oid=receipt.role_oid)
 
     def order(self, sets: tuple[PermissionSet, ...] = (ORDERS,), **changes: object) -> DriftOrder:
         return replace(DriftOrder(self.installation, sets, tuple(self.logins)), **changes)  # type: ignore[arg-type]
@@ -110,9 +113,12 @@ def test_an_attribute_is_taken_by_its_name_from_a_capability_role(portal: Portal
 @pytest.mark.parametrize("attribute", ["CREATEROLE", "CREATEDB", "REPLICATION"])
 def test_an_attribute_of_a_login_that_the_portal_may_not_take_is_not_offered(portal: Portal, attribute: str) -> None:
     login = portal.grant()
-    portal.dba(f"ALTER ROLE {{login}} {attribute}", login=login.role_name)
+    portal.dba(f"ALTER ROLE {{login}} {attribute}", login=login.login.role_name)
     [finding] = portal.findings()
-    assert (finding.grant_id, finding.is_repairable) == (login.grant_id, is_ours(attribute, portal.shop.server.version))
+    assert (finding.grant_id, finding.is_repairable) == (
+        login.login.grant_id,
+        is_ours(attribute, portal.shop.server.version),
+    )
     if finding.is_repairable:
         assert portal.repair(finding).mended == (finding,)
     else:
@@ -124,7 +130,9 @@ def test_a_member_of_a_login_is_found_whatever_options_came_with_it(portal: Port
     """Up to 15 who may administer a role is a member like any other."""
     login = portal.grant()
     other = f"other_{secrets.token_hex(3)}"
-    portal.dba("CREATE ROLE {other}", "GRANT {login} TO {other} WITH ADMIN OPTION", other=other, login=login.role_name)
+    portal.dba(
+        "CREATE ROLE {other}", "GRANT {login} TO {other} WITH ADMIN OPTION", other=other, login=login.login.role_name
+    )
     [finding] = [finding for finding in portal.findings() if other in finding.object + finding.what]
     assert finding.kind is DriftKind.MEMBERSHIP
 
@@ -180,17 +188,17 @@ def test_policies_and_settings_are_told(portal: Portal) -> None:
         "ALTER ROLE {role} SET work_mem = '64MB'",
         "ALTER ROLE {role} IN DATABASE {database} SET my.thing = 'x'",
         "ALTER ROLE {login} SET log_statement = 'none'",
-        login=login.role_name,
+        login=login.login.role_name,
     )
     with portal.shop.log_in(login) as user:
-        user.execute(sql.SQL("ALTER ROLE {} SET search_path = app").format(sql.Identifier(login.role_name)))
+        user.execute(sql.SQL("ALTER ROLE {} SET search_path = app").format(sql.Identifier(login.login.role_name)))
     found = portal.findings()
     [policy] = [finding for finding in found if finding.kind is DriftKind.POLICY]
     assert (policy.severity, policy.object, policy.is_repairable) == (Severity.NOTE, "app.orders", False)
     settings = {finding.sql: finding for finding in found if finding.kind is DriftKind.SETTING}
     assert {(finding.role, finding.severity) for finding in settings.values()} == {
         (portal.capability, Severity.NOTE),
-        (login.role_name, Severity.WARNING),
+        (login.login.role_name, Severity.WARNING),
     }
     assert len(settings) == 3, "what a person sets for themselves is theirs"
     report = portal.repair(*settings.values())
@@ -253,14 +261,18 @@ DIRECT = [
 def test_whatever_was_granted_directly_to_a_login(portal: Portal, words: str, name: str, ours: bool) -> None:
     login = portal.grant()
     portal.dba("SET ROLE {owner}", KINDS)
-    portal.dba(words, login=login.role_name)
+    portal.dba(words, login=login.login.role_name)
     [finding] = portal.findings()
-    assert (finding.kind, finding.severity, finding.grant_id) == (DriftKind.DIRECT, Severity.ALARM, login.grant_id)
+    assert (finding.kind, finding.severity, finding.grant_id) == (
+        DriftKind.DIRECT,
+        Severity.ALARM,
+        login.login.grant_id,
+    )
     assert finding.object.startswith(name)
     assert (finding.is_automatic, finding.is_for_dba) == (ours, not ours)
     if ours:
         assert portal.repair(finding).mended == (finding,)
-        portal.dba(words, login=login.role_name)
+        portal.dba(words, login=login.login.role_name)
     portal.run(finding)
     assert portal.findings() == ()
 
@@ -276,7 +288,7 @@ def test_what_a_colleague_gave_of_their_own_is_taken_back_in_their_name(portal: 
         "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {role}",
     )
     with portal.shop.log_in(alice) as user:
-        names = {"bob": sql.Identifier(bob.role_name), "role": sql.Identifier(portal.capability)}
+        names = {"bob": sql.Identifier(bob.login.role_name), "role": sql.Identifier(portal.capability)}
         for words in given:
             user.execute(sql.SQL(words).format(**names))  # type: ignore[arg-type]
         found = portal.findings()
@@ -292,7 +304,7 @@ def test_what_a_colleague_gave_of_their_own_is_taken_back_in_their_name(portal: 
     with portal.shop.as_dba() as dba:
         inside = "SELECT 1 FROM pg_auth_members WHERE roleid = %s::regrole AND member = 'jit_portal'::regrole AND"
         option = " to_jsonb(pg_auth_members) ->> 'set_option' = 'true'" if portal.shop.server.version >= 16 else " true"
-        assert dba.execute(inside + option, [alice.role_name]).fetchall() == [], "it stepped in for a moment"
+        assert dba.execute(inside + option, [alice.login.role_name]).fetchall() == [], "it stepped in for a moment"
 
 
 def test_what_another_role_passed_on_is_said_with_sql_that_works(portal: Portal) -> None:
@@ -318,7 +330,7 @@ def test_what_another_role_passed_on_is_said_with_sql_that_works(portal: Portal)
 def test_what_a_login_passed_on_to_a_set_is_taken_back_in_its_name(portal: Portal) -> None:
     """A DBA had given it that with the right to pass it on."""
     alice = portal.grant()
-    portal.dba("GRANT SELECT ON app.customers TO {login} WITH GRANT OPTION", login=alice.role_name)
+    portal.dba("GRANT SELECT ON app.customers TO {login} WITH GRANT OPTION", login=alice.login.role_name)
     with portal.shop.log_in(alice) as user:
         user.execute(sql.SQL("GRANT SELECT ON app.customers TO {}").format(sql.Identifier(portal.capability)))
     found = portal.findings()
@@ -332,7 +344,7 @@ def test_what_a_login_passed_on_to_a_set_is_taken_back_in_its_name(portal: Porta
 def test_a_capability_role_without_members_is_looked_at_too(portal: Portal) -> None:
     """Nobody gets its new tables, and what it was given besides is too much before anybody becomes its member."""
     order = portal.grant()
-    end_grant(portal.shop.target, order)
+    end_grant(portal.shop.target, to_end(order))
     portal.logins = []
     portal.dba(
         "GRANT SELECT ON secret.salaries TO {role}",
@@ -370,9 +382,9 @@ def test_a_session_that_takes_its_time_to_end_is_waited_for(portal18: Portal) ->
     """A signal is no proof: until the process has gone it is a session that outlived its login."""
     order = portal18.grant()
     user = portal18.shop.log_in(order)
-    portal18.dba("DROP ROLE {login}", login=order.role_name)
+    portal18.dba("DROP ROLE {login}", login=order.login.role_name)
     portal18.logins = []
-    oids = (order.role_oid,)
+    oids = (order.login.role_oid,)
     [finding] = portal18.findings(former_oids=oids)
     with slow_to_end(user.info.backend_pid):
         assert portal18.repair(finding, former_oids=oids).mended == (finding,)

@@ -14,6 +14,7 @@ from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.end.grants import end_grant
 from devstack.recipe import prepare_target
+from tests.orders import to_end
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_order, permissions
 
 
@@ -40,9 +41,11 @@ def test_names_of_another_encoding(new_shop: Callable[..., Shop], version: int, 
     order = new_order(permissions("SELECT,INSERT", "Größe", "été"))
     receipt = apply_grant(target, order)
     assert [(table.schema, table.table) for table in receipt.tables] == [("Größe", "été")]
-    with shop.server.connect(target.database_name, order.role_name, order.password, client_encoding="UTF8") as user:
+    with shop.server.connect(
+        target.database_name, order.login.role_name, order.password, client_encoding="UTF8"
+    ) as user:
         user.execute('INSERT INTO "Größe"."été" DEFAULT VALUES')
-    end_grant(target, order)
+    end_grant(target, to_end(order))
 
 
 @pytest.mark.parametrize("version", [18, 14])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import psycopg
 import pytest
 
@@ -11,6 +9,7 @@ from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.permissions import parse_permissions, read_permissions
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.end.grants import end_grant
+from tests.orders import of_installation, to_end
 from tests.provisioning.conftest import Shop, make_shop, new_installation, new_order
 
 TABLES = {"a.b": '"a.b"', "ev*": '"ev*"', "event_1": "event_1", 'say "hi"': '"say ""hi"""', "Orders": '"Orders"'}
@@ -40,7 +39,7 @@ def named(request: pytest.FixtureRequest, target_server, certificate_authority) 
 )
 def test_an_entry_reaches_the_tables_that_it_means(named: Shop, entry: str, reached: set[str]) -> None:
     said = read_permissions({"grants": ["SELECT"], "schemas": ["app"], "tables": [entry]})
-    order = replace(new_order(parse_permissions(said)), installation=new_installation())
+    order = of_installation(new_order(parse_permissions(said)), new_installation())
     receipt = apply_grant(named.target, order)
     assert {access.table for access in receipt.tables} == reached
     with named.log_in(order) as user:
@@ -50,11 +49,11 @@ def test_an_entry_reaches_the_tables_that_it_means(named: Shop, entry: str, reac
             else:
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
                     user.execute(f"SELECT FROM app.{written}")  # type: ignore[arg-type]
-    end_grant(named.target, replace(order, role_oid=receipt.role_oid))
+    end_grant(named.target, to_end(order, role_oid=receipt.role_oid))
 
 
 def test_an_exact_name_that_is_not_there_is_not_read_as_a_pattern(named: Shop) -> None:
     said = {"grants": ["SELECT"], "schemas": ["app"], "tables": ['"even*"']}
-    order = replace(new_order(parse_permissions(said)), installation=new_installation())
+    order = of_installation(new_order(parse_permissions(said)), new_installation())
     with pytest.raises(TargetRefused, match="Nothing on"):
         apply_grant(named.target, order)

@@ -22,6 +22,7 @@ from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
 from devstack.process import wait_until
 from devstack.stack import wait_for_replay
+from tests.orders import as_made, to_end
 from tests.provisioning.conftest import Shop, make_shop, new_order, permissions
 
 ORDERS = permissions("SELECT", "app", "orders")
@@ -65,17 +66,17 @@ def test_a_grant_outlives_the_death_of_its_primary(cluster: Cluster) -> None:
     """The old grant ends, and a new one is made, on the server that was promoted."""
     order = new_order(ORDERS)
     receipt = apply_grant(cluster.target, order)
-    ending = replace(order, role_oid=receipt.role_oid, password="")
+    ending = as_made(order, role_oid=receipt.role_oid)
     wait_for_replay(cluster.first, cluster.second)
     cluster.first.kill()
     with pytest.raises(TargetUnavailable, match=r"No server of .* takes changes now") as refusal:
-        end_grant(cluster.target, ending)
+        end_grant(cluster.target, to_end(ending))
     assert "127.0.0.2: a standby" in refusal.value.why
     assert "127.0.0.1: no connection" in refusal.value.why
 
     cluster.promote_second()
-    user = cluster.second.connect(cluster.shop.database, order.role_name, order.password)
-    ended = end_grant(cluster.target, ending)
+    user = cluster.second.connect(cluster.shop.database, order.login.role_name, order.password)
+    ended = end_grant(cluster.target, to_end(ending))
 
     assert not ended.role_was_absent
     assert [cut.server for cut in ended.sessions] == ["primary"]
@@ -83,28 +84,28 @@ def test_a_grant_outlives_the_death_of_its_primary(cluster: Cluster) -> None:
         user.execute("SELECT 1")
     later = new_order(ORDERS)
     receipt = apply_grant(cluster.target, later)
-    cluster.second.connect(cluster.shop.database, later.role_name, later.password).close()
-    assert end_grant(cluster.target, replace(later, role_oid=receipt.role_oid)).role_was_absent is False
+    cluster.second.connect(cluster.shop.database, later.login.role_name, later.password).close()
+    assert end_grant(cluster.target, to_end(later, role_oid=receipt.role_oid)).role_was_absent is False
 
 
 def test_a_session_on_another_host_of_the_list_is_cut_too(cluster: Cluster) -> None:
     order = new_order(ORDERS)
     receipt = apply_grant(cluster.target, order)
     wait_for_replay(cluster.first, cluster.second)
-    on_standby = cluster.second.connect(cluster.shop.database, order.role_name, order.password)
-    ended = end_grant(cluster.target, replace(order, role_oid=receipt.role_oid))
+    on_standby = cluster.second.connect(cluster.shop.database, order.login.role_name, order.password)
+    ended = end_grant(cluster.target, to_end(order, role_oid=receipt.role_oid))
     assert [cut.server for cut in ended.sessions] == ["standby"]
     with pytest.raises(psycopg.OperationalError):
         on_standby.execute("SELECT 1")
     with pytest.raises(psycopg.OperationalError):
-        cluster.second.connect(cluster.shop.database, order.role_name, order.password)
+        cluster.second.connect(cluster.shop.database, order.login.role_name, order.password)
 
 
 def test_a_host_that_is_gone_does_not_keep_grants_ending(cluster: Cluster) -> None:
     order = new_order(ORDERS)
     receipt = apply_grant(cluster.target, order)
     cluster.second.kill()
-    ended = end_grant(cluster.target, replace(order, role_oid=receipt.role_oid))
+    ended = end_grant(cluster.target, to_end(order, role_oid=receipt.role_oid))
     assert [unseen.host for unseen in ended.unseen_hosts] == ["127.0.0.2"]
 
 
@@ -137,7 +138,7 @@ def test_a_list_of_which_the_first_does_not_answer(cluster: Cluster) -> None:
     dead_first = replace(cluster.target, host="127.0.0.3,127.0.0.1")
     order = new_order(ORDERS)
     receipt = apply_grant(dead_first, order)
-    end_grant(dead_first, replace(order, role_oid=receipt.role_oid))
+    end_grant(dead_first, to_end(order, role_oid=receipt.role_oid))
 
 
 def test_a_frozen_server_is_noticed_before_a_connection_is_lent(
@@ -168,8 +169,8 @@ def test_a_standby_finds_its_primary_by_itself(cluster: Cluster) -> None:
     target = replace(alone, ssl_mode=SslMode.VERIFY_CA)
     receipt = apply_grant(target, order)
     assert "replay" in receipt.steps_ms
-    user = cluster.second.connect(cluster.shop.database, order.role_name, order.password)
-    ended = end_grant(target, replace(order, role_oid=receipt.role_oid))
+    user = cluster.second.connect(cluster.shop.database, order.login.role_name, order.password)
+    ended = end_grant(target, to_end(order, role_oid=receipt.role_oid))
     assert [cut.server for cut in ended.sessions] == ["standby"]
     with pytest.raises(psycopg.OperationalError):
         user.execute("SELECT 1")
@@ -185,9 +186,10 @@ def test_a_standby_that_may_not_say_where_it_streams_from(cluster: Cluster) -> N
     alone = replace(cluster.target, name="mute", host="127.0.0.2", ssl_mode=SslMode.VERIFY_CA)
     cluster.first.execute("REVOKE pg_monitor FROM jit_portal")
     wait_for_replay(cluster.first, cluster.second)
-    for act in (apply_grant, end_grant):
+    order = new_order(ORDERS)
+    for act, asked in ((apply_grant, order), (end_grant, to_end(order))):
         with pytest.raises(TargetRefused, match="its primary is not known") as refusal:
-            act(alone, new_order(ORDERS))
+            act(alone, asked)
         assert "pg_monitor" in refusal.value.why
     cluster.first.execute("GRANT pg_monitor TO jit_portal")
     wait_for_replay(cluster.first, cluster.second)
@@ -202,7 +204,7 @@ def test_a_standby_that_is_promoted_needs_no_primary_any_more(cluster: Cluster) 
     cluster.first.kill()
     cluster.promote_second()
     wait_until(lambda: not is_recovering(cluster.second), timeout=60, what="promoted")
-    ended = end_grant(alone, replace(order, role_oid=receipt.role_oid))
+    ended = end_grant(alone, to_end(order, role_oid=receipt.role_oid))
     assert not ended.role_was_absent
 
 

@@ -11,7 +11,8 @@ import psycopg
 import pytest
 
 from accessmgmt.domain.errors import TargetUnavailable
-from accessmgmt.domain.targets import GrantOrder, Rung, RungState
+from accessmgmt.domain.orders import GrantOrder
+from accessmgmt.domain.targets import Rung, RungState
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.check import ladder
 from accessmgmt.provisioning.connect import admin, held_open, pool
@@ -19,6 +20,7 @@ from accessmgmt.provisioning.connect.admin import admin_connection, close_pools,
 from accessmgmt.provisioning.end.grants import end_grant
 from devstack.postgres import PostgresServer
 from devstack.process import wait_until
+from tests.orders import as_made, to_end
 from tests.provisioning.conftest import Shop, new_order, permissions
 
 ORDERS = permissions("SELECT", "app", "orders")
@@ -52,7 +54,7 @@ def applied(shop: Shop) -> GrantOrder:
     order = new_order(ORDERS)
     receipt = apply_grant(shop.target, order)
     close_pools()
-    return replace(order, role_oid=receipt.role_oid, system_identifier=receipt.system_identifier)
+    return as_made(order, role_oid=receipt.role_oid, system_identifier=receipt.system_identifier)
 
 
 def is_cut(user: psycopg.Connection) -> bool:
@@ -69,7 +71,7 @@ def test_the_connection_that_is_held_open_ends_it(small: Callable[..., Shop], ve
     order = applied(shop)
     held_open.keep_open(shop.target)
     with filled(shop, order) as sessions:
-        receipt = end_grant(shop.target, order)
+        receipt = end_grant(shop.target, to_end(order))
         assert len(receipt.sessions) == len(sessions)
         assert all(is_cut(user) for user in sessions)
     assert shop.roles(order) == 0
@@ -81,7 +83,7 @@ def test_connections_that_are_kept_free_end_it(small: Callable[..., Shop], versi
     shop = small(version, reserved_connections=2)
     order = applied(shop)
     with filled(shop, order) as sessions:
-        assert len(end_grant(shop.target, order).sessions) == len(sessions)
+        assert len(end_grant(shop.target, to_end(order)).sessions) == len(sessions)
     assert shop.roles(order) == 0
 
 
@@ -92,10 +94,10 @@ def test_without_either_the_portal_waits_for_room(small: Callable[..., Shop], ve
     order = applied(shop)
     with filled(shop, order):
         with pytest.raises(TargetUnavailable) as full:
-            end_grant(shop.target, order)
+            end_grant(shop.target, to_end(order))
         assert full.value.sqlstate == "53300"
     wait_until(lambda: can_connect(shop), timeout=30, what="there is room again")
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
     assert shop.roles(order) == 0
 
 
@@ -122,7 +124,7 @@ def test_a_connection_that_is_held_open_outlives_every_limit(
         forget_connections(shop.target)
         held_open.keep_open(shop.target)
         assert connection_pid(shop) == pid
-        end_grant(shop.target, order)
+        end_grant(shop.target, to_end(order))
     held_open.keep_open(shop.target)
     assert connection_pid(shop) != pid, "renewed, as soon as that is possible"
     admin._pool_of(shop.target)._kept_until = 0.0

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from psycopg import sql
 
 from accessmgmt.domain.drift import DriftKind, DriftOrder
 from accessmgmt.domain.errors import TargetRefused
-from accessmgmt.domain.targets import GrantOrder
+from accessmgmt.domain.orders import GrantOrder
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.connect.admin import close_pools
 from accessmgmt.provisioning.drift.resync import check_drift
@@ -18,6 +17,7 @@ from accessmgmt.provisioning.end.grants import end_grant
 from accessmgmt.provisioning.end.unused_capabilities import retire_capabilities
 from accessmgmt.provisioning.session import conversation
 from devstack.recipe import ConnectBy, grant_with_option, prepare_target
+from tests.orders import of_installation, to_end
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_installation, new_order, permissions
 
 GRANT = "grant on the chunk's tables"
@@ -44,7 +44,7 @@ def lent_shop(request: pytest.FixtureRequest, new_shop: Callable[..., Shop]) -> 
 
 def an_order(tables: str = "orders", grants: str = "SELECT") -> GrantOrder:
     """An order of an installation of its own: no capability role is there yet."""
-    return replace(new_order(permissions(grants, "app", tables)), installation=new_installation())
+    return of_installation(new_order(permissions(grants, "app", tables)), new_installation())
 
 
 @pytest.mark.parametrize("occurrence", [1, 2], ids=["in the rehearsal", "after the rehearsal"])
@@ -92,7 +92,7 @@ def test_a_part_of_a_grant_that_gives_nothing_is_a_failure_too(lent_shop: Shop) 
 def test_both_ways_of_sharing_at_once_are_told_and_no_login_stays(lent_shop: Shop) -> None:
     """Options first, membership later: REVOKE and DROP OWNED then remove nothing, and say "REVOKE"."""
     order, later = an_order(), an_order()
-    later = replace(later, installation=order.installation)
+    later = of_installation(later, order.login.installation)
     apply_grant(lent_shop.target, order)
     owner = sql.Identifier(f"{lent_shop.database}_owner")
     option = sql.SQL(" WITH INHERIT TRUE, SET FALSE" if lent_shop.server.version >= 16 else "")
@@ -103,13 +103,13 @@ def test_both_ways_of_sharing_at_once_are_told_and_no_login_stays(lent_shop: Sho
     apply_grant(lent_shop.target, later)
     with lent_shop.log_in(later) as user:
         user.execute("SELECT * FROM app.orders")
-    names = frozenset({order.role_name, later.role_name})
-    wanted = DriftOrder(order.installation, (order.permissions,), (), names)
+    names = frozenset({order.login.role_name, later.login.role_name})
+    wanted = DriftOrder(order.login.installation, (order.set.permissions,), (), names)
     [finding] = check_drift(lent_shop.target, wanted).findings
     assert (finding.kind, finding.object) == (DriftKind.GRANTOR, "app.orders")
     for ending in (order, later):
-        end_grant(lent_shop.target, ending)
+        end_grant(lent_shop.target, to_end(ending))
         assert lent_shop.roles(ending) == 0
 
-    capability = order.capability
-    assert retire_capabilities(lent_shop.target, order.installation, set()).dropped == (capability,)
+    capability = order.set.capability
+    assert retire_capabilities(lent_shop.target, order.login.installation, set()).dropped == (capability,)

@@ -10,12 +10,14 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from accessmgmt.domain.targets import EndReceipt, GrantOrder
+from accessmgmt.domain.orders import GrantOrder
+from accessmgmt.domain.targets import EndReceipt
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.end.grants import end_grant
 from accessmgmt.provisioning.session import conversation
 from devstack.postgres import PostgresServer
 from devstack.stack import wait_for_replay
+from tests.orders import as_made, of_installation, to_end
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions, target_of
 from tests.provisioning.dba import sql_in
 
@@ -32,7 +34,7 @@ class Case:
     suffix: str
 
     def name(self, who: str) -> str:
-        return {"alice": self.order.role_name, "set": self.order.capability}.get(who, f"{who}_{self.suffix}")
+        return {"alice": self.order.login.role_name, "set": self.order.set.capability}.get(who, f"{who}_{self.suffix}")
 
     def named(self, text: str) -> sql.Composed:
         words = ("alice", "set", "friend", "second", "stranger", "owner")
@@ -51,7 +53,7 @@ class Case:
         return conn
 
     def end(self) -> EndReceipt:
-        return end_grant(self.shop.target, self.order)
+        return end_grant(self.shop.target, to_end(self.order))
 
     def memberships_of(self, who: str) -> int:
         with self.shop.as_dba() as conn:
@@ -60,9 +62,9 @@ class Case:
 
 
 def case_on(shop: Shop) -> Case:
-    order = replace(new_order(permissions("SELECT", "app", "orders")), installation=new_installation())
+    order = of_installation(new_order(permissions("SELECT", "app", "orders")), new_installation())
     receipt = apply_grant(shop.target, order)
-    order = replace(order, role_oid=receipt.role_oid, system_identifier=receipt.system_identifier)
+    order = as_made(order, role_oid=receipt.role_oid, system_identifier=receipt.system_identifier)
     case = Case(shop, order, secrets.token_hex(4))
     for who in ("friend", "second", "stranger"):
         case.dba(f"CREATE ROLE {{{who}}} LOGIN PASSWORD '{PASSWORD}'")
@@ -244,6 +246,6 @@ def test_a_session_on_the_standby_ends_as_well(
     inside = standby.connect(case.shop.database, case.name("friend"), PASSWORD)
     inside.execute(case.named("SET ROLE {set}"))
     target = target_of(standby, certificate_authority, case.shop.database, case.shop.target.username)  # type: ignore[arg-type]
-    receipt = end_grant(replace(target, name="replica", primary=case.shop.target), case.order)
+    receipt = end_grant(replace(target, name="replica", primary=case.shop.target), to_end(case.order))
     assert is_cut(inside)
     assert any("on the standby" in note for note in receipt.notes)

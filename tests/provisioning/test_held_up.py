@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 
 import psycopg
 import pytest
 from psycopg import sql
 
 from accessmgmt.domain.errors import TargetUnavailable
-from accessmgmt.domain.targets import EndReceipt, GrantOrder
+from accessmgmt.domain.orders import GrantOrder
+from accessmgmt.domain.targets import EndReceipt
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.connect.admin import admin_session
 from accessmgmt.provisioning.drift.resync import resync_sets
@@ -21,6 +21,7 @@ from accessmgmt.provisioning.session.deadline import Budget
 from accessmgmt.provisioning.statements.base import BEGIN, COMMIT, Statement
 from accessmgmt.provisioning.statements.ending import SHORT_LOCK_TIMEOUT
 from devstack.postgres import PostgresServer
+from tests.orders import as_made, to_end
 from tests.provisioning.conftest import INSTALLATION, Shop, new_order, permissions
 from tests.provisioning.dba import do_as_told
 
@@ -29,7 +30,7 @@ ORDERS = permissions("SELECT", "app", "orders")
 
 def applied(shop: Shop, count: int) -> list[GrantOrder]:
     orders = [new_order(ORDERS) for _ in range(count)]
-    return [replace(order, role_oid=apply_grant(shop.target, order).role_oid) for order in orders]
+    return [as_made(order, role_oid=apply_grant(shop.target, order).role_oid) for order in orders]
 
 
 def is_let_in(shop: Shop, order: GrantOrder) -> bool:
@@ -45,16 +46,18 @@ def test_who_holds_the_capability_role_keeps_no_door_open(new_shop: Callable[...
     shop = new_shop(18)
     orders = applied(shop, 4)
     user = shop.log_in(orders[0])
-    capability = orders[0].capability
+    capability = orders[0].set.capability
     with shop.as_dba() as dba:
         dba.execute("BEGIN")
         dba.execute(sql.SQL("GRANT {} TO pg_monitor").format(sql.Identifier(capability)))
-        end_grants(shop.target, orders)
+        end_grants(shop.target, [to_end(order) for order in orders])
         assert [is_let_in(shop, order) for order in orders] == [False] * 4
         with pytest.raises(psycopg.OperationalError):
             user.execute("SELECT 1")
         dba.execute("ROLLBACK")
-    assert all(isinstance(outcome, EndReceipt) for outcome in end_grants(shop.target, orders))
+    assert all(
+        isinstance(outcome, EndReceipt) for outcome in end_grants(shop.target, [to_end(order) for order in orders])
+    )
 
 
 @pytest.mark.parametrize("version", [18, 14])
@@ -65,13 +68,16 @@ def test_who_holds_many_login_roles_delays_no_ending(new_shop: Callable[..., Sho
     with shop.log_in(rogue) as user:
         user.execute("BEGIN")
         for order in orders[:4]:
-            user.execute("SELECT pg_get_object_address('role', %s, '{}')", [[order.role_name]])
-        outcomes = end_grants(shop.target, orders)
+            user.execute("SELECT pg_get_object_address('role', %s, '{}')", [[order.login.role_name]])
+        outcomes = end_grants(shop.target, [to_end(order) for order in orders])
         assert all(isinstance(outcome, EndReceipt) for outcome in outcomes)
         with pytest.raises(psycopg.OperationalError):
             user.execute("SELECT 1")
     assert is_let_in(shop, rogue), "the colleague's own grant goes on"
-    assert all(isinstance(outcome, EndReceipt) for outcome in end_grants(shop.target, [*orders, rogue]))
+    assert all(
+        isinstance(outcome, EndReceipt)
+        for outcome in end_grants(shop.target, [to_end(order) for order in (*orders, rogue)])
+    )
 
 
 def test_an_advisory_lock_in_a_prepared_transaction_is_not_waited_for(
@@ -121,7 +127,7 @@ def test_no_name_ends_the_text_it_stands_in(new_shop: Callable[..., Shop], versi
     order = new_order(permissions("SELECT,INSERT", "*", "*"))
     receipt = apply_grant(shop.target, order)
     assert {(name, name) for name in NAMES} <= {(table.schema, table.table) for table in receipt.tables}
-    [outcome] = end_grants(shop.target, [replace(order, role_oid=receipt.role_oid)])
+    [outcome] = end_grants(shop.target, [to_end(order, role_oid=receipt.role_oid)])
     assert isinstance(outcome, EndReceipt)
 
 
@@ -152,7 +158,7 @@ def test_who_keeps_a_grant_waiting_is_named_with_what_they_hold(
     assert [text.count("it's nightly") for text in report.refused.values()] == [1]
     do_as_told(shop, refusal.value.todo)
     order = new_order(permissions("SELECT"))
-    end_grants(shop.target, [replace(order, role_oid=apply_grant(shop.target, order).role_oid)])
+    end_grants(shop.target, [to_end(order, role_oid=apply_grant(shop.target, order).role_oid)])
 
 
 @VERSIONS_OF_LOCKS
@@ -165,9 +171,9 @@ def test_who_holds_a_login_s_row_is_named(
     user = shop.log_in(orders[0])
     with shop.as_dba() as dba:
         dba.execute("BEGIN")
-        dba.execute(sql.SQL("ALTER ROLE {} CONNECTION LIMIT 3").format(sql.Identifier(orders[0].role_name)))
+        dba.execute(sql.SQL("ALTER ROLE {} CONNECTION LIMIT 3").format(sql.Identifier(orders[0].login.role_name)))
         [pid] = dba.execute("SELECT pg_backend_pid()").fetchone() or [0]
-        stuck, done = end_grants(shop.target, orders)
+        stuck, done = end_grants(shop.target, [to_end(order) for order in orders])
         assert isinstance(done, EndReceipt)
         assert isinstance(stuck, TargetUnavailable)
         assert f"(pid {pid}, in a transaction since" in stuck.why
@@ -175,11 +181,11 @@ def test_who_holds_a_login_s_row_is_named(
         with pytest.raises(psycopg.OperationalError):
             user.execute("SELECT 1")
         dba.execute("PREPARE TRANSACTION 'the dba''s'")
-    [stuck] = end_grants(shop.target, orders[:1])
+    [stuck] = end_grants(shop.target, [to_end(order) for order in orders[:1]])
     assert isinstance(stuck, TargetUnavailable)
     assert "which postgres prepared in " in stuck.why
     do_as_told(shop, stuck.todo)
-    assert isinstance(end_grants(shop.target, orders[:1])[0], EndReceipt)
+    assert isinstance(end_grants(shop.target, [to_end(order) for order in orders[:1]])[0], EndReceipt)
 
 
 @VERSIONS_OF_LOCKS
@@ -215,47 +221,47 @@ def test_a_membership_that_only_others_may_take_keeps_no_other(
     shop = shop_on(own_server(version, max_prepared_transactions=5))
     [first] = applied(shop, 1)
     with shop.as_dba() as dba:
-        name = sql.Identifier(first.role_name)
+        name = sql.Identifier(first.login.role_name)
         dba.execute(sql.SQL("GRANT pg_read_all_data TO {}").format(name))
         dba.execute(sql.SQL("BEGIN; COMMENT ON ROLE {} IS 'mine'; PREPARE TRANSACTION 'holds'").format(name))
-        outcomes = end_grants(shop.target, [first])
+        outcomes = end_grants(shop.target, [to_end(first)])
         held = dba.execute(
-            "SELECT m.roleid::regrole::text FROM pg_auth_members m WHERE m.member = %s", [first.role_oid]
+            "SELECT m.roleid::regrole::text FROM pg_auth_members m WHERE m.member = %s", [first.login.role_oid]
         ).fetchall()
-        assert (first.capability,) not in held
+        assert (first.set.capability,) not in held
         [stuck] = outcomes
         assert isinstance(stuck, TargetUnavailable)
         assert "ROLLBACK PREPARED 'holds'" in stuck.todo
         do_as_told(shop, stuck.todo)
-    assert isinstance(end_grants(shop.target, [first])[0], EndReceipt)
+    assert isinstance(end_grants(shop.target, [to_end(first)])[0], EndReceipt)
 
 
 def test_what_a_superuser_gave_is_told_with_what_takes_it_at_once(new_shop: Callable[..., Shop]) -> None:
     """Behind a door that is held open, for as long as it is: the portal may not take it, from 16 on."""
     shop = new_shop(18)
     [first] = applied(shop, 1)
-    name = sql.Identifier(first.role_name)
+    name = sql.Identifier(first.login.role_name)
     with shop.as_dba() as dba, shop.as_dba() as other:
         dba.execute(
-            sql.SQL("GRANT {}, pg_monitor TO {} WITH ADMIN OPTION").format(sql.Identifier(first.capability), name)
+            sql.SQL("GRANT {}, pg_monitor TO {} WITH ADMIN OPTION").format(sql.Identifier(first.set.capability), name)
         )
         dba.execute("BEGIN; LOCK TABLE pg_authid IN SHARE MODE")
-        [stuck] = end_grants(shop.target, [first])
+        [stuck] = end_grants(shop.target, [to_end(first)])
         assert isinstance(stuck, TargetUnavailable)
-        left = f"It is still a member of {first.capability} (from postgres) and of pg_monitor (from postgres)"
+        left = f"It is still a member of {first.set.capability} (from postgres) and of pg_monitor (from postgres)"
         assert left in stuck.why
         memberships = "SELECT count(*) FROM pg_auth_members WHERE member = %s"
-        assert other.execute(memberships, [first.role_oid]).fetchall() == [(2,)]
+        assert other.execute(memberships, [first.login.role_oid]).fetchall() == [(2,)]
         for statement in re.findall("REVOKE [^;]+", stuck.todo):
             other.execute(statement)
-        assert other.execute(memberships, [first.role_oid]).fetchall() == [(0,)]
+        assert other.execute(memberships, [first.login.role_oid]).fetchall() == [(0,)]
         assert is_let_in(shop, first), "nobody can shut the door"
-        [empty] = end_grants(shop.target, [first])
+        [empty] = end_grants(shop.target, [to_end(first)])
         assert isinstance(empty, TargetUnavailable)
         assert "still a member" not in empty.why
         assert "REVOKE" not in empty.todo
         dba.execute("ROLLBACK")
-    assert isinstance(end_grants(shop.target, [first])[0], EndReceipt)
+    assert isinstance(end_grants(shop.target, [to_end(first)])[0], EndReceipt)
 
 
 def test_what_the_portal_takes_itself_is_no_advice(new_shop: Callable[..., Shop]) -> None:
@@ -264,9 +270,9 @@ def test_what_the_portal_takes_itself_is_no_advice(new_shop: Callable[..., Shop]
     [first] = applied(shop, 1)
     with shop.as_dba() as dba:
         dba.execute("BEGIN; LOCK TABLE pg_authid, pg_auth_members IN SHARE MODE")
-        [stuck] = end_grants(shop.target, [first])
+        [stuck] = end_grants(shop.target, [to_end(first)])
         assert isinstance(stuck, TargetUnavailable)
-        assert f"It is still a member of {first.capability} (from jit_portal)" in stuck.why
+        assert f"It is still a member of {first.set.capability} (from jit_portal)" in stuck.why
         assert "REVOKE" not in stuck.todo
         dba.execute("ROLLBACK")
-    assert isinstance(end_grants(shop.target, [first])[0], EndReceipt)
+    assert isinstance(end_grants(shop.target, [to_end(first)])[0], EndReceipt)

@@ -10,7 +10,8 @@ import psycopg
 import pytest
 
 from accessmgmt.domain.errors import TargetUnavailable
-from accessmgmt.domain.targets import GrantOrder, Target
+from accessmgmt.domain.orders import GrantOrder
+from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.connect.admin import close_pools
 from accessmgmt.provisioning.end import grants
@@ -19,6 +20,7 @@ from accessmgmt.provisioning.session.conversation import Session
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
 from devstack.stack import wait_for_replay
+from tests.orders import as_made, to_end
 from tests.provisioning.conftest import Shop, make_shop, new_order, permissions
 
 
@@ -35,8 +37,8 @@ class Three:
         order = new_order(permissions("SELECT", "app", "orders"))
         receipt = apply_grant(target, order)
         wait_for_replay(self.first, self.last)
-        user = self.last.connect(self.shop.database, order.role_name, order.password)
-        return replace(order, role_oid=receipt.role_oid), user
+        user = self.last.connect(self.shop.database, order.login.role_name, order.password)
+        return as_made(order, role_oid=receipt.role_oid), user
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ def three(servers_directory: Path, certificate_authority: CertificateAuthority) 
 def test_each_standby_of_a_linked_list(three: Three) -> None:
     primary = replace(three.shop.target, name="main", host="127.0.0.1")
     order, user = three.applied(replace(primary, name="replicas", host="127.0.0.2,127.0.0.3", primary=primary))
-    end_grant(replace(primary, name="replicas", host="127.0.0.2,127.0.0.3", primary=primary), order)
+    end_grant(replace(primary, name="replicas", host="127.0.0.2,127.0.0.3", primary=primary), to_end(order))
     with pytest.raises(psycopg.OperationalError):
         user.execute("SELECT 1")
 
@@ -78,8 +80,8 @@ def test_a_host_for_which_no_time_was_left_keeps_the_grant_ending(
 
     monkeypatch.setattr(grants, "_verify_absence", take_all_the_time)
     with pytest.raises(TargetUnavailable):
-        end_grant(target, order)
+        end_grant(target, to_end(order))
     monkeypatch.undo()
-    end_grant(target, order)
+    end_grant(target, to_end(order))
     with pytest.raises(psycopg.OperationalError):
         user.execute("SELECT 1")

@@ -20,6 +20,7 @@ from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.check import ladder
 from accessmgmt.provisioning.connect.protocol import SSL_REQUEST
 from accessmgmt.provisioning.end.grants import end_grant
+from tests.orders import to_end
 from tests.provisioning.conftest import Shop, new_order, permissions
 
 SENTENCE = "Übersetzte Meldung ohne Schlüsselwörter"
@@ -109,17 +110,17 @@ def test_a_grant_lives_and_ends(spoken: tuple[Shop, Interpreter]) -> None:
     order = new_order(permissions("SELECT,INSERT", "app", "*"))
     receipt = apply_grant(shop.target, order)
     with shop.as_dba() as dba:
-        role = sql.Identifier(order.role_name)
+        role = sql.Identifier(order.login.role_name)
         dba.execute(sql.SQL("GRANT SELECT ON secret.salaries TO {}").format(role))
         dba.execute(sql.SQL("CREATE SCHEMA of_alice AUTHORIZATION {}").format(role))
         dba.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO jit_quarantine").format(sql.Identifier(shop.database)))
     user = shop.log_in(order)
-    ended = end_grant(shop.target, replace(order, role_oid=receipt.role_oid))
+    ended = end_grant(shop.target, to_end(order, role_oid=receipt.role_oid))
     assert len(ended.sessions) == 1
     with pytest.raises(psycopg.OperationalError):
         user.execute("SELECT 1")
     assert shop.roles(order) == 0
-    assert end_grant(shop.target, order).role_was_absent
+    assert end_grant(shop.target, to_end(order)).role_was_absent
 
 
 def test_refusals_and_failures_are_told_apart(spoken: tuple[Shop, Interpreter]) -> None:
@@ -141,7 +142,7 @@ def test_refusals_and_failures_are_told_apart(spoken: tuple[Shop, Interpreter]) 
         dba.execute("LOCK TABLE pg_authid IN ACCESS EXCLUSIVE MODE")
         started = refused(lambda t, o: apply_grant(t, o, budget_seconds=1.0), shop.target, order)
         assert isinstance(started, TargetUnavailable)
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
     assert {"28P01", "3D000"} <= set(interpreter.translated)
 
 

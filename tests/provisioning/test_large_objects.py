@@ -13,6 +13,7 @@ from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.end.grants import end_grant
 from accessmgmt.provisioning.session import conversation
 from devstack.recipe import prepare_target
+from tests.orders import to_end
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_order, permissions
 
 
@@ -35,9 +36,9 @@ def test_large_objects_in_two_databases(new_shop: Callable[..., Shop], version: 
     apply_grant(shop.target, order)
     made: dict[str, int] = {}
     for name in others:
-        with shop.server.connect(name, order.role_name, order.password) as user:
+        with shop.server.connect(name, order.login.role_name, order.password) as user:
             made[name] = user.execute("SELECT lo_from_bytea(0, 'kept')").fetchall()[0][0]
-    assert set(end_grant(shop.target, order).reassigned) == set(others)
+    assert set(end_grant(shop.target, to_end(order)).reassigned) == set(others)
     assert shop.roles(order) == 0
     for name, oid in made.items():
         with shop.as_dba(name) as dba:
@@ -61,13 +62,13 @@ def test_what_comes_into_being_while_it_is_cleaned_up_is_cleaned_up_too(new_shop
             if drops == 1:
                 with shop.as_dba() as dba:
                     dba.execute("CREATE SCHEMA late")
-                    dba.execute(sql.SQL("ALTER SCHEMA late OWNER TO {}").format(sql.Identifier(order.role_name)))
+                    dba.execute(sql.SQL("ALTER SCHEMA late OWNER TO {}").format(sql.Identifier(order.login.role_name)))
                     database = sql.Identifier(shop.database)
                     dba.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO jit_quarantine").format(database))
 
     conversation.before_statement = give_it_something
     try:
-        receipt = end_grant(shop.target, order)
+        receipt = end_grant(shop.target, to_end(order))
     finally:
         conversation.before_statement = None
     assert drops >= 2
@@ -85,7 +86,7 @@ def test_temporary_tables_of_a_live_session_hold_nothing_up(new_shop: Callable[.
     apply_grant(shop.target, order)
     user = shop.log_in(order)
     user.execute("CREATE TEMP TABLE q (id serial); CREATE TEMP VIEW v AS SELECT * FROM q")
-    assert end_grant(shop.target, order).reassigned == ()
+    assert end_grant(shop.target, to_end(order)).reassigned == ()
     assert shop.roles(order) == 0
     with pytest.raises(psycopg.OperationalError):
         user.execute("SELECT 1")

@@ -11,12 +11,14 @@ import pytest
 from psycopg import sql
 
 from accessmgmt.domain.errors import TargetRefused
-from accessmgmt.domain.targets import GrantOrder, RungState
+from accessmgmt.domain.orders import GrantOrder
+from accessmgmt.domain.targets import RungState
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.check import ladder
 from accessmgmt.provisioning.end.grants import end_grant
 from accessmgmt.provisioning.statements import advice
 from devstack.postgres import PostgresServer
+from tests.orders import as_made, to_end
 from tests.provisioning.advised import proves
 from tests.provisioning.conftest import Shop, new_order, permissions
 from tests.provisioning.dba import do_as_told
@@ -59,7 +61,7 @@ def applied(shop: Shop) -> GrantOrder:
     # A capability role that a superuser made is not the minimal admin's to grant, so they use different ones.
     grants = "SELECT,TRUNCATE" if shop.target.username == "postgres" else "SELECT"
     order = new_order(permissions(grants, "app", "customers"))
-    return replace(order, role_oid=apply_grant(shop.target, order).role_oid)
+    return as_made(order, role_oid=apply_grant(shop.target, order).role_oid)
 
 
 def made(shop: Shop, text: str) -> GrantOrder:
@@ -97,7 +99,7 @@ def test_the_tables_owner_takes_over_nothing(new_shop: Callable[..., Shop], vers
         dba.execute(sql.SQL("GRANT CREATE, USAGE ON SCHEMA play TO {}").format(sql.Identifier(owner)))
     order = made(shop, BACK_DOOR + WAYS["index on a routine"])
 
-    receipt = end_grant(shop.target, order)
+    receipt = end_grant(shop.target, to_end(order))
 
     [note] = receipt.notes
     assert "went to jit_quarantine" in note
@@ -151,16 +153,16 @@ def test_an_owner_with_something_to_lose_is_passed_over(
         "CREATE TABLE play.first (id serial); CREATE VIEW play.v AS SELECT * FROM play.first;"
         " CREATE FUNCTION play.f() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'; SELECT lo_create(0)",
     )
-    assert end_grant(shop.target, harmless).notes == ()
+    assert end_grant(shop.target, to_end(harmless)).notes == ()
     assert owner_of(shop, "play.first") == keeper
     again = made(shop, "CREATE TABLE play.second (id int)")
-    assert end_grant(shop.target, again).notes == ()
+    assert end_grant(shop.target, to_end(again)).notes == ()
     assert owner_of(shop, "play.second") == keeper, "leftovers of others are nothing to lose"
 
     with shop.as_dba() as dba:
         dba.execute(sql.SQL(POWERS[power]).format(**identifiers))  # type: ignore[arg-type]
     order = made(shop, "CREATE TABLE play.mine (id int)")
-    [note] = end_grant(shop.target, order).notes
+    [note] = end_grant(shop.target, to_end(order)).notes
     assert f"not to {keeper}, which" in note
     assert owner_of(shop) == "jit_quarantine"
     with shop.as_dba() as dba:
@@ -186,14 +188,14 @@ def test_a_quarantine_that_was_given_power_takes_over_nothing(
         dba.execute(sql.SQL(gift).format(o=sql.Identifier(f"{shop.database}_owner")))  # type: ignore[arg-type]
     bystander, order = applied(shop), made(shop, "CREATE TABLE play.mine (id int)")
     with pytest.raises(TargetRefused, match="powerless") as refusal:
-        end_grant(shop.target, order)
+        end_grant(shop.target, to_end(order))
     assert refusal.value.sqlstate == "42501"
     with pytest.raises(psycopg.OperationalError):
         shop.log_in(order)
-    assert owner_of(shop) == order.role_name
-    end_grant(shop.target, bystander)
+    assert owner_of(shop) == order.login.role_name
+    end_grant(shop.target, to_end(bystander))
     do_as_told(shop, refusal.value.todo)
-    assert end_grant(shop.target, order).reassigned == (shop.database,)
+    assert end_grant(shop.target, to_end(order)).reassigned == (shop.database,)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -207,12 +209,12 @@ def test_nothing_of_it_runs_by_itself(new_shop: Callable[..., Shop], version: in
         + "CREATE TABLE play.seen (who text);"
         + WAYS[way],
     )
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
     with shop.as_dba() as dba:
         dba.execute("ANALYZE")
         dba.execute("VACUUM ANALYZE play.mine")
         ran_as = {who for (who,) in dba.execute("SELECT DISTINCT who FROM play.seen").fetchall()}
-        assert ran_as <= {order.role_name}, "its own, before the end: autovacuum may come at any time"
+        assert ran_as <= {order.login.role_name}, "its own, before the end: autovacuum may come at any time"
         indexes = dba.execute("SELECT indexname FROM pg_indexes WHERE schemaname = 'play' AND tablename = 'mine'")
         assert ("plain",) in indexes.fetchall(), "what calls none of it stays"
         assert dba.execute("SELECT count(*) FROM play.mine").fetchone() == (100,)
@@ -232,7 +234,7 @@ def test_triggers_rules_and_routines_sleep(new_shop: Callable[..., Shop], versio
         "CREATE AGGREGATE play.a (int) (SFUNC = int4pl, STYPE = int);"
         "CREATE PROCEDURE play.p(INOUT a int) LANGUAGE sql SECURITY DEFINER AS 'SELECT 1';",
     )
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
     with shop.as_dba() as dba:
         dba.execute("INSERT INTO play.mine VALUES (1); UPDATE play.mine SET id = 2")
         assert dba.execute("SELECT * FROM play.log").fetchall() == []
@@ -272,11 +274,11 @@ def test_what_it_shared_of_its_own_goes_with_all_that_was_passed_on(
     names = {"w": sql.Identifier(w), "x": sql.Identifier(x)}
     with shop.as_dba() as dba:
         dba.execute(sql.SQL("CREATE ROLE {w}; CREATE ROLE {x}").format(**names))
-        dba.execute(sql.SQL("SET SESSION AUTHORIZATION {}").format(sql.Identifier(order.role_name)))
+        dba.execute(sql.SQL("SET SESSION AUTHORIZATION {}").format(sql.Identifier(order.login.role_name)))
         first, second = share.split(" SET ROLE {w};")
         dba.execute(sql.SQL(first).format(**names))  # type: ignore[arg-type]
         dba.execute(sql.SQL("RESET SESSION AUTHORIZATION; SET SESSION AUTHORIZATION {w};" + second).format(**names))  # type: ignore[arg-type]
-    assert end_grant(shop.target, order).reassigned == (shop.database,)
+    assert end_grant(shop.target, to_end(order)).reassigned == (shop.database,)
     with shop.as_dba() as dba:
         query = "SELECT count(*) FROM pg_shdepend WHERE refobjid IN (%s::regrole, %s::regrole)"
         assert dba.execute(query, [w, x]).fetchone() == (0,)
@@ -294,8 +296,8 @@ def test_a_schema_of_its_own_is_closed_and_one_that_it_was_given_stays_open(
         dba.execute(sql.SQL("CREATE SCHEMA shared; GRANT USAGE ON SCHEMA shared TO {}").format(sql.Identifier(friend)))
     order = made(shop, f"CREATE SCHEMA theirs; GRANT CREATE, USAGE ON SCHEMA theirs TO {friend}, PUBLIC")
     with shop.as_dba() as dba:
-        dba.execute(sql.SQL("ALTER SCHEMA shared OWNER TO {}").format(sql.Identifier(order.role_name)))
-    end_grant(shop.target, order)
+        dba.execute(sql.SQL("ALTER SCHEMA shared OWNER TO {}").format(sql.Identifier(order.login.role_name)))
+    end_grant(shop.target, to_end(order))
     with shop.as_dba() as dba:
         query = "SELECT has_schema_privilege(%s, 'theirs', 'USAGE'), has_schema_privilege(%s, 'shared', 'USAGE')"
         assert dba.execute(query, [friend, friend]).fetchone() == (False, True)
@@ -308,17 +310,17 @@ def test_a_publication_and_a_schema_are_handed_over_after_what_is_advised(
 ) -> None:
     shop = open_shop(new_shop, version)
     order = applied(shop)
-    role = sql.Identifier(order.role_name)
+    role = sql.Identifier(order.login.role_name)
     with shop.as_dba() as dba:
         dba.execute(sql.SQL("CREATE PUBLICATION p; ALTER PUBLICATION p OWNER TO {}").format(role))
         dba.execute(sql.SQL("CREATE SCHEMA theirs AUTHORIZATION {}").format(role))
     with pytest.raises(TargetRefused) as refusal:
-        end_grant(shop.target, order)
+        end_grant(shop.target, to_end(order))
     assert "hand its objects over" in refusal.value.what
     assert "GRANT CREATE ON DATABASE" in refusal.value.todo
     assert "INHERIT" not in refusal.value.todo, "what is so already is not advised"
     do_as_told(shop, refusal.value.todo)
-    assert end_grant(shop.target, order).reassigned == (shop.database,)
+    assert end_grant(shop.target, to_end(order)).reassigned == (shop.database,)
 
 
 @proves(advice.let_use_wrappers)
@@ -328,14 +330,14 @@ def test_a_foreign_server_is_handed_over_after_what_is_advised(new_shop: Callabl
     order = applied(shop)
     with shop.as_dba() as dba:
         dba.execute('CREATE FOREIGN DATA WRAPPER "no where"; CREATE SERVER theirs FOREIGN DATA WRAPPER "no where"')
-        role = sql.Identifier(order.role_name)
+        role = sql.Identifier(order.login.role_name)
         dba.execute('GRANT USAGE ON FOREIGN DATA WRAPPER "no where" TO PUBLIC')
         dba.execute(sql.SQL("ALTER SERVER theirs OWNER TO {}").format(role))
         dba.execute('REVOKE USAGE ON FOREIGN DATA WRAPPER "no where" FROM PUBLIC')
     with pytest.raises(TargetRefused) as refusal:
-        end_grant(shop.target, order)
+        end_grant(shop.target, to_end(order))
     do_as_told(shop, refusal.value.todo)
-    assert end_grant(shop.target, order).reassigned == (shop.database,)
+    assert end_grant(shop.target, to_end(order)).reassigned == (shop.database,)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -344,9 +346,9 @@ def test_a_database_that_was_handed_over_stands_in_the_receipt(new_shop: Callabl
     order = applied(shop)
     name = f"theirs_{secrets.token_hex(4)}"
     with shop.as_dba() as dba:
-        names = {"d": sql.Identifier(name), "r": sql.Identifier(order.role_name)}
+        names = {"d": sql.Identifier(name), "r": sql.Identifier(order.login.role_name)}
         dba.execute(sql.SQL("CREATE DATABASE {d} OWNER {r}").format(**names))
-    assert end_grant(shop.target, order).reassigned == (f"database {name}",)
+    assert end_grant(shop.target, to_end(order)).reassigned == (f"database {name}",)
     with shop.as_dba() as dba:
         dba.execute(sql.SQL("DROP DATABASE {d}").format(**names))
 
@@ -365,13 +367,13 @@ def test_an_event_trigger_that_refuses_is_named_with_what_helps(new_shop: Callab
             "CREATE EVENT TRIGGER noting ON ddl_command_end EXECUTE FUNCTION audit.note()"
         )
     with pytest.raises(TargetRefused) as refusal:
-        end_grant(shop.target, order)
+        end_grant(shop.target, to_end(order))
     assert refusal.value.sqlstate == "42501"
     assert "event trigger noting" in refusal.value.todo
     assert "audit.note()" in refusal.value.todo
     assert "GRANT" not in refusal.value.todo, "what is so already is not advised"
     do_as_told(shop, refusal.value.todo)
-    assert end_grant(shop.target, order).reassigned == (shop.database,)
+    assert end_grant(shop.target, to_end(order)).reassigned == (shop.database,)
     assert owner_of(shop) == "jit_quarantine"
 
 

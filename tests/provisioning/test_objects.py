@@ -20,6 +20,7 @@ from accessmgmt.provisioning.session.deadline import Budget
 from accessmgmt.provisioning.statements.base import Statement
 from accessmgmt.provisioning.statements.reading import DRIFT
 from devstack.recipe import prepare_database, prepare_target
+from tests.orders import to_end
 from tests.provisioning.conftest import ADMIN_PASSWORD, INSTALLATION, Shop, new_order, permissions
 from tests.provisioning.dba import sql_in
 
@@ -35,7 +36,7 @@ def test_inserting_needs_sequences_and_gets_no_more(shops: Callable[[int, bool],
         user.execute("INSERT INTO app.tickets (note) VALUES ('a sequence of its own')")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             user.execute("SELECT setval('app.free_numbers', 1)")
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 NAMES = ['with "quotes"', "sp ace", "Ünïcode", "back\\slash", "per%cent", "dots.in.it", "x" * 63, "'; DROP TABLE y; --"]
@@ -54,14 +55,14 @@ def test_names_that_need_care(new_shop: Callable[..., Shop]) -> None:
     with shop.log_in(order) as user:
         for name in NAMES:
             user.execute(sql.SQL("INSERT INTO {} DEFAULT VALUES").format(sql.Identifier('od"d schéma', name)))
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 def test_an_exact_name_comes_before_a_pattern(new_shop: Callable[..., Shop]) -> None:
     shop = new_shop(tables='CREATE SCHEMA app; CREATE TABLE app."ev*" (id int); CREATE TABLE app.events (id int);')
     order = new_order(permissions("SELECT", "app", "ev*"))
     assert [t.table for t in apply_grant(shop.target, order).tables] == ["ev*"]
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 def test_patterns_are_anchored_and_escaped() -> None:
@@ -75,7 +76,7 @@ def test_every_schema_means_no_system_schema(shop: Shop) -> None:
     receipt = apply_grant(shop.target, order)
     assert {t.schema for t in receipt.tables} == {"app", "secret"}
     assert {t.kind for t in receipt.tables} == {"table", "view", "materialized view", "partitioned table"}
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 def test_new_tables_are_reached_at_once_or_with_the_next_apply(new_shop: Callable[..., Shop]) -> None:
@@ -96,8 +97,8 @@ def test_new_tables_are_reached_at_once_or_with_the_next_apply(new_shop: Callabl
             user.execute("SELECT * FROM app.events_2026")
         assert "events_2026" in {t.table for t in apply_grant(shop.target, pattern).tables}
         assert user.execute("SELECT count(*) FROM app.events_2026").fetchall() == [(1,)]
-    end_grant(shop.target, everything)
-    end_grant(shop.target, pattern)
+    end_grant(shop.target, to_end(everything))
+    end_grant(shop.target, to_end(pattern))
 
 
 def test_a_table_that_appears_during_apply_is_no_failure(new_shop: Callable[..., Shop]) -> None:
@@ -118,7 +119,7 @@ def test_a_table_that_appears_during_apply_is_no_failure(new_shop: Callable[...,
     finally:
         conversation.before_statement = None
     assert receipt.table_count >= 3
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 def test_what_everybody_may_is_counted_and_not_mistaken(new_shop: Callable[..., Shop]) -> None:
@@ -132,7 +133,7 @@ def test_what_everybody_may_is_counted_and_not_mistaken(new_shop: Callable[..., 
         "customers": ("SELECT",),
         "orders": ("SELECT", "UPDATE", "DELETE"),
     }
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 def test_a_database_that_is_closed_to_the_public(new_shop: Callable[..., Shop]) -> None:
@@ -142,7 +143,7 @@ def test_a_database_that_is_closed_to_the_public(new_shop: Callable[..., Shop]) 
     order = new_order(permissions("SELECT", "app", "orders"))
     apply_grant(shop.target, order)
     shop.log_in(order).close()
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 @pytest.mark.parametrize(("version", "is_superuser"), [(18, False), (16, False), (14, False), (18, True)])
@@ -162,12 +163,12 @@ def test_what_a_login_made_is_handed_over(new_shop: Callable[..., Shop], version
         user.execute("CREATE TABLE play.mine (id int); INSERT INTO play.mine VALUES (7)")
         user.execute("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC")
         user.execute("CREATE TEMP TABLE passing (id int)")
-    with shop.server.connect(other, order.role_name, order.password) as user:
+    with shop.server.connect(other, order.login.role_name, order.password) as user:
         user.execute("SELECT lo_create(0)")
     with shop.as_dba() as conn:
-        conn.execute(sql.SQL("GRANT SELECT ON secret.salaries TO {}").format(sql.Identifier(order.role_name)))
+        conn.execute(sql.SQL("GRANT SELECT ON secret.salaries TO {}").format(sql.Identifier(order.login.role_name)))
 
-    receipt = end_grant(shop.target, order)
+    receipt = end_grant(shop.target, to_end(order))
 
     assert set(receipt.reassigned) == {shop.database, other}
     with shop.as_dba() as conn:
@@ -184,12 +185,14 @@ def test_what_cannot_be_dropped_says_how(new_shop: Callable[..., Shop]) -> None:
     apply_grant(shop.target, order)
     with shop.as_dba() as conn:
         conn.execute("CREATE SCHEMA sandbox")
-        conn.execute(sql.SQL("GRANT CREATE, USAGE ON SCHEMA sandbox TO {}").format(sql.Identifier(order.role_name)))
+        conn.execute(
+            sql.SQL("GRANT CREATE, USAGE ON SCHEMA sandbox TO {}").format(sql.Identifier(order.login.role_name))
+        )
     user = shop.log_in(order)
     user.execute("CREATE TABLE sandbox.mine (id int)")
 
     with pytest.raises(TargetRefused) as refusal:
-        end_grant(shop.target, order)
+        end_grant(shop.target, to_end(order))
 
     assert refusal.value.sqlstate == "2BP01"
     assert shop.database in refusal.value.todo
@@ -200,7 +203,7 @@ def test_what_cannot_be_dropped_says_how(new_shop: Callable[..., Shop]) -> None:
     with shop.as_dba() as conn:
         conn.execute(sql_in(refusal.value.todo))  # type: ignore[call-overload]
         assert conn.execute("SELECT count(*) FROM sandbox.mine").fetchall() == [(0,)]
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
     assert shop.roles(order) == 0
 
 
@@ -215,7 +218,7 @@ def test_many_tables_report_progress_between_chunks(new_shop: Callable[..., Shop
     assert (receipt.table_count, len(receipt.tables), len(told)) == (450, 200, 2)
     again = apply_grant(shop.target, order, on_progress=lambda: told.append(1))
     assert (again.table_count, len(told)) == (450, 2)
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 def test_the_applications_owner_can_drop_what_was_shared(new_shop: Callable[..., Shop]) -> None:
@@ -233,14 +236,14 @@ def test_the_applications_owner_can_drop_what_was_shared(new_shop: Callable[...,
             [wanted.capability_role_name(INSTALLATION.id)],
         ).fetchall()
     assert rows == [(2,)]
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 def test_a_table_that_is_dropped_while_it_is_verified_is_no_refusal(new_shop: Callable[..., Shop]) -> None:
     """Its privileges are taken away before each look, and it is dropped when the portal asks why they are missing."""
     shop = new_shop()
     order = new_order(permissions("SELECT", "app", "orders,customers"))
-    capability = order.capability
+    capability = order.set.capability
     looks: list[str] = []
 
     def interfere(description: str) -> None:
@@ -259,7 +262,7 @@ def test_a_table_that_is_dropped_while_it_is_verified_is_no_refusal(new_shop: Ca
         conversation.before_statement = None
     assert len(looks) > 4
     assert receipt.role_oid
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 @pytest.mark.parametrize("version", [18, 14])
@@ -274,7 +277,7 @@ def test_tables_that_were_made_just_now_are_not_compared_with_every_sequence(
     )
     order = new_order(permissions("SELECT,INSERT", "app", "*"))
     with admin_session(shop.target, Budget(60)) as session:
-        scope = scope_of(order, version)
+        scope = scope_of(order.set, version)
         session.send([DRIFT.prepare()])
         explained = sql.SQL("EXPLAIN (ANALYZE, FORMAT JSON) ") + DRIFT.execute(scope.values).query
         plan = session.send([Statement("explain", explained)])[0][0]["QUERY PLAN"][0]["Plan"]

@@ -5,16 +5,16 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import psycopg
 import pytest
 from psycopg import sql
 
-from accessmgmt.domain.targets import GrantOrder
+from accessmgmt.domain.orders import GrantOrder
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.end.grants import end_grant
 from accessmgmt.provisioning.statements import advice
+from tests.orders import as_made, to_end
 from tests.provisioning.advised import proves
 from tests.provisioning.conftest import Shop, new_order, permissions
 from tests.provisioning.dba import do_as_told
@@ -58,7 +58,7 @@ def applied(shop: Shop) -> GrantOrder:
         app.execute("CREATE FUNCTION app.rounded() RETURNS int LANGUAGE sql AS 'SELECT 1'")
         app.execute("CREATE PROCEDURE app.tidy() LANGUAGE sql AS 'SELECT 1'")
     order = new_order(permissions(grants))
-    return replace(order, role_oid=apply_grant(shop.target, order).role_oid)
+    return as_made(order, role_oid=apply_grant(shop.target, order).role_oid)
 
 
 def answers(shop: Shop) -> list[object]:
@@ -87,7 +87,7 @@ def test_what_shadows_the_applications_names_is_out_of_the_way(
     during = answers(shop)
     assert during != before
 
-    notes = "\n".join(end_grant(shop.target, order).notes)
+    notes = "\n".join(end_grant(shop.target, to_end(order)).notes)
 
     assert answers(shop) == before
     assert "routine app.lower(" in notes or "app.lower(character varying) is now called jit_left_" in notes
@@ -110,7 +110,7 @@ def test_an_operator_that_something_uses_is_told(new_shop: Callable[..., Shop], 
     before = answers(shop)
     with shop.log_in(order) as user:
         user.execute(SHADOWS + "CREATE VIEW app.uses AS SELECT 'a'::varchar OPERATOR(app.||) 'b'::varchar AS both")
-    [note] = [note for note in end_grant(shop.target, order).notes if "DROP OPERATOR" in note]
+    [note] = [note for note in end_grant(shop.target, to_end(order)).notes if "DROP OPERATOR" in note]
     assert "DROP OPERATOR app.|| (character varying, character varying) CASCADE" in note
     assert answers(shop) != before
     do_as_told(shop, note)
@@ -125,7 +125,7 @@ def test_an_operator_that_only_an_index_used_goes_with_it(new_shop: Callable[...
             SHADOWS + "ALTER FUNCTION app.glued IMMUTABLE; CREATE TABLE app.own (name varchar);"
             " CREATE INDEX ON app.own ((name OPERATOR(app.||) name))"
         )
-    notes = "\n".join(end_grant(shop.target, order).notes)
+    notes = "\n".join(end_grant(shop.target, to_end(order)).notes)
     assert "CASCADE" not in notes
     assert "CREATE OPERATOR app.|| (FUNCTION = app.glued" in notes
 
@@ -136,13 +136,13 @@ def test_a_database_that_the_login_made_is_open_to_nobody(new_shop: Callable[...
     order = applied(shop)
     name = f"made_{secrets.token_hex(4)}"
     with shop.as_dba() as dba:
-        dba.execute(sql.SQL("ALTER ROLE {} CREATEDB").format(sql.Identifier(order.role_name)))
+        dba.execute(sql.SQL("ALTER ROLE {} CREATEDB").format(sql.Identifier(order.login.role_name)))
     with shop.log_in(order) as user:
         user.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    with shop.server.connect(name, order.role_name, order.password) as inside:
+    with shop.server.connect(name, order.login.role_name, order.password) as inside:
         inside.execute("SELECT lo_create(0)")
 
-    receipt = end_grant(shop.target, order)
+    receipt = end_grant(shop.target, to_end(order))
 
     assert any(name in note and "only its new owner and the portal" in note for note in receipt.notes)
     with shop.as_dba() as dba:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import replace
 
 import psycopg
 import pytest
 from psycopg import sql
 
 from accessmgmt.domain.errors import TargetRefused
+from accessmgmt.domain.orders import GrantOrder
 from accessmgmt.domain.permissions import PermissionSet, Privilege
-from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.end.grants import end_grant
+from tests.orders import of_installation, to_end
 from tests.provisioning.conftest import Shop, make_shop, new_installation, new_order, permissions
 
 VERSIONS = [18, 17, 16, 15, 14]
@@ -49,7 +49,7 @@ def shop(request: pytest.FixtureRequest, kinds_shops: Callable[[int], Shop]) -> 
 
 def order_of(wanted: PermissionSet) -> GrantOrder:
     """An order of an installation of its own: no capability role is there yet."""
-    return replace(new_order(wanted), installation=new_installation())
+    return of_installation(new_order(wanted), new_installation())
 
 
 def as_owner(shop: Shop, *statements: str) -> None:
@@ -75,7 +75,7 @@ def test_every_kind_of_relation(shop: Shop) -> None:
             for privilege in ("INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"):
                 row = user.execute("SELECT has_table_privilege(%s, %s)", [f'app."{name}"', privilege]).fetchone()
                 assert row == (False,), (name, privilege)
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 def test_all_means_every_privilege_of_this_version_and_no_grant_option(shop: Shop) -> None:
@@ -88,7 +88,7 @@ def test_all_means_every_privilege_of_this_version_and_no_grant_option(shop: Sho
         rows = conn.execute(
             "SELECT a.privilege_type, a.is_grantable FROM pg_class c, aclexplode(c.relacl) a, pg_roles r"
             " WHERE c.oid = 'app.orders'::regclass AND r.oid = a.grantee AND r.rolname = %s",
-            [order.capability],
+            [order.set.capability],
         ).fetchall()
     assert {name for name, _ in rows} == wanted
     assert not any(is_grantable for _, is_grantable in rows)
@@ -101,7 +101,7 @@ def test_all_means_every_privilege_of_this_version_and_no_grant_option(shop: Sho
                 user.execute("REFRESH MATERIALIZED VIEW app.totals")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             user.execute("DROP TABLE app.orders")
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 def test_partitions_are_reached_through_their_parent(shop: Shop) -> None:
@@ -116,7 +116,7 @@ def test_partitions_are_reached_through_their_parent(shop: Shop) -> None:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 user.execute(sql.SQL("SELECT * FROM app.{}").format(sql.Identifier(partition)))
     as_owner(shop, "TRUNCATE app.measures", f"DROP TABLE app.{new}")
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 def test_a_view_reaches_what_its_owner_may(shop: Shop) -> None:
@@ -127,7 +127,7 @@ def test_a_view_reaches_what_its_owner_may(shop: Shop) -> None:
         assert user.execute("SELECT item FROM app.recent LIMIT 1").fetchall() == [("tea",)]
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             user.execute("SELECT * FROM app.orders")
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 def test_sequences_are_given_for_writing_only(shop: Shop) -> None:
@@ -139,10 +139,10 @@ def test_sequences_are_given_for_writing_only(shop: Shop) -> None:
             rows = conn.execute(
                 "SELECT c.relname, a.privilege_type FROM pg_class c, aclexplode(c.relacl) a, pg_roles r"
                 " WHERE c.relkind = 'S' AND r.oid = a.grantee AND r.rolname = %s",
-                [order.capability],
+                [order.set.capability],
             ).fetchall()
         assert {(name, word) for name in usable for word in ("USAGE", "SELECT")} == set(rows)
-        end_grant(shop.target, order)
+        end_grant(shop.target, to_end(order))
 
 
 def test_schemas_by_pattern_by_name_and_all(shop: Shop) -> None:
@@ -150,7 +150,7 @@ def test_schemas_by_pattern_by_name_and_all(shop: Shop) -> None:
         order = order_of(permissions("SELECT", schemas, "orders,salaries"))
         receipt = apply_grant(shop.target, order)
         assert {table.schema for table in receipt.tables} == expected
-        end_grant(shop.target, order)
+        end_grant(shop.target, to_end(order))
 
 
 @pytest.mark.parametrize("schema", ["pg_catalog", "information_schema", "pg_*", "nowhere", "APP", "ap_"])
@@ -160,7 +160,7 @@ def test_system_schemas_and_near_misses_are_never_meant(shop: Shop, schema: str)
         apply_grant(shop.target, order)
     assert schema in refusal.value.why
     with shop.as_dba() as conn:
-        name = order.capability
+        name = order.set.capability
         assert conn.execute("SELECT count(*) FROM pg_roles WHERE rolname = %s", [name]).fetchall() == [(0,)]
 
 
@@ -169,7 +169,7 @@ def test_what_matches_nothing_is_reported_and_not_guessed(shop: Shop) -> None:
     receipt = apply_grant(shop.target, order)
     assert [table.table for table in receipt.tables] == ["orders"]
     assert set(receipt.unmatched) == {"schema gone", "table Orders", "table nothing_*"}
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 def test_row_level_security_gives_no_rows_and_no_error_until_a_policy_names_the_role(
@@ -183,10 +183,10 @@ def test_row_level_security_gives_no_rows_and_no_error_until_a_policy_names_the_
         apply_grant(shop.target, order)
         with shop.log_in(order) as user:
             assert user.execute("SELECT count(*) FROM app.orders").fetchone() == (0,)
-            role = order.capability
+            role = order.set.capability
             as_owner(shop, f'CREATE POLICY readers ON app.orders TO "{role}" USING (true)')
             assert user.execute("SELECT count(*) FROM app.orders").fetchone() == (1,)
-        end_grant(shop.target, order)
+        end_grant(shop.target, to_end(order))
         with shop.as_dba() as conn:
             assert conn.execute("SELECT count(*) FROM pg_policy").fetchall() == [(1,)]
 
@@ -212,8 +212,8 @@ def test_privileges_of_others_stay_as_they_are(new_shop: Callable[..., Shop]) ->
         before = conn.execute(acls).fetchall()  # type: ignore[call-overload]
         order = order_of(permissions("ALL", "app", "events_2024"))
         apply_grant(shop.target, order)
-        end_grant(shop.target, order)
-        end_grant(shop.target, first)
+        end_grant(shop.target, to_end(order))
+        end_grant(shop.target, to_end(first))
         assert conn.execute(acls).fetchall() == before  # type: ignore[call-overload]
         assert any(row[2] == other and row[1] == "name" for row in before)
 
@@ -244,7 +244,7 @@ def test_patterns_with_characters_that_mean_something_elsewhere(new_shop: Callab
     for name in ODD:
         order = order_of(permissions("SELECT", "app", f"{name}_*"))
         assert {table.table for table in apply_grant(shop.target, order).tables} == {f"{name}_1", f"{name}_2"}
-        end_grant(shop.target, order)
+        end_grant(shop.target, to_end(order))
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -257,4 +257,4 @@ def test_names_of_63_bytes_and_exact_names_before_patterns(new_shop: Callable[..
     receipt = apply_grant(shop.target, order)
     assert [(table.schema, table.table) for table in receipt.tables] == [("s*", longest)]
     assert receipt.unmatched == ("table t",)
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))

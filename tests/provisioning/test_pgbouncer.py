@@ -22,6 +22,7 @@ from devstack.accounts import give, server_account
 from devstack.install import system_path
 from devstack.ports import free_port, is_listening
 from devstack.process import ChildProcess
+from tests.orders import to_end
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_order, permissions
 
 ORDERS = permissions("SELECT", "app", "orders")
@@ -97,18 +98,18 @@ def test_a_grant_is_used_through_pgbouncer_until_it_ends(pooler: Callable[..., P
     order = new_order(ORDERS)
     receipt = apply_grant(target, order)
 
-    user = pool.log_in(order.role_name, order.password)
+    user = pool.log_in(order.login.role_name, order.password)
     assert user.execute("SELECT item FROM app.orders LIMIT 1").fetchall() == [("tea",)]
-    assert user.execute("SELECT current_user::text").fetchone() == (order.role_name,)
+    assert user.execute("SELECT current_user::text").fetchone() == (order.login.role_name,)
     with pytest.raises(psycopg.OperationalError):
-        pool.log_in(order.role_name, "not-" + order.password)
-    ended = end_grant(target, replace(order, role_oid=receipt.role_oid))
+        pool.log_in(order.login.role_name, "not-" + order.password)
+    ended = end_grant(target, to_end(order, role_oid=receipt.role_oid))
 
     assert ended.sessions
     with pytest.raises(psycopg.OperationalError):
         user.execute("SELECT 1")
     with pytest.raises(psycopg.OperationalError):
-        pool.log_in(order.role_name, order.password)
+        pool.log_in(order.login.role_name, order.password)
 
 
 def test_a_login_past_its_time_is_refused_by_pgbouncer_too(pooler: Callable[..., Pooler]) -> None:
@@ -116,12 +117,12 @@ def test_a_login_past_its_time_is_refused_by_pgbouncer_too(pooler: Callable[...,
     pool = pooler()
     order = new_order(ORDERS)
     apply_grant(pool.shop.target, order)
-    pool.log_in(order.role_name, order.password).close()
+    pool.log_in(order.login.role_name, order.password).close()
     with pool.shop.as_dba() as conn:
-        conn.execute(f"ALTER ROLE {order.role_name} VALID UNTIL 'yesterday'")  # type: ignore[arg-type]
+        conn.execute(f"ALTER ROLE {order.login.role_name} VALID UNTIL 'yesterday'")  # type: ignore[arg-type]
     with pytest.raises(psycopg.OperationalError):
-        pool.log_in(order.role_name, order.password)
-    end_grant(pool.shop.target, order)
+        pool.log_in(order.login.role_name, order.password)
+    end_grant(pool.shop.target, to_end(order))
 
 
 def test_nobody_but_the_portal_s_log_ins_gets_in(pooler: Callable[..., Pooler]) -> None:

@@ -16,6 +16,7 @@ from accessmgmt.provisioning.connect import admin, pool
 from accessmgmt.provisioning.connect.admin import admin_connection
 from accessmgmt.provisioning.end.grants import end_grant
 from devstack.process import wait_until
+from tests.orders import to_end
 from tests.provisioning.conftest import Shop, new_order, permissions
 
 
@@ -29,7 +30,7 @@ def test_a_login_has_as_many_sessions_as_the_resource_says(shop: Shop, given: in
         shop.log_in(order)
     for conn in open_ones:
         conn.close()
-    end_grant(target, replace(order, role_oid=receipt.role_oid))
+    end_grant(target, to_end(order, role_oid=receipt.role_oid))
 
 
 @pytest.mark.parametrize(("largest", "smallest", "kept"), [(2, 1, 2), (None, None, 4), (100, 20, 4), (1, 0, 1)])

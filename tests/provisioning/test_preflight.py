@@ -21,6 +21,7 @@ from accessmgmt.provisioning.session import missing_rights
 from devstack.certs import CertificateAuthority
 from devstack.postgres import VERSIONS, PostgresServer
 from devstack.recipe import ConnectBy, grant_with_option, prepare_target
+from tests.orders import to_end
 from tests.provisioning.conftest import (
     ADMIN_PASSWORD,
     INSTALLATION,
@@ -50,7 +51,7 @@ def works(shop: Shop, target: Target) -> None:
     receipt = apply_grant(target, order)
     with shop.log_in(order) as user:
         user.execute("INSERT INTO app.orders (item) VALUES ('cake')")
-    end_grant(target, replace(order, role_oid=receipt.role_oid))
+    end_grant(target, to_end(order, role_oid=receipt.role_oid))
     assert shop.roles(order) == 0
 
 
@@ -195,15 +196,15 @@ def test_roles_from_before_an_upgrade_to_16(new_shop: Callable[..., Shop], versi
     rung = climb(shop.target)["Rights"]
     assert rung.state is RungState.FAILED
     assert "has no ADMIN option on 2 roles" in rung.detail
-    assert old.role_name in rung.fix
+    assert old.login.role_name in rung.fix
     with pytest.raises(TargetRefused):
-        end_grant(shop.target, replace(old, role_oid=receipt.role_oid))
+        end_grant(shop.target, to_end(old, role_oid=receipt.role_oid))
 
     with shop.as_dba() as conn:
         conn.execute(rung.fix)  # type: ignore[arg-type]
 
     assert climb(shop.target)["Rights"].state is RungState.PASSED
-    end_grant(shop.target, replace(old, role_oid=receipt.role_oid))
+    end_grant(shop.target, to_end(old, role_oid=receipt.role_oid))
     assert shop.roles(old) == 0
     works(shop, shop.target)
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import psycopg
 import pytest
 
 from accessmgmt.domain.errors import TargetRefused
-from accessmgmt.domain.targets import GrantOrder
+from accessmgmt.domain.orders import GrantOrder
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.connect import admin
 from accessmgmt.provisioning.end.grants import end_grant
 from accessmgmt.provisioning.session import conversation
 from devstack.postgres import PostgresServer
+from tests.orders import as_made, to_end
 from tests.provisioning.conftest import Shop, new_order, permissions
 
 
@@ -31,7 +31,7 @@ def shop(
 
 def applied(shop: Shop) -> GrantOrder:
     order = new_order(permissions("SELECT", "app", "orders"))
-    return replace(order, role_oid=apply_grant(shop.target, order).role_oid)
+    return as_made(order, role_oid=apply_grant(shop.target, order).role_oid)
 
 
 def test_one_that_only_read_is_a_note_and_one_that_made_something_holds_the_role(
@@ -44,7 +44,7 @@ def test_one_that_only_read_is_a_note_and_one_that_made_something_holds_the_role
     with shop.log_in(writer) as user:
         user.execute("BEGIN; CREATE TABLE play.made (id int); PREPARE TRANSACTION 'wrote'")
 
-    receipt = end_grant(shop.target, reader)
+    receipt = end_grant(shop.target, to_end(reader))
     assert "ROLLBACK PREPARED 'read'" in receipt.notes[0]
     assert shop.roles(reader) == 0
 
@@ -53,7 +53,7 @@ def test_one_that_only_read_is_a_note_and_one_that_made_something_holds_the_role
     monkeypatch.setattr(conversation, "MOST_ATTEMPTS", 2)
     admin.close_pools()
     with pytest.raises(TargetRefused) as refusal:
-        end_grant(shop.target, writer)
+        end_grant(shop.target, to_end(writer))
     assert "ROLLBACK PREPARED 'wrote'" in refusal.value.todo
     with pytest.raises(psycopg.OperationalError):
         shop.log_in(writer)
@@ -62,7 +62,7 @@ def test_one_that_only_read_is_a_note_and_one_that_made_something_holds_the_role
         assert found == [("read",), ("wrote",)], "whether to commit is not ours to say"
         dba.execute("COMMIT PREPARED 'wrote'")
         dba.execute("ROLLBACK PREPARED 'read'")
-    assert end_grant(shop.target, writer).reassigned == (shop.database,)
+    assert end_grant(shop.target, to_end(writer)).reassigned == (shop.database,)
     with shop.as_dba() as dba:
         query = "SELECT tableowner::text FROM pg_tables WHERE tablename = 'made'"
         assert dba.execute(query).fetchall() == [("jit_quarantine",)]

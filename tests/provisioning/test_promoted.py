@@ -10,7 +10,8 @@ import psycopg
 import pytest
 
 from accessmgmt.domain.errors import TargetRefused, TargetUnavailable
-from accessmgmt.domain.targets import GrantOrder, Target
+from accessmgmt.domain.orders import GrantOrder
+from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.connect import primary, replay
 from accessmgmt.provisioning.connect.admin import close_pools
@@ -22,6 +23,7 @@ from devstack.accounts import give
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
 from devstack.stack import wait_for_replay
+from tests.orders import as_made, to_end
 from tests.provisioning.conftest import INSTALLATION, Shop, make_shop, new_order, permissions, target_of
 
 ORDERS = permissions("SELECT", "app", "orders")
@@ -45,8 +47,8 @@ class Pair:
         """Give access on the standby and log in there; return the order that ends it."""
         order = new_order(ORDERS)
         receipt = apply_grant(self.replica, order)
-        user = self.second.connect(self.shop.database, order.role_name, order.password)
-        return replace(order, role_oid=receipt.role_oid, system_identifier=receipt.system_identifier), user
+        user = self.second.connect(self.shop.database, order.login.role_name, order.password)
+        return as_made(order, role_oid=receipt.role_oid, system_identifier=receipt.system_identifier), user
 
     def promote_second(self) -> None:
         self.second.execute("SELECT pg_promote()")
@@ -56,12 +58,12 @@ class Pair:
         """Give access on the replica's own host, use it, and take it away."""
         order, user = self.grant()
         assert user.execute("SELECT item FROM app.orders LIMIT 1").fetchall() == [("tea",)]
-        assert end_grant(self.replica, order).role_was_absent is False
+        assert end_grant(self.replica, to_end(order)).role_was_absent is False
         assert is_cut(user)
 
     def roles(self, server: PostgresServer, order: GrantOrder) -> int:
         with server.connect() as conn:
-            rows = conn.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [order.role_name]).fetchall()
+            rows = conn.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [order.login.role_name]).fetchall()
         return len(rows)
 
 
@@ -116,10 +118,10 @@ def test_the_old_primary_is_dead(pair: Pair) -> None:
     later, _ = pair.grant()
     pair.first.kill()
     with pytest.raises(TargetUnavailable):  # not promoted yet: nobody takes changes
-        end_grant(pair.replica, order)
+        end_grant(pair.replica, to_end(order))
     pair.promote_second()
 
-    ended = end_grant(pair.replica, order)
+    ended = end_grant(pair.replica, to_end(order))
 
     assert not ended.role_was_absent
     assert is_cut(user)
@@ -133,7 +135,7 @@ def test_the_old_primary_is_dead(pair: Pair) -> None:
     # Forgotten by the portal's processes, and found again.
     close_pools()
     primary._reached.clear()
-    assert end_grant(pair.replica, later).role_was_absent is False
+    assert end_grant(pair.replica, to_end(later)).role_was_absent is False
 
 
 def test_the_roles_of_the_two_are_swapped(pair: Pair) -> None:
@@ -141,9 +143,9 @@ def test_the_roles_of_the_two_are_swapped(pair: Pair) -> None:
     pair.first.stop()
     pair.promote_second()
     start_following(pair.first, pair.second)
-    on_the_old = pair.first.connect(pair.shop.database, order.role_name, order.password)
+    on_the_old = pair.first.connect(pair.shop.database, order.login.role_name, order.password)
 
-    ended = end_grant(pair.replica, order)
+    ended = end_grant(pair.replica, to_end(order))
 
     assert {cut.server for cut in ended.sessions} == {"primary", "standby"}
     assert is_cut(user)
@@ -161,17 +163,17 @@ def test_only_the_new_primary_is_out_of_reach(pair: Pair) -> None:
     pair.first.stop()
     pair.promote_second()
     start_following(pair.first, pair.second)
-    on_the_old = pair.first.connect(pair.shop.database, order.role_name, order.password)
+    on_the_old = pair.first.connect(pair.shop.database, order.login.role_name, order.password)
     pair.second.stop()
     with pytest.raises(TargetUnavailable, match=f"port {pair.second.port}"):
-        end_grant(pair.replica, order)
+        end_grant(pair.replica, to_end(order))
     assert is_cut(on_the_old)
     with pytest.raises(TargetUnavailable, match=f"port {pair.second.port}"):
         apply_grant(pair.replica, new_order(ORDERS))
     pair.second.start()
     primary._reached.clear()  # half a minute later
     wait_for_replay(pair.second, pair.first)
-    assert end_grant(pair.replica, order).role_was_absent is False
+    assert end_grant(pair.replica, to_end(order)).role_was_absent is False
 
 
 def test_a_cluster_that_has_parted_gets_no_new_access(pair: Pair) -> None:
@@ -206,7 +208,7 @@ def test_a_third_server_was_promoted(
         pair.second.settings.update(primary_conninfo=third.dsn(), primary_slot_name="")
         pair.second.reload()
         wait_for_replay(third, pair.second)
-        ended = end_grant(pair.replica, order)
+        ended = end_grant(pair.replica, to_end(order))
         assert is_cut(user)
         assert {cut.server for cut in ended.sessions} == {"standby"}
         assert pair.roles(third, order) == pair.roles(pair.second, order) == 0
@@ -228,14 +230,14 @@ def test_both_are_standbys_of_a_server_that_is_gone(pair: Pair) -> None:
     give(signal, pair.first._account)
     pair.first.settings.update(primary_conninfo="host=127.0.0.9 port=1 connect_timeout=1")
     pair.first.start()
-    for act in (apply_grant, end_grant):
+    for act, asked in ((apply_grant, order), (end_grant, to_end(order))):
         with pytest.raises(TargetUnavailable, match="Neither “replica” nor “main”"):
-            act(pair.replica, order)
+            act(pair.replica, asked)
     pair.promote_second()
     pair.first.settings.update(primary_conninfo=pair.second.dsn())
     pair.first.reload()
     wait_for_replay(pair.second, pair.first)
-    assert end_grant(pair.replica, order).role_was_absent is False
+    assert end_grant(pair.replica, to_end(order)).role_was_absent is False
 
 
 def test_a_promotion_in_the_middle_of_the_work(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,7 +256,7 @@ def test_a_promotion_in_the_middle_of_the_work(pair: Pair, monkeypatch: pytest.M
     order = new_order(ORDERS)
     apply_grant(pair.replica, order)
     assert len(waits) == 1
-    pair.second.connect(pair.shop.database, order.role_name, order.password).close()
+    pair.second.connect(pair.shop.database, order.login.role_name, order.password).close()
 
 
 def test_a_link_to_another_cluster_is_refused(pair: Pair, shop: Shop) -> None:

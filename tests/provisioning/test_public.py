@@ -14,6 +14,7 @@ from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.connect.admin import close_pools
 from accessmgmt.provisioning.end.grants import end_grant
 from devstack.postgres import VERSIONS
+from tests.orders import as_made, to_end
 from tests.provisioning.conftest import Shop, new_order, permissions
 
 ORDERS = permissions("SELECT", "app", "orders")
@@ -39,10 +40,10 @@ def test_a_role_of_a_reserved_name_is_neither_made_nor_ended(shop: Shop, name: s
     """GRANT .. TO "public" grants to everybody, quoted or not."""
     with shop.as_dba() as dba:
         before = dba.execute(PUBLIC_ACLS).fetchall()
-        order = replace(new_order(ORDERS), role_name=name)
-        for act in (apply_grant, end_grant):
+        order = as_made(new_order(ORDERS), role_name=name)
+        for act, asked in ((apply_grant, order), (end_grant, to_end(order))):
             with pytest.raises(TargetRefused):
-                act(shop.target, order)
+                act(shop.target, asked)
         assert dba.execute(PUBLIC_ACLS).fetchall() == before
 
 
@@ -55,7 +56,7 @@ def test_what_everybody_may_is_left_as_it_is(new_shop: Callable[..., Shop], vers
         before = dba.execute(PUBLIC_ACLS).fetchall()
         order = new_order(permissions("SELECT,INSERT", "*", "*"))
         assert apply_grant(shop.target, order).public_extras == 1
-        end_grant(shop.target, order)
+        end_grant(shop.target, to_end(order))
         assert dba.execute(PUBLIC_ACLS).fetchall() == before
 
 
@@ -74,7 +75,7 @@ def test_a_database_without_an_access_list_lets_everybody_connect(new_shop: Call
     order = new_order(ORDERS)
     apply_grant(shop.target, order)
     shop.log_in(order).close()
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -83,7 +84,7 @@ def test_a_login_cannot_give_itself_time_sessions_or_another_name(new_shop: Call
     shop = new_shop(version)
     order = new_order(ORDERS)
     receipt = apply_grant(replace(shop.target, max_connections=2), order)
-    me = sql.Identifier(order.role_name)
+    me = sql.Identifier(order.login.role_name)
     with shop.log_in(order) as user:
         for words in (
             "ALTER ROLE {} VALID UNTIL 'infinity'",
@@ -103,11 +104,11 @@ def test_a_login_cannot_give_itself_time_sessions_or_another_name(new_shop: Call
     with shop.as_dba() as dba:
         facts = "SELECT rolvaliduntil, rolconnlimit FROM pg_roles WHERE oid = %s"
         assert dba.execute(facts, [receipt.role_oid]).fetchall() == [(receipt.valid_until, 2)]
-        end_grant(shop.target, order)
+        end_grant(shop.target, to_end(order))
         settings = "SELECT count(*) FROM pg_db_role_setting WHERE setrole = %s"
         assert dba.execute(settings, [receipt.role_oid]).fetchone() == (0,)
     with pytest.raises(psycopg.OperationalError):
-        shop.server.connect(shop.database, order.role_name, "my own")
+        shop.server.connect(shop.database, order.login.role_name, "my own")
 
 
 @pytest.mark.parametrize("version", [18, 14])
@@ -119,5 +120,5 @@ def test_what_a_login_makes_in_its_own_session_hinders_nobody(new_shop: Callable
     user = shop.log_in(first)
     user.execute("CREATE TEMP TABLE orders (id int); GRANT ALL ON orders TO PUBLIC; SELECT lo_create(0)")
     assert [t.schema for t in apply_grant(shop.target, second).tables] == ["app"]
-    end_grant(shop.target, second)
-    assert end_grant(shop.target, first).reassigned == (shop.database,)
+    end_grant(shop.target, to_end(second))
+    assert end_grant(shop.target, to_end(first)).reassigned == (shop.database,)

@@ -6,16 +6,16 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import psycopg
 import pytest
 from psycopg import sql
 
-from accessmgmt.domain.targets import GrantOrder
+from accessmgmt.domain.orders import GrantOrder
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.end.grants import end_grant
 from accessmgmt.provisioning.statements.locks import ADVISORY_KEY
+from tests.orders import to_end
 from tests.provisioning.conftest import Shop, new_order, permissions
 
 
@@ -46,7 +46,7 @@ def test_a_hundred_grants_at_once(new_shop: Callable[..., Shop], version: int) -
     try:
         with ThreadPoolExecutor(16) as workers:
             receipts = list(workers.map(lambda o: apply_grant(shop.target, o, budget_seconds=60), orders))
-            ended = list(workers.map(lambda o: end_grant(shop.target, o), orders))
+            ended = list(workers.map(lambda o: end_grant(shop.target, to_end(o)), orders))
     finally:
         is_over.set()
         application.join()
@@ -62,7 +62,7 @@ def test_the_same_grant_by_many_workers(new_shop: Callable[..., Shop]) -> None:
     with ThreadPoolExecutor(8) as workers:
         receipts = list(workers.map(lambda _: apply_grant(shop.target, order, budget_seconds=60), range(16)))
         assert len({(r.role_oid, r.valid_until) for r in receipts}) == 1
-        list(workers.map(lambda _: end_grant(shop.target, order), range(8)))
+        list(workers.map(lambda _: end_grant(shop.target, to_end(order)), range(8)))
     assert shop.roles(order) == 0
 
 
@@ -96,7 +96,7 @@ def test_nobody_slips_through_while_a_grant_ends(shop: Shop) -> None:
         for client in clients:
             client.start()
         assert all(client.has_begun.wait(60) for client in clients)
-        end_grant(shop.target, replace(order, role_oid=receipt.role_oid))
+        end_grant(shop.target, to_end(order, role_oid=receipt.role_oid))
         with shop.as_dba() as conn:
             rows = conn.execute("SELECT pid FROM pg_stat_activity WHERE usesysid = %s", [receipt.role_oid]).fetchall()
         survivors += len(rows)
@@ -139,7 +139,7 @@ def test_nobody_keeps_a_door_open_by_changing_their_own_password(
         attacker.start()
     try:
         assert holding.wait(60)
-        receipt = end_grant(shop.target, order)
+        receipt = end_grant(shop.target, to_end(order))
     finally:
         is_over.set()
         for attacker in attackers:
@@ -155,12 +155,12 @@ def test_a_login_that_was_passed_on_is_taken_back(new_shop: Callable[..., Shop])
     shop = new_shop(14)
     order = new_order(permissions("SELECT", "app", "orders"))
     apply_grant(shop.target, order)
-    friend = f"friend_{order.grant_id}"
+    friend = f"friend_{order.login.grant_id}"
     with shop.as_dba() as dba:
         dba.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(friend)))
     with shop.log_in(order) as user:
-        user.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(order.role_name), sql.Identifier(friend)))
-    receipt = end_grant(shop.target, order)
+        user.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(order.login.role_name), sql.Identifier(friend)))
+    receipt = end_grant(shop.target, to_end(order))
     assert [friend in note for note in receipt.notes] == [True]
     with shop.as_dba() as dba:
         query = "SELECT count(*) FROM pg_auth_members WHERE member = %s::regrole"
@@ -176,7 +176,7 @@ def test_a_membership_in_a_role_that_is_gone_keeps_nobody_in(new_shop: Callable[
     with shop.as_dba() as dba:
         dba.execute("SET allow_system_table_mods = on")
         dba.execute("INSERT INTO pg_auth_members VALUES (4000000000, %s, 10, false)", [oid])
-    assert end_grant(shop.target, order).verified_at
+    assert end_grant(shop.target, to_end(order)).verified_at
     assert shop.roles(order) == 0
 
 

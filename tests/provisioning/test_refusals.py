@@ -17,6 +17,7 @@ from accessmgmt.provisioning.end.grants import end_grant
 from accessmgmt.provisioning.session import conversation
 from devstack.process import wait_until
 from tests.limits import time_limit
+from tests.orders import to_end
 from tests.provisioning.conftest import INSTALLATION, Shop, new_order, permissions
 from tests.provisioning.dba import sql_in
 
@@ -25,14 +26,14 @@ from tests.provisioning.dba import sql_in
 def test_a_role_of_somebody_else_is_not_touched(shop: Shop, tag: str) -> None:
     order = new_order()
     with shop.as_dba() as conn:
-        name = sql.Identifier(order.role_name)
+        name = sql.Identifier(order.login.role_name)
         conn.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'theirs'").format(name))
         if tag:
             conn.execute(sql.SQL("COMMENT ON ROLE {} IS {}").format(name, sql.Literal(tag)))
-    for act in (apply_grant, end_grant):
+    for act, asked in ((apply_grant, order), (end_grant, to_end(order))):
         with pytest.raises(TargetRefused, match="not this grant"):
-            act(shop.target, order)
-    with shop.server.connect(shop.database, order.role_name, "theirs") as conn:
+            act(shop.target, asked)
+    with shop.server.connect(shop.database, order.login.role_name, "theirs") as conn:
         assert conn.execute("SELECT 1").fetchall() == [(1,)]
 
 
@@ -40,9 +41,9 @@ def test_a_role_that_a_dba_renamed_is_found_by_its_oid(shop: Shop) -> None:
     order = new_order()
     receipt = apply_grant(shop.target, order)
     with shop.as_dba() as conn:
-        conn.execute(sql.SQL("ALTER ROLE {} RENAME TO renamed_one").format(sql.Identifier(order.role_name)))
+        conn.execute(sql.SQL("ALTER ROLE {} RENAME TO renamed_one").format(sql.Identifier(order.login.role_name)))
 
-    ended = end_grant(shop.target, replace(order, role_oid=receipt.role_oid, password=""))
+    ended = end_grant(shop.target, to_end(order, role_oid=receipt.role_oid))
 
     assert not ended.role_was_absent
     with shop.as_dba() as conn:
@@ -54,10 +55,10 @@ def test_sessions_of_a_role_that_a_dba_dropped_are_ended(shop: Shop) -> None:
     receipt = apply_grant(shop.target, order)
     user = shop.log_in(order)
     with shop.as_dba() as conn:
-        conn.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(order.role_name)))
+        conn.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(order.login.role_name)))
     assert user.execute("SELECT 1").fetchall() == [(1,)]
 
-    ended = end_grant(shop.target, replace(order, role_oid=receipt.role_oid, password=""))
+    ended = end_grant(shop.target, to_end(order, role_oid=receipt.role_oid))
 
     assert ended.role_was_absent
     assert len(ended.sessions) == 1
@@ -79,7 +80,7 @@ def test_names_that_match_nothing_are_reported(shop: Shop) -> None:
     receipt = apply_grant(shop.target, order)
     assert set(receipt.unmatched) == {"schema nowhere", "table nothing", "table none_*"}
     assert receipt.table_count == 1
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 def test_tables_of_an_owner_that_is_not_held(new_shop: Callable[..., Shop]) -> None:
@@ -95,21 +96,21 @@ def test_tables_of_an_owner_that_is_not_held(new_shop: Callable[..., Shop]) -> N
         f"A superuser runs, connected to {shop.database}:"
         ' GRANT SELECT ON TABLE app."Their Table" TO "jit_portal" WITH GRANT OPTION;'
     )
-    end_grant(shop.target, named)
+    end_grant(shop.target, to_end(named))
 
     everything = new_order(permissions("SELECT", "app", "*"))
     receipt = apply_grant(shop.target, everything)
     assert receipt.unmatched == ('app."Their Table" (owner postgres)',)
     assert "Their Table" not in {t.table for t in receipt.tables}
     assert receipt.table_count == 10
-    end_grant(shop.target, everything)
+    end_grant(shop.target, to_end(everything))
 
     with shop.as_dba() as conn:
         conn.execute(sql_in(refusal.value.todo))  # type: ignore[arg-type]
     apply_grant(shop.target, named)
     with shop.log_in(named) as user:
         assert user.execute('SELECT * FROM app."Their Table"').fetchall() == []
-    end_grant(shop.target, named)
+    end_grant(shop.target, to_end(named))
 
 
 def test_tables_of_another_owner(new_shop: Callable[..., Shop]) -> None:
@@ -125,7 +126,7 @@ def test_tables_of_another_owner(new_shop: Callable[..., Shop]) -> None:
     with shop.as_dba() as conn:
         conn.execute(sql_in(refusal.value.todo))  # type: ignore[arg-type]
     assert apply_grant(shop.target, order).table_count == 1
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 def test_an_unknown_privilege_for_the_servers_version(shops: Callable[[int, bool], Shop]) -> None:
@@ -134,7 +135,7 @@ def test_an_unknown_privilege_for_the_servers_version(shops: Callable[[int, bool
         shop = shops(version, False)
         order = new_order(permissions("ALL", "app", "orders"))
         assert len(apply_grant(shop.target, order).tables[0].privileges) == count
-        end_grant(shop.target, order)
+        end_grant(shop.target, to_end(order))
     order = new_order(permissions("MAINTAIN", "app", "orders"))
     with pytest.raises(TargetRefused):
         apply_grant(shops(14, False).target, order)
@@ -157,33 +158,33 @@ def test_a_capability_role_that_was_tampered_with(shop: Shop) -> None:
         rows = conn.execute(
             "SELECT has_table_privilege(%s, 'secret.salaries', 'SELECT'),"
             " has_schema_privilege(%s, 'secret', 'CREATE'), has_any_column_privilege(%s, 'app.customers', 'UPDATE')",
-            [order.role_name] * 3,
+            [order.login.role_name] * 3,
         ).fetchall()
     assert rows == [(False, False, False)]
 
     with shop.as_dba() as conn:
-        conn.execute(sql.SQL("GRANT pg_read_all_data TO {}").format(sql.Identifier(order.role_name)))
+        conn.execute(sql.SQL("GRANT pg_read_all_data TO {}").format(sql.Identifier(order.login.role_name)))
     with pytest.raises(TargetRefused, match="more than the portal gave"):
         apply_grant(shop.target, order)
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
     other = new_order(wanted)
     with shop.as_dba() as conn:
         conn.execute(sql.SQL("GRANT pg_write_all_data TO {}").format(capability))
     with pytest.raises(TargetRefused, match="is a member of pg_write_all_data"):
         apply_grant(shop.target, other)
-    end_grant(shop.target, other)
+    end_grant(shop.target, to_end(other))
     with shop.as_dba() as conn:
         conn.execute(sql.SQL("REVOKE pg_write_all_data FROM {}").format(capability))
     apply_grant(shop.target, other)
-    end_grant(shop.target, other)
+    end_grant(shop.target, to_end(other))
 
 
 def test_work_that_comes_too_late_makes_no_login(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that was stopped past its time sends its transaction all the same: the server's clock undoes it."""
     order = new_order(permissions("SELECT", "app", "orders"))
     apply_grant(shop.target, order)
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
     late = new_order(permissions("SELECT", "app", "orders"))
 
     held = []
@@ -222,15 +223,15 @@ def test_a_statement_that_hangs_is_cut(shop: Shop) -> None:
         with time_limit("a statement that waits for this block"), pytest.raises(TargetUnavailable):
             apply_grant(shop.target, order, budget_seconds=1.0)
     apply_grant(shop.target, order)
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 def test_a_server_that_cannot_be_reached(shop: Shop) -> None:
     order = new_order()
     gone: Target = replace(shop.target, host="nowhere.invalid")
-    for act in (apply_grant, end_grant):
+    for act, asked in ((apply_grant, order), (end_grant, to_end(order))):
         with pytest.raises(TargetUnavailable, match="cannot be resolved"):
-            act(gone, order)
+            act(gone, asked)
     with pytest.raises(TargetRefused, match="does not accept the password"):
         apply_grant(replace(shop.target, password="wrong"), order)
 
@@ -242,4 +243,4 @@ def test_dead_connections_in_the_pool_are_replaced(shop: Shop) -> None:
     with shop.as_dba() as dba:
         dba.execute("SELECT pg_terminate_backend(%s, 2000)", [pid])
     apply_grant(shop.target, order)
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from psycopg import sql
@@ -13,6 +12,7 @@ from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.end.grants import end_grant
 from accessmgmt.provisioning.session import conversation
+from tests.orders import of_installation, to_end
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 
 
@@ -22,7 +22,7 @@ def test_the_first_use_is_rehearsed_and_leaves_nothing(
 ) -> None:
     shop = new_shop(version, is_superuser=is_superuser)
     alone = new_installation()
-    orders = [replace(new_order(permissions("ALL", "app", "*")), installation=alone) for _ in range(2)]
+    orders = [of_installation(new_order(permissions("ALL", "app", "*")), alone) for _ in range(2)]
     rehearsed = []
     for order in orders:
         sent: list[str] = []
@@ -36,7 +36,7 @@ def test_the_first_use_is_rehearsed_and_leaves_nothing(
     with shop.as_dba() as conn:
         assert conn.execute("SELECT count(*) FROM pg_roles WHERE rolname LIKE '%rehearsal%'").fetchall() == [(0,)]
     for order in orders:
-        end_grant(shop.target, order)
+        end_grant(shop.target, to_end(order))
 
 
 def test_no_role_is_made_for_what_cannot_be_shared(new_shop: Callable[..., Shop]) -> None:
@@ -48,10 +48,10 @@ def test_no_role_is_made_for_what_cannot_be_shared(new_shop: Callable[..., Shop]
         conn.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(other)))
         conn.execute("CREATE TABLE app.theirs (id int); GRANT SELECT ON app.theirs TO jit_portal WITH GRANT OPTION")
         conn.execute(sql.SQL("ALTER TABLE app.theirs OWNER TO {}").format(sql.Identifier(other)))
-    order = replace(new_order(permissions("SELECT,UPDATE", "app", "theirs")), installation=alone)
+    order = of_installation(new_order(permissions("SELECT,UPDATE", "app", "theirs")), alone)
     with pytest.raises(TargetRefused) as refusal:
         apply_grant(shop.target, order)
     assert refusal.value.sqlstate == "42501"
     with shop.as_dba() as conn:
-        name = order.permissions.capability_role_name(alone)
+        name = order.set.permissions.capability_role_name(alone)
         assert conn.execute("SELECT count(*) FROM pg_roles WHERE rolname = %s", [name]).fetchall() == [(0,)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import pytest
 from psycopg import sql
@@ -15,6 +14,7 @@ from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.end.grants import end_grant
 from accessmgmt.provisioning.privileges import catalog_cache
 from accessmgmt.provisioning.session import conversation
+from tests.orders import of_installation, to_end
 from tests.provisioning.conftest import INSTALLATION, Shop, new_installation, new_order, permissions
 
 COMPARED = "read the capability role's drift"
@@ -34,10 +34,10 @@ def apply_once(
 ) -> tuple[ApplyReceipt, bool]:
     """Apply and end a fresh login; return the receipt and whether the tables were compared."""
     sent.clear()
-    order = replace(new_order(wanted), installation=installation)
+    order = of_installation(new_order(wanted), installation)
     receipt = apply_grant(shop.target, order)
     was_compared = COMPARED in sent
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
     return receipt, was_compared
 
 
@@ -97,7 +97,7 @@ def test_a_capability_role_that_was_made_anew_is_compared(new_shop: Callable[...
     wanted, alone = permissions("SELECT", "app", "orders"), new_installation()
     apply_once(shop, wanted, sent, alone)
     with shop.as_dba() as conn:
-        role = sql.Identifier(replace(new_order(wanted), installation=alone).capability)
+        role = sql.Identifier(of_installation(new_order(wanted), alone).set.capability)
         conn.execute(sql.SQL("DROP OWNED BY {role}; DROP ROLE {role}").format(role=role))
     assert apply_once(shop, wanted, sent, alone)[1]
 

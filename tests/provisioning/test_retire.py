@@ -12,13 +12,14 @@ import pytest
 from psycopg import sql
 
 from accessmgmt.domain.names import Installation
+from accessmgmt.domain.orders import GrantOrder
 from accessmgmt.domain.permissions import PermissionSet
-from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.end.grants import end_grant
 from accessmgmt.provisioning.end.unused_capabilities import RetireReport, retire_capabilities
 from accessmgmt.provisioning.session import conversation
 from devstack.recipe import prepare_database, prepare_target
+from tests.orders import of_installation, to_end
 from tests.provisioning.beside import Beside, before_the_commit
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_installation, new_order, permissions
 
@@ -37,7 +38,7 @@ def installation() -> Installation:
 
 
 def an_order(installation: Installation, wanted: PermissionSet) -> GrantOrder:
-    return replace(new_order(wanted), installation=installation)
+    return of_installation(new_order(wanted), installation)
 
 
 def roles_of(shop: Shop, installation: Installation) -> set[str]:
@@ -65,10 +66,10 @@ def test_what_is_unused_is_dropped_in_every_database(shop: Shop, installation: I
     for target in (shop.target, replace(shop.target, database_name=second)):
         order = an_order(installation, unused)
         apply_grant(target, order)
-        end_grant(target, order)
+        end_grant(target, to_end(order))
     order, live = an_order(installation, kept), an_order(installation, used)
     apply_grant(shop.target, order)
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
     apply_grant(shop.target, live)
 
     report = retire_capabilities(shop.target, installation, {kept.digest})
@@ -80,8 +81,8 @@ def test_what_is_unused_is_dropped_in_every_database(shop: Shop, installation: I
     assert retire_capabilities(shop.target, installation, {kept.digest}).dropped == ()
     again = an_order(installation, unused)
     assert apply_grant(shop.target, again).table_count == 10
-    end_grant(shop.target, again)
-    end_grant(shop.target, live)
+    end_grant(shop.target, to_end(again))
+    end_grant(shop.target, to_end(live))
 
 
 def test_a_role_with_policies_is_kept(shop: Shop, installation: Installation) -> None:
@@ -89,7 +90,7 @@ def test_a_role_with_policies_is_kept(shop: Shop, installation: Installation) ->
     wanted = permissions("SELECT", "app", "orders")
     order = an_order(installation, wanted)
     apply_grant(shop.target, order)
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
     name = wanted.capability_role_name(installation.id)
     with shop.as_dba() as conn:
         conn.execute(sql.SQL("CREATE POLICY mine ON app.orders TO {} USING (true)").format(sql.Identifier(name)))
@@ -100,7 +101,7 @@ def test_a_role_with_policies_is_kept(shop: Shop, installation: Installation) ->
     assert apply_grant(shop.target, again).table_count == 1
     with shop.as_dba() as conn:
         assert conn.execute("SELECT count(*) FROM pg_policy WHERE polname = 'mine'").fetchall() == [(1,)]
-    end_grant(shop.target, again)
+    end_grant(shop.target, to_end(again))
 
 
 @pytest.mark.parametrize("version", [15, 14])
@@ -108,14 +109,14 @@ def test_what_it_owns_is_never_dropped(new_shop: Callable[..., Shop], installati
     """Up to 15 a person may step into it and make something: that is kept, or handed over, as the resource says."""
     shop = new_shop(version)
     order = an_order(installation, permissions("SELECT", "app", "orders"))
-    name = order.permissions.capability_role_name(installation.id)
+    name = order.set.permissions.capability_role_name(installation.id)
     apply_grant(shop.target, order)
     with shop.as_dba() as dba:
         dba.execute("CREATE SCHEMA play; GRANT ALL ON SCHEMA play TO PUBLIC")
     with shop.log_in(order) as user:
         user.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(name)))
         user.execute("CREATE TABLE play.mine AS SELECT 42 AS answer")
-    end_grant(replace(shop.target, leftovers="keep"), order)
+    end_grant(replace(shop.target, leftovers="keep"), to_end(order))
     keeping = retire_capabilities(replace(shop.target, leftovers="keep"), installation, set())
     assert keeping.dropped == ()
     assert "table play.mine" in keeping.kept[name]
@@ -133,7 +134,7 @@ def test_a_member_that_comes_meanwhile_stops_it(new_shop: Callable[..., Shop], i
     wanted = permissions("SELECT", "app", "*")
     first, second = an_order(installation, wanted), an_order(installation, wanted)
     apply_grant(shop.target, first)
-    end_grant(shop.target, first)
+    end_grant(shop.target, to_end(first))
     is_done = False
 
     def activate(description: str) -> None:
@@ -151,7 +152,7 @@ def test_a_member_that_comes_meanwhile_stops_it(new_shop: Callable[..., Shop], i
     assert (report.dropped, set(report.kept.values())) == ((), {"It is used again."})
     with shop.log_in(second) as user:
         user.execute("SELECT * FROM app.orders")
-    end_grant(shop.target, second)
+    end_grant(shop.target, to_end(second))
 
 
 def works(shop: Shop, order: GrantOrder) -> bool:
@@ -159,7 +160,7 @@ def works(shop: Shop, order: GrantOrder) -> bool:
     with shop.log_in(order) as user:
         user.execute("SELECT * FROM app.orders")
         roles = "SELECT pg_get_userbyid(roleid) FROM pg_auth_members WHERE member = current_user::regrole"
-        return user.execute(roles).fetchall() == [(order.capability,)]
+        return user.execute(roles).fetchall() == [(order.set.capability,)]
 
 
 @pytest.mark.parametrize("version", [18, 16, 15, 14])
@@ -169,7 +170,7 @@ def test_it_is_retired_while_somebody_becomes_a_member(
     shop = new_shop(version)
     first, second = (an_order(installation, permissions("SELECT", "app", "orders")) for _ in range(2))
     apply_grant(shop.target, first)
-    end_grant(shop.target, first)
+    end_grant(shop.target, to_end(first))
     retiring = Beside(shop, lambda: retire_capabilities(shop.target, installation, set()))
     before_the_commit(monkeypatch, "grant the capability role", retiring.begin)
     apply_grant(shop.target, second)
@@ -177,7 +178,7 @@ def test_it_is_retired_while_somebody_becomes_a_member(
     assert isinstance(report, RetireReport)
     assert list(report.kept.values()) == ["It is used again."]
     assert works(shop, second)
-    end_grant(shop.target, second)
+    end_grant(shop.target, to_end(second))
 
 
 @pytest.mark.parametrize("version", [18, 16, 15, 14])
@@ -187,14 +188,14 @@ def test_somebody_becomes_a_member_while_it_is_retired(
     shop = new_shop(version)
     first, second = (an_order(installation, permissions("SELECT", "app", "orders")) for _ in range(2))
     apply_grant(shop.target, first)
-    end_grant(shop.target, first)
+    end_grant(shop.target, to_end(first))
     applying = Beside(shop, lambda: apply_grant(shop.target, second))
     before_the_commit(monkeypatch, "drop the login role", applying.begin)
     report = retire_capabilities(shop.target, installation, set())
     applying.end()
     assert len(report.dropped) == 1
     assert works(shop, second)
-    end_grant(shop.target, second)
+    end_grant(shop.target, to_end(second))
 
 
 @pytest.mark.parametrize("version", [18, 16, 15, 14])
@@ -205,7 +206,7 @@ def test_it_is_dropped_when_somebody_is_about_to_become_a_member(
     shop = new_shop(version)
     first, second = (an_order(installation, permissions("SELECT", "app", "orders")) for _ in range(2))
     apply_grant(shop.target, first)
-    end_grant(shop.target, first)
+    end_grant(shop.target, to_end(first))
     has_looked, may_go_on = threading.Event(), threading.Event()
 
     def hold_up(description: str) -> None:
@@ -226,14 +227,14 @@ def test_it_is_dropped_when_somebody_is_about_to_become_a_member(
         conversation.before_statement = None
     assert len(report.dropped) == 1
     assert works(shop, second)
-    end_grant(shop.target, second)
+    end_grant(shop.target, to_end(second))
 
 
 def test_roles_of_another_installation_stay(new_shop: Callable[..., Shop], installation: Installation) -> None:
     shop = new_shop()
     order = an_order(installation, permissions("SELECT", "app", "orders"))
     apply_grant(shop.target, order)
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
     assert retire_capabilities(shop.target, replace(installation, id=installation.id[:-1]), set()).dropped == ()
     assert len(roles_of(shop, installation)) == 1
 
@@ -256,10 +257,10 @@ def test_what_was_given_by_a_grant_option_before_the_owner_was_granted_is_taken_
                 " GRANT ALL ON app.orders TO jit_portal WITH GRANT OPTION"
             ).format(owner, database)
         )
-    order = replace(new_order(permissions("SELECT", "app", "orders")), installation=new_installation())
+    order = of_installation(new_order(permissions("SELECT", "app", "orders")), new_installation())
     receipt = apply_grant(shop.target, order)
     with shop.as_dba() as dba:
         dba.execute(sql.SQL("GRANT {} TO jit_portal").format(owner))
-    end_grant(shop.target, replace(order, role_oid=receipt.role_oid))
-    report = retire_capabilities(shop.target, order.installation, keep=())
-    assert (report.dropped, report.kept) == ((order.capability,), {})
+    end_grant(shop.target, to_end(order, role_oid=receipt.role_oid))
+    report = retire_capabilities(shop.target, order.login.installation, keep=())
+    assert (report.dropped, report.kept) == ((order.set.capability,), {})

@@ -28,6 +28,7 @@ from accessmgmt.provisioning.session.deadline import Budget
 from devstack.certs import CertificateAuthority
 from devstack.process import wait_until
 from tests.limits import time_limit
+from tests.orders import to_end
 from tests.provisioning.conftest import INSTALLATION, new_order
 from tests.rogue import AFTER_LOG_IN, BEFORE_LOG_IN, Rogue, asks_for_many_rounds, rogue
 
@@ -94,8 +95,8 @@ def in_time(work: Mapping[str, Callable[[], object]]) -> dict[str, object]:
 def looks(target: Target) -> dict[str, Callable[[], object]]:
     """Return everything that opens a conversation with a target."""
     order = new_order()
-    wanted = DriftOrder(INSTALLATION, (order.permissions,), ())
-    login = {"role": order.role_name, "password": "a-password"}
+    wanted = DriftOrder(INSTALLATION, (order.set.permissions,), ())
+    login = {"role": order.login.role_name, "password": "a-password"}
     return {
         "diagnosis": lambda: diagnose.diagnose(target, Budget(2 * SECONDS)),
         "handshake": lambda: diagnose.shake_hands(target, target.host),
@@ -104,9 +105,9 @@ def looks(target: Target) -> dict[str, Callable[[], object]]:
         "login": lambda: admin.connect_login(target, **login, server_version=18, timeout_seconds=2 * SECONDS),
         "place": lambda: with_primary(replace(target, primary=target), 2 * SECONDS),
         "apply": lambda: apply_grant(target, order, budget_seconds=2 * SECONDS),
-        "end": lambda: grants.end_grants(target, [order]),
+        "end": lambda: grants.end_grants(target, [to_end(order)]),
         "check": lambda: check_drift(target, wanted, budget_seconds=2 * SECONDS),
-        "resync": lambda: resync_sets(target, INSTALLATION, [order.permissions], budget_seconds=2 * SECONDS),
+        "resync": lambda: resync_sets(target, INSTALLATION, [order.set.permissions], budget_seconds=2 * SECONDS),
         "ladder": lambda: [rung.state for rung in ladder.test_connection(target)],
     }
 

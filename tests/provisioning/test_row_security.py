@@ -9,11 +9,12 @@ from dataclasses import replace
 import pytest
 from psycopg import sql
 
-from accessmgmt.domain.targets import GrantOrder
+from accessmgmt.domain.orders import GrantOrder
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.end.grants import end_grant
 from accessmgmt.provisioning.end.unused_capabilities import retire_capabilities
 from devstack.recipe import prepare_database, prepare_target
+from tests.orders import as_made, of_installation, to_end
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_installation, new_order, permissions
 
 
@@ -30,7 +31,7 @@ def shop(request: pytest.FixtureRequest, new_shop: Callable[..., Shop]) -> Shop:
 def an_order() -> GrantOrder:
     """An order of an installation of its own: no capability role is there yet."""
     order = new_order(permissions("SELECT", "app", "orders"))
-    return replace(order, installation=new_installation())
+    return of_installation(order, new_installation())
 
 
 def policies(shop: Shop, database: str = "") -> set[tuple[str, tuple[str, ...]]]:
@@ -46,15 +47,15 @@ def test_a_policy_for_a_login_ends_with_it(shop: Shop) -> None:
     apply_grant(shop.target, order)
     apply_grant(shop.target, other)
     with shop.as_dba() as dba:
-        one, two = sql.Identifier(order.role_name), sql.Identifier(other.role_name)
+        one, two = sql.Identifier(order.login.role_name), sql.Identifier(other.login.role_name)
         dba.execute(sql.SQL("CREATE POLICY of_one ON app.orders TO {} USING (true)").format(one))
         dba.execute(sql.SQL("CREATE POLICY of_two ON app.orders TO {}, {} USING (true)").format(one, two))
     with shop.log_in(order) as user:
         assert user.execute("SELECT count(*) > 0 FROM app.orders").fetchone() == (True,)
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
     assert shop.roles(order) == 0
-    assert policies(shop) == {("of_everybody", ("public",)), ("of_two", (other.role_name,))}
-    end_grant(shop.target, other)
+    assert policies(shop) == {("of_everybody", ("public",)), ("of_two", (other.login.role_name,))}
+    end_grant(shop.target, to_end(other))
     assert policies(shop) == {("of_everybody", ("public",))}
 
 
@@ -71,21 +72,21 @@ def test_a_policy_in_another_database_keeps_a_capability_role(shop: Shop) -> Non
         dba.execute("CREATE SCHEMA app; CREATE TABLE app.orders (id int)")
     order = an_order()
     for target in (shop.target, replace(shop.target, database_name=other)):
-        again = replace(order, role_name=new_order().role_name)
+        again = as_made(order, role_name=new_order().login.role_name)
         apply_grant(target, again)
-        end_grant(target, again)
-    capability = order.capability
+        end_grant(target, to_end(again))
+    capability = order.set.capability
     with shop.as_dba(other) as dba:
         role = sql.Identifier(capability)
         dba.execute(sql.SQL("CREATE POLICY there ON app.orders TO {} USING (true)").format(role))
 
-    report = retire_capabilities(shop.target, order.installation, set())
+    report = retire_capabilities(shop.target, order.login.installation, set())
 
     assert report.dropped == ()
     assert "there on app.orders" in report.kept[capability]
     assert other in report.kept[capability]
     assert policies(shop, other) == {("there", (capability,))}
-    apply_grant(shop.target, (live := replace(order, role_name=new_order().role_name)))
+    apply_grant(shop.target, (live := as_made(order, role_name=new_order().login.role_name)))
     with shop.log_in(live) as user:
         user.execute("SELECT * FROM app.orders")
-    end_grant(shop.target, live)
+    end_grant(shop.target, to_end(live))

@@ -11,11 +11,12 @@ from psycopg import sql
 
 from accessmgmt.domain.drift import DriftOrder
 from accessmgmt.domain.errors import TargetRefused
+from accessmgmt.domain.orders import GrantOrder
 from accessmgmt.domain.permissions import PermissionSet
-from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.drift.resync import check_drift, resync_sets
 from accessmgmt.provisioning.end.grants import end_grant
+from tests.orders import of_installation, to_end
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 
 EVENTS = {"events_2024", "events_2025"}
@@ -33,14 +34,14 @@ class Company:
             dba.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO jit_quarantine").format(sql.Identifier(shop.database)))
 
     def order(self, who: str) -> GrantOrder:
-        return replace(new_order(self.wanted, who=who), installation=self.installation)
+        return of_installation(new_order(self.wanted, who=who), self.installation)
 
     def tables_of(self, order: GrantOrder) -> set[str]:
         """Give it, and return the tables of the receipt."""
         return {table.table for table in apply_grant(self.shop.target, order).tables}
 
     def check(self, *orders: GrantOrder) -> list[str]:
-        wanted = DriftOrder(self.installation, (self.wanted,), (), frozenset(order.role_name for order in orders))
+        wanted = DriftOrder(self.installation, (self.wanted,), (), frozenset(order.login.role_name for order in orders))
         return [f"{finding.object}: {finding.what}" for finding in check_drift(self.shop.target, wanted).findings]
 
     def resync(self) -> dict[str, str]:
@@ -98,18 +99,18 @@ def test_what_a_grantee_makes_is_in_no_set_and_takes_nothing_from_others(company
     assert company.tables_of(bob) == EVENTS
     apply_grant(company.shop.target, alice)
     with company.shop.log_in(alice) as user:
-        user.execute(TRICKS[trick].replace("{capability}", f'"{alice.capability}"'))  # type: ignore[call-overload]
+        user.execute(TRICKS[trick].replace("{capability}", f'"{alice.set.capability}"'))  # type: ignore[call-overload]
         assert company.tables_of(carol) == EVENTS, "while alice is there"
         assert all("gave of their own" in words for words in company.check(alice, bob, carol))
         assert company.resync() == {}
-    end_grant(company.shop.target, carol)
-    end_grant(company.shop.target, alice)
+    end_grant(company.shop.target, to_end(carol))
+    end_grant(company.shop.target, to_end(alice))
     assert company.check(bob) == []
     assert company.resync() == {}
     assert {table for table in EVENTS if company.may_read(bob, table)} == EVENTS, "after alice"
     assert company.tables_of(carol) == EVENTS
     for order in (bob, carol):
-        end_grant(company.shop.target, order)
+        end_grant(company.shop.target, to_end(order))
 
 
 def test_nothing_of_a_grantee_is_given_by_its_exact_name(company: Company) -> None:
@@ -118,8 +119,8 @@ def test_nothing_of_a_grantee_is_given_by_its_exact_name(company: Company) -> No
     apply_grant(company.shop.target, alice)
     with company.shop.log_in(alice) as user:
         user.execute("CREATE TABLE app.wanted (id int)")
-    named = replace(new_order(permissions("SELECT", "app", "wanted")), installation=company.installation)
-    with pytest.raises(TargetRefused, match=f"wanted \\(there is one of {alice.role_name}"):
+    named = of_installation(new_order(permissions("SELECT", "app", "wanted")), company.installation)
+    with pytest.raises(TargetRefused, match=f"wanted \\(there is one of {alice.login.role_name}"):
         apply_grant(company.shop.target, named)
     assert company.shop.roles(named) == 0
     with company.shop.as_dba() as dba:
@@ -127,7 +128,7 @@ def test_nothing_of_a_grantee_is_given_by_its_exact_name(company: Company) -> No
         dba.execute(sql.SQL("ALTER TABLE app.wanted OWNER TO {}").format(owner))
     assert [table.table for table in apply_grant(company.shop.target, named).tables] == ["wanted"]
     for order in (named, alice):
-        end_grant(company.shop.target, order)
+        end_grant(company.shop.target, to_end(order))
 
 
 def test_a_schema_of_a_grantee_is_in_no_set(company: Company) -> None:
@@ -140,7 +141,7 @@ def test_a_schema_of_a_grantee_is_in_no_set(company: Company) -> None:
     assert company.tables_of(bob) == before
     assert company.check(alice, bob) == []
     for order in (alice, bob):
-        end_grant(company.shop.target, order)
+        end_grant(company.shop.target, to_end(order))
     assert company.resync() == {}
 
 
@@ -150,12 +151,12 @@ def test_what_a_capability_role_owns_is_in_no_set(new_shop: Callable[..., Shop])
     alice, bob = company.order("alice"), company.order("bob")
     apply_grant(company.shop.target, alice)
     with company.shop.log_in(alice) as user:
-        user.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(alice.capability)))
+        user.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(alice.set.capability)))
         user.execute('CREATE TABLE app."events_*" (id int)')
     assert company.tables_of(bob) == EVENTS
     assert [words for words in company.check(alice, bob) if "in its permission set" in words] == []
     for order in (alice, bob):
-        end_grant(company.shop.target, order)
+        end_grant(company.shop.target, to_end(order))
 
 
 def test_what_lies_with_a_chosen_owner_of_leftovers_is_in_no_set(company: Company) -> None:
@@ -173,10 +174,10 @@ def test_what_lies_with_a_chosen_owner_of_leftovers_is_in_no_set(company: Compan
         assert company.tables_of(alice) == EVENTS
         with company.shop.log_in(alice) as user:
             user.execute('CREATE TABLE app."events_*" (id int); CREATE TABLE app.events_mine (id int)')
-        end_grant(company.shop.target, alice)
+        end_grant(company.shop.target, to_end(alice))
         assert company.tables_of(bob) == EVENTS
         assert company.check(bob) == []
-        end_grant(company.shop.target, bob)
+        end_grant(company.shop.target, to_end(bob))
         with company.shop.as_dba() as dba:
             dba.execute('DROP TABLE app."events_*", app.events_mine')
 
@@ -188,4 +189,4 @@ def test_a_tag_on_the_owner_of_the_tables_puts_nothing_out_of_the_set(company: C
         dba.execute(sql.SQL("COMMENT ON ROLE {} IS 'access-portal:x:grant:y'").format(owner))
     alice = company.order("alice")
     assert company.tables_of(alice) == EVENTS
-    end_grant(company.shop.target, alice)
+    end_grant(company.shop.target, to_end(alice))

@@ -26,6 +26,7 @@ from accessmgmt.provisioning.connect.scram import derive_keys, libpq_keys, make_
 from accessmgmt.provisioning.end.grants import end_grant
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
+from tests.orders import to_end
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_order, permissions
 
 
@@ -35,11 +36,11 @@ def test_a_password_is_never_seen_by_the_server(new_shop: Callable[..., Shop]) -
     try:
         order = new_order(permissions("SELECT", "app", "orders"))
         apply_grant(shop.target, order)
-        end_grant(shop.target, order)
+        end_grant(shop.target, to_end(order))
     finally:
         shop.server.execute("ALTER SYSTEM RESET log_statement", "SELECT pg_reload_conf()")
     log = shop.server.log_path.read_text(errors="replace")
-    assert order.role_name in log
+    assert order.login.role_name in log
     assert order.password not in log
 
 
@@ -49,7 +50,7 @@ def test_a_verifier_lets_its_password_in_and_no_other(shop: Shop) -> None:
     shop.log_in(order).close()
     with pytest.raises(psycopg.OperationalError):
         shop.log_in(replace(order, password=order.password + "x"))
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
     assert make_verifier("a") != make_verifier("a")
     for unfit in ("", "ünïcode", "line\nbreak"):
         with pytest.raises(ValueError, match="printable ASCII"):
@@ -125,7 +126,7 @@ def test_a_client_certificate(servers_directory: Path, certificate_authority: Ce
             conn.execute("CREATE TABLE public.t (id int)")
         order = new_order(permissions("SELECT", "public", "t"))
         apply_grant(target, order)
-        end_grant(target, order)
+        end_grant(target, to_end(order))
         rungs = list(ladder.test_connection(target))
         assert RungState.FAILED not in {r.state for r in rungs}, rungs
         without = replace(target, tls_cert_file="", tls_key_file="")
@@ -196,7 +197,7 @@ def test_a_credential_in_aws_secrets_manager(shop: Shop, store: Callable[[str, s
     store("shop", json.dumps({**value, "password": ADMIN_PASSWORD}))  # rotated: read again after the refusal
     order = new_order(permissions("SELECT", "app", "orders"))
     apply_grant(target, order)
-    end_grant(target, order)
+    end_grant(target, to_end(order))
     assert {r.state for r in ladder.test_connection(target)} == {RungState.PASSED}
     assert secrets_manager.resolve_target(replace(target, username="own")).username == "own"
 
@@ -234,7 +235,7 @@ def test_the_keys_of_a_log_in_are_those_that_libpq_derives_from_the_password(new
     order = new_order()
     apply_grant(shop.target, order)
     with shop.as_dba() as conn:
-        row = conn.execute("SELECT rolpassword FROM pg_authid WHERE rolname = %s", [order.role_name]).fetchone()
+        row = conn.execute("SELECT rolpassword FROM pg_authid WHERE rolname = %s", [order.login.role_name]).fetchone()
     assert row is not None
     _, salt, stored = row[0].split("$")
     salted = hashlib.pbkdf2_hmac("sha256", order.password.encode(), base64.b64decode(salt.split(":")[1]), 4096)

@@ -12,6 +12,7 @@ from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.drift.resync import resync_sets
 from accessmgmt.provisioning.end.grants import end_grant
+from tests.orders import to_end
 from tests.provisioning.conftest import INSTALLATION, Shop, new_order, permissions
 
 TABLES = """
@@ -96,12 +97,12 @@ def test_who_may_write_rows_may_mend_the_numbers_that_these_tables_take(
         if "UPDATE" in given:
             user.execute("UPDATE app.by_serial SET id = DEFAULT; UPDATE app.by_default SET a = DEFAULT")
     needed = NEEDED if given else set()
-    assert held(shop, order.capability) == {(name, word) for name in needed for word in given}
+    assert held(shop, order.set.capability) == {(name, word) for name in needed for word in given}
     shown = {(found.schema, found.sequence, found.privileges) for found in receipt.sequences}
     assert shown == {("app", name, given) for name in needed}
     assert receipt.sequence_count == len(needed)
     assert sorted(row["sequence"] for row in receipt.as_json()["sequences"]) == sorted(needed)
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 def test_sequences_that_are_made_later_are_given_alike(shop: Shop) -> None:
@@ -116,7 +117,7 @@ def test_sequences_that_are_made_later_are_given_alike(shop: Shop) -> None:
         assert may(user, "SELECT setval({0}, 7)", "later_id_seq")
         assert may(user, "SELECT last_value FROM {1}", "later_id_seq")
     assert resync_sets(shop.target, INSTALLATION, [wanted]).refused == {}
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 def test_a_column_that_comes_to_need_another_sequence(shop: Shop) -> None:
@@ -133,7 +134,7 @@ def test_a_column_that_comes_to_need_another_sequence(shop: Shop) -> None:
         user.execute("INSERT INTO app.by_default (note) VALUES ('x')")
     capability = wanted.capability_role_name(INSTALLATION.id)
     assert held(shop, capability) == {(name, word) for name in ("unused", "free_two") for word in ("USAGE", "SELECT")}
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 def test_what_is_no_table_is_not_meant(shop: Shop) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from accessmgmt.provisioning.end.grants import end_grant
 from accessmgmt.provisioning.session import conversation
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
+from tests.orders import to_end
 from tests.provisioning.conftest import Shop, make_shop, new_order
 
 
@@ -41,7 +41,7 @@ def test_a_fence_that_a_crash_took_back_is_put_up_again(
                 could_log_in.append(may_log_in(shop, receipt.role_oid))
 
         monkeypatch.setattr(conversation, "before_statement", crash_once)
-        ended = end_grant(shop.target, order)
+        ended = end_grant(shop.target, to_end(order))
         assert could_log_in == [True], "the crash came too late: nothing is shown"
         assert not ended.role_was_absent
         assert shop.roles(order) == 0
@@ -64,7 +64,7 @@ def test_what_is_recorded_as_gone_stays_gone(
     order = new_order()
     receipt = apply_grant(shop.target, order)
     server.execute("CHECKPOINT")
-    end_grant(shop.target, replace(order, role_oid=receipt.role_oid))
+    end_grant(shop.target, to_end(order, role_oid=receipt.role_oid))
     server.kill()
     close_pools()
     server.start()

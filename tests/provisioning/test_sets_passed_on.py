@@ -12,13 +12,14 @@ from psycopg import sql
 
 from accessmgmt.domain.drift import DriftChange, DriftFinding, DriftKind, DriftOrder
 from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
+from accessmgmt.domain.orders import GrantOrder
 from accessmgmt.domain.permissions import PermissionSet
-from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.drift.repair import repair
 from accessmgmt.provisioning.drift.resync import check_drift, resync_sets
 from accessmgmt.provisioning.end.grants import end_grant, end_grants
 from accessmgmt.provisioning.statements import advice
+from tests.orders import as_made, of_installation, to_end
 from tests.provisioning.advised import proves
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 from tests.provisioning.dba import do_as_told
@@ -37,12 +38,12 @@ class House:
 
     @property
     def capability(self) -> str:
-        return self.alice.capability
+        return self.alice.set.capability
 
     def grant(self, who: str, permissions: PermissionSet = ORDERS) -> GrantOrder:
-        order = replace(new_order(permissions, who=who), installation=self.alice.installation)
+        order = of_installation(new_order(permissions, who=who), self.alice.login.installation)
         receipt = apply_grant(self.shop.target, order)
-        return replace(order, role_oid=receipt.role_oid, system_identifier=receipt.system_identifier)
+        return as_made(order, role_oid=receipt.role_oid, system_identifier=receipt.system_identifier)
 
     def dba(self, *statements: str, database: str = "") -> None:
         with self.shop.as_dba(database) as conn:
@@ -79,7 +80,7 @@ class House:
         names = {
             "set": self.capability,
             "friend": self.friend,
-            "alice": self.alice.role_name,
+            "alice": self.alice.login.role_name,
             "database": self.shop.database,
         }
         return sql.SQL(text).format(**{key: sql.Identifier(name) for key, name in names.items()})  # type: ignore[arg-type]
@@ -89,11 +90,11 @@ class House:
         return [finding for finding in found if finding.kind is DriftKind.PASSED_ON]
 
     def drift_order(self, **changes: object) -> DriftOrder:
-        return replace(DriftOrder(self.alice.installation, (), ()), **changes)  # type: ignore[arg-type]
+        return replace(DriftOrder(self.alice.login.installation, (), ()), **changes)  # type: ignore[arg-type]
 
 
 def house_on(shop: Shop) -> House:
-    house = House(shop, replace(new_order(ORDERS), installation=new_installation()), f"friend_{secrets.token_hex(4)}")
+    house = House(shop, of_installation(new_order(ORDERS), new_installation()), f"friend_{secrets.token_hex(4)}")
     house.alice = house.grant("alice")
     house.dba("CREATE ROLE {friend}", "GRANT USAGE ON SCHEMA app TO {friend}")
     return house
@@ -134,7 +135,7 @@ def test_whatever_the_last_member_passed_on_ends_with_the_grant(house: House) ->
         house.pass_on(what)
     assert house.passed_on() == [house.friend]
 
-    receipt = end_grant(house.shop.target, house.alice)
+    receipt = end_grant(house.shop.target, to_end(house.alice))
 
     assert house.passed_on() == []
     lost = [note for note in receipt.notes if f"{house.friend} lost" in note]
@@ -144,7 +145,7 @@ def test_whatever_the_last_member_passed_on_ends_with_the_grant(house: House) ->
 
 def test_what_everybody_got_ends_with_the_grant(house: House) -> None:
     house.pass_on("SELECT ON app.orders", to="PUBLIC")
-    [note] = end_grant(house.shop.target, house.alice).notes
+    [note] = end_grant(house.shop.target, to_end(house.alice)).notes
     assert "PUBLIC lost SELECT on table app.orders" in note
     assert not house.may_read(house.friend)
 
@@ -153,24 +154,24 @@ def test_it_goes_with_anybody_of_the_set_and_the_others_keep_theirs(house: House
     """Nobody can tell who passed it on, and no set says that anybody may."""
     bob = house.grant("bob")
     house.pass_on("SELECT ON app.orders")
-    [note] = end_grant(house.shop.target, bob).notes
+    [note] = end_grant(house.shop.target, to_end(bob)).notes
     assert f"{house.friend} lost SELECT" in note
     assert not house.may_read(house.friend)
     with house.shop.log_in(house.alice) as user:
         user.execute("SELECT FROM app.orders")
         user.execute(sql.SQL("GRANT SELECT ON app.orders TO {}").format(sql.Identifier(house.friend)))
     assert not house.may_read(house.friend), "it has no right to pass it on any more"
-    assert end_grant(house.shop.target, house.alice).notes == ()
+    assert end_grant(house.shop.target, to_end(house.alice)).notes == ()
 
 
 def test_a_colleagues_set_loses_what_it_got_and_keeps_its_own(house: House) -> None:
     bob = house.grant("bob", permissions("SELECT", "app", "customers"))
-    house.pass_on("SELECT ON app.orders", to=bob.capability)
-    end_grant(house.shop.target, house.alice)
-    assert not house.may_read(bob.capability)
+    house.pass_on("SELECT ON app.orders", to=bob.set.capability)
+    end_grant(house.shop.target, to_end(house.alice))
+    assert not house.may_read(bob.set.capability)
     with house.shop.log_in(bob) as user:
         user.execute("SELECT FROM app.customers")
-    assert end_grant(house.shop.target, bob).notes == ()
+    assert end_grant(house.shop.target, to_end(bob)).notes == ()
 
 
 def test_whom_it_let_into_a_group_ends_with_the_grant(house: House) -> None:
@@ -179,7 +180,7 @@ def test_whom_it_let_into_a_group_ends_with_the_grant(house: House) -> None:
     house.dba(f"CREATE ROLE {group}", f"GRANT {group} TO {{set}} WITH ADMIN OPTION")
     with house.shop.log_in(house.alice) as user:
         user.execute(house._named(f"GRANT {group} TO {{friend}}"))
-    receipt = end_grant(house.shop.target, house.alice)
+    receipt = end_grant(house.shop.target, to_end(house.alice))
     assert f"made {house.friend} a member of {group}" in " ".join(receipt.notes)
     with house.shop.as_dba() as conn:
         query = "SELECT member::regrole::text FROM pg_auth_members WHERE roleid = %s::regrole"
@@ -189,7 +190,7 @@ def test_whom_it_let_into_a_group_ends_with_the_grant(house: House) -> None:
 def test_it_ends_also_where_a_dba_dropped_the_login(house: House) -> None:
     house.pass_on("SELECT ON app.orders")
     house.dba("DROP ROLE {alice}")
-    receipt = end_grant(house.shop.target, house.alice)
+    receipt = end_grant(house.shop.target, to_end(house.alice))
     assert receipt.role_was_absent
     assert f"{house.friend} lost SELECT" in " ".join(receipt.notes)
     assert house.passed_on() == []
@@ -201,11 +202,11 @@ def test_it_ends_at_once_although_the_login_cannot_be_dropped_yet(house: House) 
     house.dba("CREATE TABLE app.hers (id int)", "ALTER TABLE app.hers OWNER TO {alice}")
     keeping = replace(house.shop.target, leftovers="keep")
     with pytest.raises(TargetRefused) as refusal:
-        end_grant(keeping, house.alice)
+        end_grant(keeping, to_end(house.alice))
     assert f"{house.friend} lost SELECT" in " ".join(refusal.value.notes)
     assert not house.may_read(house.friend)
     house.dba("DROP TABLE app.hers")
-    end_grant(keeping, house.alice)
+    end_grant(keeping, to_end(house.alice))
 
 
 def test_an_ending_is_not_finished_while_somebody_holds_the_capability_role(house: House) -> None:
@@ -216,10 +217,10 @@ def test_an_ending_is_not_finished_while_somebody_holds_the_capability_role(hous
         holding.autocommit = False
         holding.execute(house._named("GRANT {set} TO {friend}"))
         if house.shop.server.version < 16:
-            assert f"{house.friend} lost CREATE" in " ".join(end_grant(house.shop.target, house.alice).notes)
+            assert f"{house.friend} lost CREATE" in " ".join(end_grant(house.shop.target, to_end(house.alice)).notes)
             return
         with pytest.raises(TargetUnavailable) as refusal:
-            end_grant(house.shop.target, house.alice)
+            end_grant(house.shop.target, to_end(house.alice))
         assert f"pg_terminate_backend({holding.info.backend_pid})" in refusal.value.todo
         assert house.passed_on() == [house.friend]
         with pytest.raises(psycopg.OperationalError):
@@ -227,7 +228,7 @@ def test_an_ending_is_not_finished_while_somebody_holds_the_capability_role(hous
         with pytest.raises(psycopg.OperationalError):
             house.shop.log_in(house.alice)
         holding.rollback()
-        assert f"{house.friend} lost CREATE" in " ".join(end_grant(house.shop.target, house.alice).notes)
+        assert f"{house.friend} lost CREATE" in " ".join(end_grant(house.shop.target, to_end(house.alice)).notes)
         assert house.passed_on() == []
     finally:
         holding.close()
@@ -241,12 +242,12 @@ def test_a_colleague_who_holds_it_up_is_cut(house: House) -> None:
     with house.shop.log_in(bob) as user:
         user.autocommit = False
         user.execute(sql.SQL("GRANT SELECT ON app.orders TO PUBLIC"))
-        receipt = end_grant(house.shop.target, house.alice)
+        receipt = end_grant(house.shop.target, to_end(house.alice))
         assert house.passed_on() == []
         with pytest.raises(psycopg.OperationalError):
             user.execute("COMMIT")
     assert "kept this ending waiting" in " ".join(receipt.notes)
-    end_grant(house.shop.target, bob)
+    end_grant(house.shop.target, to_end(bob))
 
 
 @proves(advice.take_back_anew)
@@ -260,26 +261,26 @@ def test_what_only_a_superuser_takes_back_keeps_the_ending_open(house: House, op
     house.dba("REVOKE " + option + " ON app.theirs FROM {set} CASCADE")
     assert house.passed_on() == [house.friend]
     with pytest.raises(TargetRefused) as refusal:
-        end_grant(house.shop.target, house.alice)
+        end_grant(house.shop.target, to_end(house.alice))
     assert house.shop.roles(house.alice) == 0
     assert f"SELECT on table app.theirs to {house.friend}" in refusal.value.why
     do_as_told(house.shop, refusal.value.todo)
     assert house.passed_on() == []
-    end_grant(house.shop.target, house.alice)
+    end_grant(house.shop.target, to_end(house.alice))
     assert house.may_read(house.capability, "app.theirs") == (option != "SELECT")
 
 
 def test_one_sets_trouble_is_not_another_grants(house: House) -> None:
     bob = house.grant("bob", permissions("SELECT", "app", "customers"))
     house.pass_on("SELECT ON app.orders")
-    outcomes = end_grants(house.shop.target, [house.alice, bob])
+    outcomes = end_grants(house.shop.target, [to_end(house.alice), to_end(bob)])
     assert [isinstance(outcome, TargetError) for outcome in outcomes] == [False, False]
     assert [bool(outcome.notes) for outcome in outcomes] == [True, False]
 
 
 def test_the_drift_check_finds_it_in_a_set_that_nobody_has_and_takes_it_back(house: House) -> None:
     """After the last ending: a superuser acts as the role."""
-    end_grant(house.shop.target, house.alice)
+    end_grant(house.shop.target, to_end(house.alice))
     house.dba(
         "GRANT SELECT ON app.orders TO {set} WITH GRANT OPTION",
         "SET ROLE {set}",
@@ -313,17 +314,17 @@ def test_the_drift_check_finds_it_in_another_database(house: House, new_shop: Ca
     assert repair(house.shop.target, house.drift_order(**order), [finding]).mended == (finding,)
     assert house.findings(**order) == []
     assert house.passed_on(other.database) == []
-    end_grant(house.shop.target, house.alice)
+    end_grant(house.shop.target, to_end(house.alice))
 
 
 def test_an_idle_set_is_brought_in_order_with_all_that_was_passed_on(house: House) -> None:
-    end_grant(house.shop.target, house.alice)
+    end_grant(house.shop.target, to_end(house.alice))
     house.dba(
         "GRANT SELECT ON app.orders TO {set} WITH GRANT OPTION",
         "SET ROLE {set}",
         "GRANT SELECT ON app.orders TO {friend}",
     )
-    changes = resync_sets(house.shop.target, house.alice.installation, [], [ORDERS]).changes
+    changes = resync_sets(house.shop.target, house.alice.login.installation, [], [ORDERS]).changes
     words = f"revoked SELECT, which {house.capability} had passed on,"
     assert DriftChange(house.friend, "table app.orders", words, is_taken=True) in changes
     assert house.passed_on() == []

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import replace
 
 import psycopg
 import pytest
 from psycopg import sql
 
 from accessmgmt.domain.errors import TargetRefused, TargetUnavailable
-from accessmgmt.domain.targets import EndReceipt, GrantOrder
+from accessmgmt.domain.orders import GrantOrder
+from accessmgmt.domain.targets import EndReceipt
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.end.grants import end_grant, end_grants
 from accessmgmt.provisioning.statements import advice
 from devstack.recipe import prepare_target
+from tests.orders import as_made, to_end
 from tests.provisioning.advised import proves
 from tests.provisioning.conftest import ADMIN_PASSWORD, Shop, new_order, permissions
 from tests.provisioning.dba import do_as_told
@@ -60,18 +61,18 @@ def open_shop(new_shop: Callable[..., Shop], version: int) -> Shop:
 
 def applied(shop: Shop, who: str, tables: str = "orders") -> GrantOrder:
     order = new_order(permissions("SELECT", "app", tables), who=who)
-    return replace(order, role_oid=apply_grant(shop.target, order).role_oid)
+    return as_made(order, role_oid=apply_grant(shop.target, order).role_oid)
 
 
 def as_identifiers(**orders: GrantOrder) -> dict[str, sql.Composable]:
-    return {name: sql.Identifier(order.role_name) for name, order in orders.items()}
+    return {name: sql.Identifier(order.login.role_name) for name, order in orders.items()}
 
 
 def members_of(shop: Shop, order: GrantOrder) -> list[str]:
     """Return who is a member of the login besides by being who made it."""
     with shop.as_dba() as dba:
         options = " AND (m.inherit_option OR m.set_option)" if shop.server.version >= 16 else ""
-        return [name for (name,) in dba.execute(AT_THE_END + options, [order.role_oid]).fetchall()]  # type: ignore[call-overload]
+        return [name for (name,) in dba.execute(AT_THE_END + options, [order.login.role_oid]).fetchall()]  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -84,14 +85,14 @@ def test_what_a_colleague_shared_goes_with_the_login(new_shop: Callable[..., Sho
     with shop.log_in(bob) as other:
         other.execute("SELECT lo_create(0)")
 
-    receipt = end_grant(shop.target, bob)
+    receipt = end_grant(shop.target, to_end(bob))
 
     assert receipt.reassigned == (shop.database,)
     assert shop.roles(bob) == 0
     assert user.execute("SELECT count(*) FROM app.orders").fetchone() == (1,), "nobody was cut for it"
     assert members_of(shop, alice) == []
     user.close()
-    end_grant(shop.target, alice)
+    end_grant(shop.target, to_end(alice))
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -103,10 +104,10 @@ def test_what_a_colleague_shared_in_another_database_goes_too(new_shop: Callable
         dba.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(other), owner))
         prepare_target(dba, login=shop.target.username, password=ADMIN_PASSWORD, databases=[other])
     alice, bob = applied(shop, "alice"), applied(shop, "bob")
-    with shop.server.connect(other, alice.role_name, alice.password) as user:
+    with shop.server.connect(other, alice.login.role_name, alice.password) as user:
         text = sql.SQL("SELECT lo_create(4711); GRANT ALL ON LARGE OBJECT 4711 TO {bob}")
         user.execute(text.format(**as_identifiers(bob=bob)))
-    assert end_grant(shop.target, bob).reassigned == ()
+    assert end_grant(shop.target, to_end(bob)).reassigned == ()
     assert shop.roles(bob) == 0
 
 
@@ -123,11 +124,11 @@ def test_what_a_colleague_passes_on_of_anothers_goes_too(new_shop: Callable[...,
     with shop.log_in(alice) as user:
         user.execute(sql.SQL("GRANT SELECT ON LARGE OBJECT 815 TO {bob}").format(**names))
         user.execute(sql.SQL("GRANT SELECT (id), SELECT ON play.t TO {bob}").format(**names))
-    assert end_grant(shop.target, bob).notes == ()
+    assert end_grant(shop.target, to_end(bob)).notes == ()
     assert [members_of(shop, order) for order in (alice, carol)] == [[], []]
     with shop.log_in(alice) as user:
         user.execute("SELECT * FROM play.t")
-    assert isinstance(end_grant(shop.target, alice), EndReceipt)
+    assert isinstance(end_grant(shop.target, to_end(alice)), EndReceipt)
 
 
 @proves(advice.take_back_by_hand)
@@ -147,7 +148,7 @@ def test_what_a_stranger_gave_is_told_with_what_takes_it_back(new_shop: Callable
     with shop.log_in(bob) as user:
         user.execute("CREATE TABLE play.own (id int)")
     with pytest.raises(TargetRefused) as refusal:
-        end_grant(shop.target, bob)
+        end_grant(shop.target, to_end(bob))
     assert refusal.value.sqlstate == "2BP01"
     assert f"SET ROLE {stranger}; REVOKE SELECT ON TABLE play.s FROM" in refusal.value.todo
     assert "LARGE OBJECT" not in refusal.value.todo
@@ -155,7 +156,7 @@ def test_what_a_stranger_gave_is_told_with_what_takes_it_back(new_shop: Callable
     with shop.as_dba() as dba:
         assert dba.execute("SELECT tableowner FROM pg_tables WHERE tablename = 'own'").fetchone() == ("jit_quarantine",)
     do_as_told(shop, refusal.value.todo)
-    assert end_grant(shop.target, bob).reassigned == ()
+    assert end_grant(shop.target, to_end(bob)).reassigned == ()
 
 
 LOCKS = {
@@ -171,7 +172,7 @@ LOCKS = {
 def test_a_colleague_who_keeps_an_ending_waiting_is_cut(new_shop: Callable[..., Shop], version: int, lock: str) -> None:
     shop = open_shop(new_shop, version)
     alice, bob, carol = applied(shop, "alice"), applied(shop, "bob"), applied(shop, "carol")
-    names = {**as_identifiers(alice=alice, bob=bob), "name": sql.Literal(bob.role_name)}
+    names = {**as_identifiers(alice=alice, bob=bob), "name": sql.Literal(bob.login.role_name)}
     holder, bystander = shop.log_in(alice, application_name="patience"), shop.log_in(carol)
     holder.execute(sql.SQL("SELECT lo_create(4); GRANT SELECT ON LARGE OBJECT 4 TO {bob}").format(**names))
     with shop.log_in(bob) as user:
@@ -179,11 +180,11 @@ def test_a_colleague_who_keeps_an_ending_waiting_is_cut(new_shop: Callable[..., 
     holder.execute(sql.SQL(LOCKS[lock]).format(**names))  # type: ignore[arg-type]
     bystander.execute("BEGIN; SELECT * FROM app.orders")
 
-    receipt = end_grant(shop.target, bob)
+    receipt = end_grant(shop.target, to_end(bob))
 
     assert shop.roles(bob) == 0
     [note] = receipt.notes
-    assert f"the session “patience” of {alice.role_name} (pid {holder.info.backend_pid}" in note
+    assert f"the session “patience” of {alice.login.role_name} (pid {holder.info.backend_pid}" in note
     with pytest.raises(psycopg.OperationalError):
         holder.execute("SELECT 1")
     bystander.execute("SELECT 1")
@@ -197,8 +198,8 @@ def test_a_stranger_who_keeps_an_ending_waiting_is_named(new_shop: Callable[...,
     bob, carol = applied(shop, "bob"), applied(shop, "carol")
     stranger = shop.server.connect(shop.database, application_name="nightly batch")
     stranger.execute("BEGIN")
-    stranger.execute("SELECT pg_get_object_address('role', %s, '{}')", [[bob.role_name]])
-    held_up, ended = end_grants(shop.target, [bob, carol])
+    stranger.execute("SELECT pg_get_object_address('role', %s, '{}')", [[bob.login.role_name]])
+    held_up, ended = end_grants(shop.target, [to_end(bob), to_end(carol)])
     assert isinstance(ended, EndReceipt)
     assert isinstance(held_up, TargetUnavailable)
     assert f"the session “nightly batch” of postgres (pid {stranger.info.backend_pid}, in a transaction" in held_up.why
@@ -207,7 +208,7 @@ def test_a_stranger_who_keeps_an_ending_waiting_is_named(new_shop: Callable[...,
     do_as_told(shop, held_up.todo)
     with pytest.raises(psycopg.OperationalError):
         stranger.execute("SELECT 1")
-    assert isinstance(end_grant(shop.target, bob), EndReceipt)
+    assert isinstance(end_grant(shop.target, to_end(bob)), EndReceipt)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -218,6 +219,6 @@ def test_a_colleague_cannot_take_turns_with_themselves(new_shop: Callable[..., S
     sessions = [shop.log_in(alice) for _ in range(12)]
     for session in sessions:
         session.execute("BEGIN")
-        session.execute("SELECT pg_get_object_address('role', %s, '{}')", [[bob.role_name]])
-    assert len(end_grant(shop.target, bob).notes) == 12
+        session.execute("SELECT pg_get_object_address('role', %s, '{}')", [[bob.login.role_name]])
+    assert len(end_grant(shop.target, to_end(bob)).notes) == 12
     assert shop.roles(bob) == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import psycopg
 import pytest
@@ -15,6 +14,7 @@ from accessmgmt.provisioning.connect.admin import close_pools
 from accessmgmt.provisioning.end.grants import end_grant, end_grants
 from accessmgmt.provisioning.statements import advice
 from devstack.postgres import PostgresServer
+from tests.orders import as_made, to_end
 from tests.provisioning.advised import proves
 from tests.provisioning.conftest import Shop, new_order, permissions
 from tests.provisioning.dba import do_as_told
@@ -40,7 +40,7 @@ def test_a_set_s_first_use_and_every_later_one_end_with_their_sessions(shop: Sho
         order = new_order(ORDERS)
         receipt = apply_grant(shop.target, order)
         user = shop.log_in(order)
-        ended = end_grant(shop.target, replace(order, role_oid=receipt.role_oid))
+        ended = end_grant(shop.target, to_end(order, role_oid=receipt.role_oid))
         assert [session.pid for session in ended.sessions] == [user.info.backend_pid]
         assert is_cut(user)
         assert shop.roles(order) == 0
@@ -48,9 +48,9 @@ def test_a_set_s_first_use_and_every_later_one_end_with_their_sessions(shop: Sho
 
 def test_many_at_once_are_ended_each_with_its_session(shop: Shop) -> None:
     orders = [new_order(ORDERS, who=f"person{number}") for number in range(4)]
-    endings = [replace(order, role_oid=apply_grant(shop.target, order).role_oid) for order in orders]
+    endings = [as_made(order, role_oid=apply_grant(shop.target, order).role_oid) for order in orders]
     users = [shop.log_in(order) for order in orders[:3]]
-    receipts = end_grants(shop.target, endings)
+    receipts = end_grants(shop.target, [to_end(order) for order in endings])
     assert [len(r.sessions) for r in receipts if isinstance(r, EndReceipt)] == [1, 1, 1, 0]
     assert all(map(is_cut, users))
 
@@ -61,25 +61,25 @@ def test_the_membership_does_not_outlive_the_transaction(shop: Shop) -> None:
     for each in (order, other):
         apply_grant(shop.target, each)
     with shop.log_in(order), shop.log_in(other) as bystander:
-        end_grant(shop.target, order)
+        end_grant(shop.target, to_end(order))
         assert bystander.execute("SELECT 1").fetchall() == [(1,)]
         with shop.as_dba() as dba:
             rows = dba.execute(
                 "SELECT 1 FROM pg_auth_members WHERE roleid = %s::regrole AND member = 'jit_portal'::regrole"
                 " AND coalesce((to_jsonb(pg_auth_members) ->> 'inherit_option')::bool, true)",
-                [other.role_name],
+                [other.login.role_name],
             ).fetchall()
         assert rows == []
-    end_grant(shop.target, other)
+    end_grant(shop.target, to_end(other))
 
 
 def test_nobody_holds_it_up_with_a_lock_on_the_role(shop: Shop) -> None:
     """The door cannot be closed before the session is cut, and that is done in the same message."""
     order = new_order(ORDERS)
-    ending = replace(order, role_oid=apply_grant(shop.target, order).role_oid)
+    ending = as_made(order, role_oid=apply_grant(shop.target, order).role_oid)
     user = shop.log_in(order)
     user.execute("SET lock_timeout = 0; BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'anything'")
-    assert len(end_grant(shop.target, ending).sessions) == 1
+    assert len(end_grant(shop.target, to_end(ending)).sessions) == 1
     assert is_cut(user)
     assert shop.roles(order) == 0
 
@@ -90,17 +90,17 @@ def test_a_session_that_outlived_its_login_ends_when_a_dba_gave_the_right(shop: 
     rung = climb(shop.target)["Rights"]
     assert (rung.state, "outlived their login" in rung.detail) == (RungState.WARNED, True)
     order = new_order(ORDERS)
-    ending = replace(order, role_oid=apply_grant(shop.target, order).role_oid)
+    ending = as_made(order, role_oid=apply_grant(shop.target, order).role_oid)
     user = shop.log_in(order)
     with shop.as_dba() as dba:
-        dba.execute(f"DROP ROLE {order.role_name}")  # type: ignore[call-overload]
+        dba.execute(f"DROP ROLE {order.login.role_name}")  # type: ignore[call-overload]
     with pytest.raises(TargetError) as refusal:
-        end_grant(shop.target, ending)
+        end_grant(shop.target, to_end(ending))
     assert not is_cut(user)
     assert "pg_signal_backend" in refusal.value.todo
     do_as_told(shop, refusal.value.todo)
     close_pools()
-    end_grant(shop.target, ending)
+    end_grant(shop.target, to_end(ending))
     assert is_cut(user)
     assert climb(shop.target)["Rights"].state is RungState.PASSED
 
@@ -108,11 +108,11 @@ def test_a_session_that_outlived_its_login_ends_when_a_dba_gave_the_right(shop: 
 def test_sessions_on_a_standby_end_as_well(pair: Pair) -> None:  # noqa: F811
     pair.first.execute(TAKE)
     order, user = pair.grant()
-    main = pair.first.connect(pair.shop.database, order.role_name, order.password)
-    ended = end_grant(pair.replica, order)
+    main = pair.first.connect(pair.shop.database, order.login.role_name, order.password)
+    ended = end_grant(pair.replica, to_end(order))
     assert sorted(session.server for session in ended.sessions) == ["primary", "standby"]
     assert is_cut(user)
     assert is_cut(main)
     assert pair.roles(pair.first, order) == 0
     with pytest.raises(psycopg.OperationalError):
-        pair.second.connect(pair.shop.database, order.role_name, order.password)
+        pair.second.connect(pair.shop.database, order.login.role_name, order.password)

@@ -21,6 +21,7 @@ from accessmgmt.provisioning.statements.roles import drop_role
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
 from devstack.stack import wait_for_replay
+from tests.orders import as_made, to_end
 from tests.provisioning.conftest import Shop, make_shop, new_order, permissions, target_of
 
 
@@ -55,46 +56,46 @@ def test_a_grant_on_a_standby(pair: Pair) -> None:
     order = new_order(permissions("SELECT", "app", "orders"))
     receipt = apply_grant(pair.target, order)
     assert "replay" in receipt.steps_ms
-    user = pair.log_in(order.role_name, order.password)
+    user = pair.log_in(order.login.role_name, order.password)
     assert user.execute("SELECT item FROM app.orders LIMIT 1").fetchall() == [("tea",)]
 
-    ended = end_grant(pair.target, replace(order, role_oid=receipt.role_oid))
+    ended = end_grant(pair.target, to_end(order, role_oid=receipt.role_oid))
 
     assert [s.server for s in ended.sessions] == ["standby"]
     with pytest.raises(psycopg.OperationalError):
         user.execute("SELECT 1")
     with pytest.raises(psycopg.OperationalError):
-        pair.log_in(order.role_name, order.password)
-    assert end_grant(pair.target, replace(order, role_oid=receipt.role_oid)).role_was_absent
+        pair.log_in(order.login.role_name, order.password)
+    assert end_grant(pair.target, to_end(order, role_oid=receipt.role_oid)).role_was_absent
 
 
 def test_a_standby_that_is_out_of_reach_keeps_the_grant_ending(pair: Pair) -> None:
     order = new_order(permissions("SELECT", "app", "orders"))
     receipt = apply_grant(pair.target, order)
-    ending = replace(order, role_oid=receipt.role_oid, password="")
+    ending = as_made(order, role_oid=receipt.role_oid)
     pair.standby.stop()
     try:
         with pytest.raises(TargetUnavailable, match="is gone from the primary"):
-            end_grant(pair.target, ending)
+            end_grant(pair.target, to_end(ending))
         assert pair.primary.roles(order) == 0
         with pytest.raises(TargetUnavailable):
-            end_grant(pair.target, ending)
+            end_grant(pair.target, to_end(ending))
     finally:
         pair.standby.start()
-    assert end_grant(pair.target, ending).role_was_absent
+    assert end_grant(pair.target, to_end(ending)).role_was_absent
 
 
 def test_a_standby_that_lags(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("accessmgmt.provisioning.connect.replay.LONGEST_WAIT_SECONDS", 0.3)
     order = new_order(permissions("SELECT", "app", "orders"))
     receipt = apply_grant(pair.target, order)
-    ending = replace(order, role_oid=receipt.role_oid, password="")
-    user = pair.log_in(order.role_name, order.password)
+    ending = as_made(order, role_oid=receipt.role_oid)
+    user = pair.log_in(order.login.role_name, order.password)
     with pair.standby.connect() as dba:
         dba.execute("SELECT pg_wal_replay_pause()")
         try:
             with pytest.raises(TargetUnavailable, match="is gone from the primary"):
-                end_grant(pair.target, ending)
+                end_grant(pair.target, to_end(ending))
             with pytest.raises(psycopg.OperationalError):  # cut all the same
                 user.execute("SELECT 1")
             late = new_order(permissions("SELECT", "app", "orders"))
@@ -103,17 +104,17 @@ def test_a_standby_that_lags(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Non
         finally:
             dba.execute("SELECT pg_wal_replay_resume()")
     monkeypatch.undo()
-    assert end_grant(pair.target, ending).role_was_absent
+    assert end_grant(pair.target, to_end(ending)).role_was_absent
     apply_grant(pair.target, late)
-    end_grant(pair.target, late)
+    end_grant(pair.target, to_end(late))
 
 
 def test_a_standby_whose_primary_cannot_be_found(pair: Pair) -> None:
     alone = mute(pair)
     order = new_order()
-    for act in (apply_grant, end_grant):
+    for act, asked in ((apply_grant, order), (end_grant, to_end(order))):
         with pytest.raises(TargetRefused) as refusal:
-            act(alone, order)
+            act(alone, asked)
         assert refusal.value.sqlstate == "25006"
         assert "Link the resource of its primary" in refusal.value.todo
 
@@ -136,8 +137,8 @@ def test_a_standby_is_told_from_a_server_that_defaults_to_read_only(pair: Pair) 
             session.send([drop_role("jit_nobody")])
         assert refusal.value.sqlstate == "25006"
         receipt = apply_grant(pair.target, order)
-        user = pair.log_in(order.role_name, order.password)
-        ended = end_grant(pair.target, replace(order, role_oid=receipt.role_oid))
+        user = pair.log_in(order.login.role_name, order.password)
+        ended = end_grant(pair.target, to_end(order, role_oid=receipt.role_oid))
         assert [s.server for s in ended.sessions] == ["standby"]
         with pytest.raises(psycopg.OperationalError):
             user.execute("SELECT 1")

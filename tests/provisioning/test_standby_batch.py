@@ -9,12 +9,14 @@ import psycopg
 import pytest
 
 from accessmgmt.domain.errors import TargetUnavailable
-from accessmgmt.domain.targets import EndReceipt, GrantOrder, Target
+from accessmgmt.domain.orders import GrantOrder
+from accessmgmt.domain.targets import EndReceipt, Target
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.end.grants import end_grant, end_grants
 from accessmgmt.provisioning.session import conversation
 from devstack.postgres import PostgresServer
 from devstack.process import wait_until
+from tests.orders import as_made, to_end
 from tests.provisioning.conftest import Shop, new_order, permissions
 
 ORDERS = permissions("SELECT", "app", "orders")
@@ -28,11 +30,11 @@ class Pair:
     target: Target
 
     def log_in(self, order: GrantOrder) -> psycopg.Connection:
-        return self.standby.connect(self.shop.database, order.role_name, order.password)
+        return self.standby.connect(self.shop.database, order.login.role_name, order.password)
 
     def applied(self, **changes: int) -> GrantOrder:
         order = new_order(ORDERS, **changes)
-        return replace(order, role_oid=apply_grant(self.target, order).role_oid)
+        return as_made(order, role_oid=apply_grant(self.target, order).role_oid)
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def test_many_endings_on_a_standby(pair: Pair) -> None:
     sent: list[str] = []
     conversation.before_statement = sent.append
     try:
-        outcomes = end_grants(pair.target, orders)
+        outcomes = end_grants(pair.target, [to_end(order) for order in orders])
     finally:
         conversation.before_statement = None
     assert all(isinstance(outcome, EndReceipt) for outcome in outcomes)
@@ -84,7 +86,7 @@ def test_a_login_ends_in_time_on_a_standby_that_replays_nothing(pair: Pair, monk
             what="paused",
         )
         with pytest.raises(TargetUnavailable, match="is gone from the primary"):
-            end_grant(pair.target, order)
+            end_grant(pair.target, to_end(order))
         with pytest.raises(psycopg.OperationalError):
             user.execute("SELECT 1")
         again = pair.log_in(order)  # the trap is there: only its time keeps the door shut
@@ -98,12 +100,12 @@ def test_a_login_ends_in_time_on_a_standby_that_replays_nothing(pair: Pair, monk
 
         wait_until(is_refused, timeout=60, what="the login's time is over on the standby too")
         with pytest.raises(TargetUnavailable):
-            end_grant(pair.target, order)
+            end_grant(pair.target, to_end(order))
         with pytest.raises(psycopg.OperationalError):
             again.execute("SELECT 1")
         dba.execute("SELECT pg_wal_replay_resume()")
     monkeypatch.undo()
-    assert end_grant(pair.target, order).role_was_absent
+    assert end_grant(pair.target, to_end(order)).role_was_absent
 
 
 def test_a_standby_that_is_late_on_purpose(
@@ -118,7 +120,7 @@ def test_a_standby_that_is_late_on_purpose(
     order = pair.applied()
     user = pair.log_in(order)
     assert user.execute("SELECT count(*) FROM app.orders").fetchone() == (1,)
-    receipt = end_grant(pair.target, order)
+    receipt = end_grant(pair.target, to_end(order))
     assert [session.server for session in receipt.sessions] == ["standby"]
     with pytest.raises(psycopg.OperationalError):
         pair.log_in(order)

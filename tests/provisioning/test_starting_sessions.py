@@ -8,15 +8,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 
 import psycopg
 import pytest
 
-from accessmgmt.domain.targets import GrantOrder
+from accessmgmt.domain.orders import GrantOrder
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.end import sessions
 from accessmgmt.provisioning.end.grants import end_grant
+from tests.orders import as_made, to_end
 from tests.provisioning.conftest import Shop, new_order
 
 Shops = Callable[[int, bool], Shop]
@@ -31,7 +31,7 @@ STARTING = """
 def applied(shop: Shop) -> GrantOrder:
     order = new_order()
     receipt = apply_grant(shop.target, order)
-    return replace(order, role_oid=receipt.role_oid, system_identifier=receipt.system_identifier)
+    return as_made(order, role_oid=receipt.role_oid, system_identifier=receipt.system_identifier)
 
 
 def wait_until_starting(shop: Shop) -> None:
@@ -66,7 +66,7 @@ def test_a_log_in_that_its_person_holds_up_does_not_outlive_the_end(shops: Shops
     order = applied(shop)
     with logging_in(shop, order, options="-c post_auth_delay=60") as made:
         wait_until_starting(shop)
-        receipt = end_grant(shop.target, order)
+        receipt = end_grant(shop.target, to_end(order))
     for conn in made:
         with pytest.raises(psycopg.OperationalError):
             conn.execute("SELECT 1")
@@ -93,12 +93,14 @@ def test_who_reconnects_all_the_time_is_out(shops: Shops, version: int) -> None:
         for thread in threads:
             thread.start()
         wait_until_starting(shop)
-        end_grant(shop.target, order)
+        end_grant(shop.target, to_end(order))
         is_over.set()
         for thread in threads:
             thread.join()
         with shop.as_dba() as conn:
-            row = conn.execute("SELECT count(*) FROM pg_stat_activity WHERE usesysid = %s", [order.role_oid]).fetchone()
+            row = conn.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE usesysid = %s", [order.login.role_oid]
+            ).fetchone()
         assert row == (0,)
         for conn in filter(None, last):
             with pytest.raises(psycopg.OperationalError):
@@ -116,7 +118,7 @@ def test_a_client_that_does_not_answer_the_question_for_its_password_is_left_alo
         wire.sendall(struct.pack("!II", len(fields) + 8, 196608) + fields)
         assert wire.recv(1) == b"R"  # asked for its password, and says nothing
         wait_until_starting(shop)
-        end_grant(shop.target, order)
+        end_grant(shop.target, to_end(order))
         wire.setblocking(False)
         rest = wire.recv(10_000)
         assert rest

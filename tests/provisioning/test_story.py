@@ -10,6 +10,7 @@ import pytest
 
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.end.grants import end_grant
+from tests.orders import to_end
 from tests.provisioning.conftest import Shop, new_order, permissions
 
 SERVERS = [(18, False), (18, True), (16, False), (16, True), (14, False), (14, True)]
@@ -41,7 +42,7 @@ def test_a_grant_from_its_first_login_to_its_end(any_shop: Shop) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         user.execute("SELECT * FROM secret.salaries")
 
-    ended = end_grant(any_shop.target, order)
+    ended = end_grant(any_shop.target, to_end(order))
 
     assert not ended.role_was_absent
     assert [s.server for s in ended.sessions] == ["primary"]
@@ -61,7 +62,7 @@ def test_applying_and_ending_twice_changes_nothing(any_shop: Shop) -> None:
 
     assert (second.role_oid, second.valid_until) == (first.role_oid, first.valid_until)
     assert second.tables == first.tables
-    assert not end_grant(any_shop.target, order).role_was_absent
-    again = end_grant(any_shop.target, order)
+    assert not end_grant(any_shop.target, to_end(order)).role_was_absent
+    again = end_grant(any_shop.target, to_end(order))
     assert again.role_was_absent
     assert again.sessions == ()

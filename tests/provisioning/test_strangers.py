@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 from psycopg import sql
 
 from accessmgmt.domain.drift import DriftFinding, DriftKind, DriftOrder, Severity
 from accessmgmt.domain.errors import TargetRefused
-from accessmgmt.domain.targets import ApplyReceipt, GrantOrder
+from accessmgmt.domain.orders import GrantOrder
+from accessmgmt.domain.targets import ApplyReceipt
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.connect.admin import close_pools
 from accessmgmt.provisioning.drift.repair import repair
@@ -18,6 +19,7 @@ from accessmgmt.provisioning.drift.resync import check_drift, resync_sets
 from accessmgmt.provisioning.end.grants import end_grant
 from accessmgmt.provisioning.privileges.strangers import MOST_TOLD
 from devstack.postgres import PostgresServer
+from tests.orders import of_installation, to_end
 from tests.provisioning.conftest import Shop, new_installation, new_order, permissions
 from tests.provisioning.dba import do_as_told
 
@@ -74,7 +76,7 @@ class Town:
 
     @property
     def role(self) -> str:
-        return self.given.capability
+        return self.given.set.capability
 
     def run(self, text: str, who: str = "") -> None:
         names = {"role": self.role, "db": self.shop.database, "owner": f"{self.shop.database}_owner"}
@@ -84,18 +86,18 @@ class Town:
             dba.execute(sql.SQL(text).format(**{key: sql.Identifier(name) for key, name in names.items()}))  # type: ignore[arg-type]
 
     def another(self) -> GrantOrder:
-        return replace(new_order(self.given.permissions, who="bob"), installation=self.given.installation)
+        return of_installation(new_order(self.given.set.permissions, who="bob"), self.given.login.installation)
 
     def gives(self) -> ApplyReceipt:
         """Give somebody new the set, and take it away again."""
         order = self.another()
         receipt = apply_grant(self.shop.target, order)
-        end_grant(self.shop.target, replace(order, role_oid=receipt.role_oid))
+        end_grant(self.shop.target, to_end(order, role_oid=receipt.role_oid))
         return receipt
 
     def wanted(self) -> DriftOrder:
-        names = frozenset({self.given.role_name})
-        return DriftOrder(self.given.installation, (self.given.permissions,), (), names)
+        names = frozenset({self.given.login.role_name})
+        return DriftOrder(self.given.login.installation, (self.given.set.permissions,), (), names)
 
     def findings(self) -> list[DriftFinding]:
         found = check_drift(self.shop.target, self.wanted()).findings
@@ -107,13 +109,13 @@ def town(
     request: pytest.FixtureRequest, own_server: Callable[..., PostgresServer], shop_on: Callable[..., Shop]
 ) -> Iterator[Town]:
     shop = shop_on(own_server(request.param))
-    order = replace(new_order(permissions("SELECT", "app", "*")), installation=new_installation())
+    order = of_installation(new_order(permissions("SELECT", "app", "*")), new_installation())
     town = Town(shop, order)
     for statement in (*STRANGER.split(";"), *RIGHTS):
         town.run(statement)
     apply_grant(shop.target, order)
     yield town
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 def test_what_a_stranger_gives_of_their_own_is_told_and_keeps_nobody_from_the_set(town: Town) -> None:
@@ -131,7 +133,7 @@ def test_what_a_stranger_gives_of_their_own_is_told_and_keeps_nobody_from_the_se
         assert (finding.severity, finding.is_automatic, finding.is_for_dba) == (Severity.ALARM, False, True), gift
         assert "walter gave of their own, as anybody may: new grants go on" in finding.what
         assert "nobody new" not in finding.what
-        report = resync_sets(town.shop.target, town.given.installation, [town.given.permissions])
+        report = resync_sets(town.shop.target, town.given.login.installation, [town.given.set.permissions])
         assert (report.refused, report.changes) == ({}, ()), gift
         assert repair(town.shop.target, town.wanted(), [finding]).mended == ()
 

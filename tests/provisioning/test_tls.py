@@ -17,6 +17,7 @@ from accessmgmt.provisioning.connect.admin import admin_connection, close_pools
 from accessmgmt.provisioning.end.grants import end_grant
 from devstack.certs import CertificateAuthority
 from devstack.postgres import PostgresServer
+from tests.orders import to_end
 from tests.provisioning.conftest import new_order, permissions
 
 OTHER = CertificateAuthority("Another authority")
@@ -79,9 +80,9 @@ def test_client_certificates_leave_no_file_behind(
         assert [link for link in open_files() if "pem" in link] == []
     order = new_order(permissions("SELECT", "public", "t"))
     receipt = apply_grant(mutual.target, order)
-    with mutual.server.connect("postgres", order.role_name, order.password) as user:  # people need no certificate
+    with mutual.server.connect("postgres", order.login.role_name, order.password) as user:  # people need no certificate
         assert user.execute("SELECT count(*) FROM t").fetchone() == (0,)
-    end_grant(mutual.target, replace(order, role_oid=receipt.role_oid))
+    end_grant(mutual.target, to_end(order, role_oid=receipt.role_oid))
     assert RungState.FAILED not in {rung.state for rung in ladder.test_connection(mutual.target)}
     assert [link for link in open_files() if "pem" in link] == []
     assert list(tmp_path.rglob("*")) == []

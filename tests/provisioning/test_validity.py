@@ -11,12 +11,13 @@ import pytest
 from psycopg import sql
 
 from accessmgmt.domain.errors import TargetRefused
-from accessmgmt.domain.targets import GrantOrder
+from accessmgmt.domain.orders import GrantOrder
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.connect.admin import close_pools
 from accessmgmt.provisioning.end.grants import end_grant
 from devstack.postgres import VERSIONS
 from devstack.process import wait_until
+from tests.orders import to_end
 from tests.provisioning.conftest import Shop, new_order, permissions
 
 ORDERS = permissions("SELECT", "app", "orders")
@@ -26,7 +27,7 @@ def stored_end(shop: Shop, order: GrantOrder) -> float:
     """Return the role's VALID UNTIL as seconds since 1970: no format, no zone."""
     with shop.as_dba() as dba:
         query = "SELECT extract(epoch FROM rolvaliduntil)::float8 FROM pg_roles WHERE rolname = %s"
-        row = dba.execute(query, [order.role_name]).fetchone()
+        row = dba.execute(query, [order.login.role_name]).fetchone()
     assert row is not None
     return float(row[0])
 
@@ -52,7 +53,7 @@ def test_it_means_the_same_instant_whatever_zone_and_date_style(new_shop: Callab
     again = apply_grant(shop.target, replace(order, ttl_seconds=99_999))
     assert again.valid_until == receipt.valid_until, "trying again lengthens nothing"
     assert abs(stored_end(shop, order) - receipt.valid_until.timestamp()) < 0.001
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 @pytest.mark.parametrize("version", [18])
@@ -73,7 +74,7 @@ def test_a_login_ends_in_time_though_the_portal_is_dead(new_shop: Callable[..., 
 
     wait_until(is_refused, timeout=60, what="the login's time is over")
     assert user.execute("SELECT 1").fetchall() == [(1,)]
-    assert len(end_grant(shop.target, order).sessions) == 1
+    assert len(end_grant(shop.target, to_end(order)).sessions) == 1
     with pytest.raises(psycopg.OperationalError):
         user.execute("SELECT 1")
 
@@ -83,9 +84,9 @@ def test_a_login_whose_time_is_over_is_not_made_alive_again(shop: Shop) -> None:
     apply_grant(shop.target, order)
     with shop.as_dba() as dba:
         dba.execute(
-            sql.SQL("ALTER ROLE {} VALID UNTIL '2020-01-01 00:00:00+00'").format(sql.Identifier(order.role_name))
+            sql.SQL("ALTER ROLE {} VALID UNTIL '2020-01-01 00:00:00+00'").format(sql.Identifier(order.login.role_name))
         )
     with pytest.raises(TargetRefused, match="over already"):
         apply_grant(shop.target, order)
     assert stored_end(shop, order) == datetime(2020, 1, 1, tzinfo=UTC).timestamp()
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))

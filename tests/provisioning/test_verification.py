@@ -13,6 +13,7 @@ from accessmgmt.domain.errors import TargetError, TargetRefused
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.end.grants import end_grant
 from accessmgmt.provisioning.session import conversation
+from tests.orders import to_end
 from tests.provisioning.conftest import INSTALLATION, Shop, new_order, permissions
 
 LAST = "log in as the login role"
@@ -67,7 +68,7 @@ def test_what_is_missing_in_the_end_is_given_again(shop: Shop, words: str) -> No
     with shop.log_in(order) as user:
         user.execute("INSERT INTO app.orders (item) VALUES ('x'); INSERT INTO app.customers (name) VALUES ('x')")
         user.execute("SELECT * FROM app.orders, app.customers")
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 @pytest.mark.parametrize("privilege", ["UPDATE", "TRUNCATE", "TRIGGER"])
@@ -79,9 +80,9 @@ def test_what_is_too_much_in_the_end_is_refused(shop: Shop, privilege: str) -> N
     ):
         apply_grant(shop.target, order)
     assert f"{privilege} on app.orders" in refusal.value.why
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
     assert apply_grant(shop.target, order).table_count == 2, "the next one is in order again"
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 def test_the_receipt_leaves_out_all_that_the_portal_may_not_give_however_alike(shop: Shop) -> None:
@@ -95,17 +96,17 @@ def test_the_receipt_leaves_out_all_that_the_portal_may_not_give_however_alike(s
     assert {"orders", "customers"} <= tables
     assert not {table for table in tables if table.startswith("of_a_dba")}
     assert receipt.table_count == len(tables)
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 def test_a_login_that_is_closed_before_the_check_is_no_success(shop: Shop) -> None:
     order = new_order(WRITING)
     with (
-        changing(shop, sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(order.role_name)).as_string(None)),
+        changing(shop, sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(order.login.role_name)).as_string(None)),
         pytest.raises(TargetError),
     ):
         apply_grant(shop.target, order)
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
     assert shop.roles(order) == 0
 
 
@@ -116,7 +117,7 @@ def test_sessions_are_looked_for_behind_the_shut_door_and_counted_behind_the_dro
     sent: list[str] = []
     conversation.before_statement = sent.append
     try:
-        end_grant(shop.target, order)
+        end_grant(shop.target, to_end(order))
     finally:
         conversation.before_statement = None
     looks = [n for n, text in enumerate(sent) if text == "terminate its sessions"]
@@ -139,7 +140,7 @@ def test_doors_are_closed_in_a_transaction_of_their_own(shop: Shop) -> None:
 
     conversation.before_statement = try_the_door
     try:
-        end_grant(shop.target, order)
+        end_grant(shop.target, to_end(order))
     finally:
         conversation.before_statement = None
     assert refused == [True]

@@ -19,6 +19,7 @@ from accessmgmt.provisioning.end.grants import end_grant
 from accessmgmt.provisioning.session import conversation
 from devstack.certs import CertificateAuthority
 from devstack.postgres import VERSIONS, PostgresServer
+from tests.orders import to_end
 from tests.provisioning.conftest import Shop, make_shop, new_order, permissions
 
 ORDERS = permissions("SELECT", "app", "orders")
@@ -43,10 +44,12 @@ def test_nothing_on_the_server_has_seen_the_password(new_shop: Callable[..., Sho
             with pytest.raises(TargetUnavailable, match="too late"):
                 apply_grant(shop.target, failing, budget_seconds=0.0)
         with shop.as_dba() as dba:
-            stored = dba.execute("SELECT rolpassword FROM pg_authid WHERE rolname = %s", [order.role_name]).fetchone()
+            stored = dba.execute(
+                "SELECT rolpassword FROM pg_authid WHERE rolname = %s", [order.login.role_name]
+            ).fetchone()
         with shop.server.connect() as dba:
             statements = [text for (text,) in dba.execute("SELECT query FROM pg_stat_statements").fetchall()]
-        end_grant(shop.target, order)
+        end_grant(shop.target, to_end(order))
     finally:
         conversation.before_statement = None
         shop.server.execute("ALTER SYSTEM RESET log_statement", "ALTER SYSTEM RESET log_min_error_statement")
@@ -55,10 +58,10 @@ def test_nothing_on_the_server_has_seen_the_password(new_shop: Callable[..., Sho
     assert stored is not None
     assert re.fullmatch(VERIFIER, stored[0])
     for told in (log, "\n".join(statements), "\n".join(seen)):
-        assert order.role_name in told
+        assert order.login.role_name in told
         assert order.password not in told
         assert failing.password not in told
-    assert failing.role_name in log
+    assert failing.login.role_name in log
 
 
 def queries(shop: Shop) -> list[str]:
@@ -80,11 +83,11 @@ def test_a_server_that_makes_md5_of_passwords_keeps_the_verifier(new_shop: Calla
     order = new_order(ORDERS)
     apply_grant(shop.target, order)
     with shop.as_dba() as dba:
-        row = dba.execute("SELECT rolpassword FROM pg_authid WHERE rolname = %s", [order.role_name]).fetchone()
+        row = dba.execute("SELECT rolpassword FROM pg_authid WHERE rolname = %s", [order.login.role_name]).fetchone()
     assert row is not None
     assert re.fullmatch(VERIFIER, row[0])
     shop.log_in(order).close()
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 def test_clients_of_all_kinds_get_in(shop: Shop) -> None:
@@ -102,7 +105,7 @@ def test_clients_of_all_kinds_get_in(shop: Shop) -> None:
     for method in ("md5", "password", "none"):
         with pytest.raises(psycopg.OperationalError):
             shop.log_in(order, require_auth=method)
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 @pytest.mark.parametrize("version", [18, 14])
@@ -119,7 +122,7 @@ def test_a_server_whose_pg_hba_says_md5(
         target = replace(shop.target, ssl_mode=mode, name=f"md5-{mode}")
         apply_grant(target, order)
     shop.log_in(order).close()
-    end_grant(shop.target, order)
+    end_grant(shop.target, to_end(order))
 
 
 @pytest.mark.parametrize("hosts", ["localhost", "localhost,127.0.0.1"])
@@ -131,12 +134,12 @@ def test_keys_that_another_worker_overtook_are_followed_by_the_password(shop: Sh
 
     def log_in(password: str) -> psycopg.Connection:
         keys = derive_keys(password)
-        role = order.role_name
+        role = order.login.role_name
         return connect_login(target, role=role, password=password, server_version=18, timeout_seconds=30, keys=keys)
 
     with log_in(order.password) as conn:
-        assert conn.info.user == order.role_name
+        assert conn.info.user == order.login.role_name
     with pytest.raises(TargetError) as refusal:
         log_in("another")
     assert refusal.value.sqlstate == "28P01"
-    end_grant(shop.target, replace(order, role_oid=receipt.role_oid))
+    end_grant(shop.target, to_end(order, role_oid=receipt.role_oid))

@@ -81,7 +81,7 @@ def test_a_login_that_was_proved_to_be_gone_is_not_made_again(server: PostgresSe
 
     claimed = claim_held_up(grant, live_and_end)
     if claimed is not None:
-        apply_grant(claimed.resource.as_target(), claimed.as_order(with_password=True))
+        apply_grant(claimed.resource.as_target(), claimed.as_order())
     endings._record(*ending[0])
     grant.refresh_from_db()
     assert grant.state == GrantState.ENDED

@@ -15,8 +15,9 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from accessmgmt.domain.actions import Action
+from accessmgmt.domain.orders import EndOrder
 from accessmgmt.domain.states import EndReason, GrantState, Work
-from accessmgmt.domain.targets import GrantOrder, Target
+from accessmgmt.domain.targets import Target
 from accessmgmt.models import AuditEvent, Endpoint, Grant, TargetSilence
 from accessmgmt.provisioning.connect import reach
 from accessmgmt.services.grants import apply, endings, leases, sweep
@@ -194,7 +195,7 @@ def test_a_resource_that_never_answers_delays_no_other(
     stuck, fine = due(silent, 30), due(endpoint, 30)
     hanging, is_ended, connect = [0], threading.Event(), endings.end_grants
 
-    def hang(target: Target, orders: Sequence[GrantOrder]) -> Any:
+    def hang(target: Target, orders: Sequence[EndOrder]) -> Any:
         if target.port == silent_port:
             hanging[0] += 1
             assert is_ended.wait(60), "everybody hangs there"

@@ -123,7 +123,7 @@ def test_a_worker_that_lost_its_lease_records_nothing(endpoint: Endpoint) -> Non
     claimed = leases.claim(grant.pk, (GrantState.QUEUED,))
     assert claimed is not None
     Grant.objects.filter(pk=grant.pk).update(lease_token=uuid.uuid4())
-    receipt = apply.apply_on_target(endpoint.resource.as_target(), claimed.as_order(with_password=True))
+    receipt = apply.apply_on_target(endpoint.resource.as_target(), claimed.as_order())
     assert apply._record_active(claimed, receipt) == "lease lost"
     grant.refresh_from_db()
     assert grant.state == GrantState.APPLYING

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from accessmgmt.domain.drift import DriftChange
 from accessmgmt.domain.errors import TargetRefused, TargetUnavailable
 from accessmgmt.domain.names import is_login_role_name
+from accessmgmt.domain.orders import GrantOrder
 from accessmgmt.domain.permissions import Privilege
-from accessmgmt.domain.targets import ApplyReceipt, GrantOrder, Target
+from accessmgmt.domain.targets import ApplyReceipt, Target
 from accessmgmt.provisioning.apply.login import Login, ensure_login
-from accessmgmt.provisioning.apply.verify import Effective, login_session, read_what_it_may
+from accessmgmt.provisioning.apply.verify import Effective, Question, login_session, read_what_it_may
 from accessmgmt.provisioning.connect.admin import admin_session, forget_connections
 from accessmgmt.provisioning.connect.primary import with_primary
 from accessmgmt.provisioning.connect.replay import wait_for_replay
@@ -30,6 +31,32 @@ from accessmgmt.provisioning.statements.ending import read_triggers
 from accessmgmt.provisioning.statements.reading import READ_LSN
 
 BUDGET_SECONDS = 15.0
+
+
+@dataclass(slots=True)
+class Apply:
+    """One grant that is being made, in one admin session on the server that takes changes.
+
+    `found` is what was seen last of both roles, `plan` what could not be shared. `changes` gets what was changed on a
+    capability role that had been there.
+    """
+
+    target: Target
+    session: Session
+    order: GrantOrder
+    scope: Scope
+    found: Found
+    plan: CapabilityPlan
+    changes: list[DriftChange] | None
+    steps: Steps
+
+    @property
+    def role_name(self) -> str:
+        return self.order.login.role_name
+
+    def look_again(self) -> Found:
+        """Compare both roles in full."""
+        return inspect_target(self.session, self.scope, self.role_name)
 
 
 def apply_grant(
@@ -50,8 +77,10 @@ def apply_grant(
 
     Raises TargetUnavailable (try again) or TargetRefused (a person has to act; call end_grant to clean up).
     """
-    if not is_login_role_name(order.role_name) or not order.password:
-        raise TargetRefused("The order is not complete.", why="It needs a login role's name and a password.")
+    if not is_login_role_name(order.login.role_name):
+        raise TargetRefused(
+            f"“{order.login.role_name}” is no name of a login role.", todo="The portal does not touch it."
+        )
     budget = Budget(budget_seconds, on_progress)
     attempts = 0
     while True:
@@ -74,77 +103,80 @@ def apply_grant(
 def _apply(target: Target, order: GrantOrder, budget: Budget, changes: list[DriftChange] | None) -> ApplyReceipt:
     steps = Steps()
     target = with_primary(target, budget.check())
-    writable = target.primary or target
-    as_admin = admin_session(writable, budget, installation=order.installation)
+    as_admin = admin_session(target.primary or target, budget, installation=order.login.installation)
     with steps.measured("total"), as_admin as session:
-        scope = scope_of(order, session.server_version, target.leftover_owner)
-        with steps.measured("inspect"):
-            known = recall(session, order, scope)
-            found = known[0] if known else inspect_target(session, order, scope)
-        with steps.measured("capability"):
-            prepare = partial(ensure_capability, session, order, scope, found, changes)
-            found, plan = known or naming_holders(session, writable, prepare, WHAT_IS_SHARED)
-            if known is None:
-                remember(session, scope, found)
-        triggers = _triggers(session, order)
+        apply = _begin(target, session, order, changes, steps)
+        triggers = _triggers(apply)
         with steps.measured("login"):
-            facts, limit = found.facts, target.max_connections
-            make = partial(ensure_login, session, order, scope, facts, connection_limit=limit)
-            login = naming_holders(session, writable, lambda: session.repeat(make), order.role_name)
+            login = _make_login(apply)
         if target.primary is not None:
             with steps.measured("replay"):
-                _wait_on_standby(target, _position(session), budget)
-        with steps.measured("verify"), login_session(session, resolve_target(target), order, login.keys) as as_login:
-            seen, found, plan = _verify(session, as_login, target, order, scope, login, found, plan, changes)
-        version = session.server_version
-        gifts = tell_gifts(plan.gifts, scope, session.conn.info.dbname)
-    receipt = _receipt(login, version, seen, found, plan, steps)
-    return replace(receipt, triggers_before=triggers, gifts=gifts)
+                _wait_on_standby(apply)
+        as_login = login_session(session, resolve_target(target), apply.role_name, order.password, login.keys)
+        with steps.measured("verify"), as_login as user:
+            seen = _verify(apply, user, login)
+        gifts = tell_gifts(apply.plan.gifts, apply.scope, session.conn.info.dbname)
+    return replace(_receipt(apply, login, seen), triggers_before=triggers, gifts=gifts)
 
 
-def _triggers(session: Session, order: GrantOrder) -> tuple[int, ...] | None:
+def _begin(
+    target: Target, session: Session, order: GrantOrder, changes: list[DriftChange] | None, steps: Steps
+) -> Apply:
+    """Look at both roles, and bring the capability role in order unless it is known to be."""
+    scope = scope_of(order.set, session.server_version, target.leftover_owner)
+    role_name = order.login.role_name
+    with steps.measured("inspect"):
+        known = recall(session, scope, role_name)
+        found = known[0] if known else inspect_target(session, scope, role_name)
+    with steps.measured("capability"):
+        prepare = partial(ensure_capability, session, scope, found, changes)
+        found, plan = known or naming_holders(session, target.primary or target, prepare, WHAT_IS_SHARED)
+        if known is None:
+            remember(session, scope, found)
+    return Apply(target, session, order, scope, found, plan, changes, steps)
+
+
+def _make_login(apply: Apply) -> Login:
+    limit = apply.target.max_connections
+    make = partial(ensure_login, apply.session, apply.order, apply.scope, apply.found.facts, connection_limit=limit)
+    writable = apply.target.primary or apply.target
+    return naming_holders(apply.session, writable, lambda: apply.session.repeat(make), apply.role_name)
+
+
+def _triggers(apply: Apply) -> tuple[int, ...] | None:
     """Remember which triggers there are before somebody may make more: nothing says later who made one."""
-    if Privilege.TRIGGER not in order.permissions.grants:
+    if Privilege.TRIGGER not in apply.order.set.permissions.grants:
         return None
-    return tuple(row["oid"] for row in session.send([read_triggers(order.capability)])[0])
+    return tuple(row["oid"] for row in apply.session.send([read_triggers(apply.scope.capability)])[0])
 
 
-def _verify(
-    session: Session,
-    as_login: Session,
-    target: Target,
-    order: GrantOrder,
-    scope: Scope,
-    login: Login,
-    found: Found,
-    plan: CapabilityPlan,
-    changes: list[DriftChange] | None,
-) -> tuple[Effective, Found, CapabilityPlan]:
+def _verify(apply: Apply, as_login: Session, login: Login) -> Effective:
     """Check as the login role; relations that came since the first look get their privileges in one more pass.
 
     What comes even later is drift, not failure: the application may create tables all the time.
     """
 
     def look() -> Effective:
-        besides = {gift.oid for gift in plan.gifts}
-        return read_what_it_may(as_login, session, order, scope, found.scope, login.oid, given_besides=besides)
+        besides = {gift.oid for gift in apply.plan.gifts}
+        question = Question(apply.role_name, login.oid, apply.scope, apply.found.scope, besides)
+        return read_what_it_may(as_login, apply.session, question)
 
     seen = look()
-    if not _missing(seen, plan):
-        return seen, found, plan
-    forget(session, scope)
-    found, plan = ensure_capability(session, order, scope, inspect_target(session, order, scope), changes)
-    if target.primary is not None:
-        _wait_on_standby(target, _position(session), session.budget)
+    if not _missing(seen, apply.plan):
+        return seen
+    forget(apply.session, apply.scope)
+    apply.found, apply.plan = ensure_capability(apply.session, apply.scope, apply.look_again(), apply.changes)
+    if apply.target.primary is not None:
+        _wait_on_standby(apply)
     seen = look()
-    if missing := _missing(seen, plan):
-        drifting = {drift.oid for drift in inspect_target(session, order, scope).drift}
+    if missing := _missing(seen, apply.plan):
+        drifting = {drift.oid for drift in apply.look_again().drift}
         # Asked once more: what was dropped meanwhile is not missing either.
         seen = look()
-        still = [name for oid, name in _missing(seen, plan).items() if oid in missing and oid not in drifting]
+        still = [name for oid, name in _missing(seen, apply.plan).items() if oid in missing and oid not in drifting]
         if still or not seen.table_count:
-            raise _not_usable(target, order, still or list(missing.values()))
-    return seen, found, plan
+            raise _not_usable(apply, still or list(missing.values()))
+    return seen
 
 
 def _missing(seen: Effective, plan: CapabilityPlan) -> dict[int, str]:
@@ -152,39 +184,35 @@ def _missing(seen: Effective, plan: CapabilityPlan) -> dict[int, str]:
     return {oid: name for oid, name in seen.lacking.items() if oid not in known}
 
 
-def _not_usable(target: Target, order: GrantOrder, names: list[str]) -> TargetRefused:
+def _not_usable(apply: Apply, names: list[str]) -> TargetRefused:
     return TargetRefused(
-        f"{order.role_name} on “{target.name}” cannot use {', '.join(names[:5])} as approved.",
+        f"{apply.role_name} on “{apply.target.name}” cannot use {', '.join(names[:5])} as approved.",
         why="The privileges were given, and PostgreSQL says that they do not take effect.",
         todo="A DBA looks at the privileges on the schema and on these tables.",
         sqlstate="42501",
     )
 
 
-def _position(session: Session) -> str:
-    return str(session.ask(READ_LSN)[0]["lsn"])
-
-
-def _wait_on_standby(target: Target, lsn: str, budget: Budget) -> None:
-    with admin_session(target, budget, server="standby") as standby:
+def _wait_on_standby(apply: Apply) -> None:
+    """Wait until the standby has what was written so far."""
+    lsn = str(apply.session.ask(READ_LSN)[0]["lsn"])
+    with admin_session(apply.target, apply.session.budget, server="standby") as standby:
         wait_for_replay(standby, lsn)
 
 
-def _receipt(
-    login: Login, version: int, seen: Effective, found: Found, plan: CapabilityPlan, steps: Steps
-) -> ApplyReceipt:
-    ungranted = tuple(f"{drift.name} (owner {drift.owner})" for drift in plan.ungranted)
+def _receipt(apply: Apply, login: Login, seen: Effective) -> ApplyReceipt:
+    ungranted = tuple(f"{drift.name} (owner {drift.owner})" for drift in apply.plan.ungranted)
     return ApplyReceipt(
         role_oid=login.oid,
         valid_until=login.valid_until,
-        server_version=version,
+        server_version=apply.session.server_version,
         tables=seen.tables,
         table_count=seen.table_count,
-        unmatched=(*found.unmatched, *ungranted),
+        unmatched=(*apply.found.unmatched, *ungranted),
         public_extras=seen.public_extras,
-        steps_ms=steps.milliseconds,
+        steps_ms=apply.steps.milliseconds,
         verified_at=seen.verified_at,
-        system_identifier=found.facts.system_identifier,
+        system_identifier=apply.found.facts.system_identifier,
         sequences=seen.sequences,
         sequence_count=seen.sequence_count,
     )

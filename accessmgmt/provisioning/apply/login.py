@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import psycopg
 
 from accessmgmt.domain.errors import TargetRefused
-from accessmgmt.domain.targets import GrantOrder
+from accessmgmt.domain.orders import GrantOrder
 from accessmgmt.provisioning.connect.scram import ScramKeys, derive_keys
 from accessmgmt.provisioning.privileges.read import Facts, Scope
 from accessmgmt.provisioning.session.conversation import Repeat, Row, Session
@@ -46,12 +46,12 @@ def ensure_login(
     valid_until = facts.login_valid_until or facts.server_now + timedelta(seconds=order.ttl_seconds)
     limit, keys = connection_limit or LOGIN_CONNECTION_LIMIT, derive_keys(order.password)
     write = write_login(
-        order.role_name, exists=exists, verifier=keys.verifier, valid_until=valid_until, connection_limit=limit
+        order.login.role_name, exists=exists, verifier=keys.verifier, valid_until=valid_until, connection_limit=limit
     )
     statements = [write, *_statements(session, order, scope, exists=exists)]
     latest = facts.server_now + timedelta(seconds=_seconds_left_after(session, facts))
     session.prepare([LOGIN])
-    read_login = LOGIN.execute({"role": order.role_name, "latest": latest.isoformat()})
+    read_login = LOGIN.execute({"role": order.login.role_name, "latest": latest.isoformat()})
     try:
         results = session.send([BEGIN, *statements, read_login, COMMIT])
     except psycopg.Error as error:
@@ -79,27 +79,27 @@ def _seconds_left_after(session: Session, facts: Facts) -> float:
 
 def _statements(session: Session, order: GrantOrder, scope: Scope, *, exists: bool) -> list[Statement]:
     return [
-        *([] if exists else [comment_on_role(order.role_name, order.login_tag)]),
+        *([] if exists else [comment_on_role(order.login.role_name, order.login.tag)]),
         # Locks the capability role by its name until the commit: GRANT alone would make somebody a member of a role
         # that is being dropped beside it, on every version.
-        comment_on_role(scope.capability, order.set_tag),
-        grant_membership(scope.capability, order.role_name, session.server_version),
+        comment_on_role(scope.capability, scope.tag),
+        grant_membership(scope.capability, order.login.role_name, session.server_version),
     ]
 
 
 def _check_ours(session: Session, order: GrantOrder, facts: Facts) -> None:
     if facts.login_oid is None:
         return
-    if facts.login_tag != order.login_tag:
+    if facts.login_tag != order.login.tag:
         raise TargetRefused(
-            f"A role {order.role_name} on “{session.target_name}” exists, and is not this grant's.",
+            f"A role {order.login.role_name} on “{session.target_name}” exists, and is not this grant's.",
             why="Its comment is not the one this portal writes.",
             todo="A DBA looks at who made it. The portal does not touch it.",
             sqlstate="42710",
         )
     if facts.login_is_fenced or (facts.login_valid_until and facts.login_valid_until <= facts.server_now):
         raise TargetRefused(
-            f"The time of {order.role_name} on “{session.target_name}” is over already.",
+            f"The time of {order.login.role_name} on “{session.target_name}” is over already.",
             why="It was ended, or expired, before it could be verified.",
             todo="Ask for access again.",
         )
@@ -110,7 +110,7 @@ def _check_ours(session: Session, order: GrantOrder, facts: Facts) -> None:
 
 def _has_more(session: Session, order: GrantOrder) -> TargetRefused:
     return TargetRefused(
-        f"The role {order.role_name} on “{session.target_name}” has more than the portal gave it.",
+        f"The role {order.login.role_name} on “{session.target_name}” has more than the portal gave it.",
         why="Somebody made it a member of another role, or gave it attributes.",
         todo="The portal ends it; ask for access again.",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ import psycopg
 
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.permissions import Privilege
-from accessmgmt.domain.targets import GrantOrder, SequenceAccess, TableAccess, Target
+from accessmgmt.domain.targets import SequenceAccess, TableAccess, Target
 from accessmgmt.provisioning.connect.admin import connect_login
 from accessmgmt.provisioning.connect.scram import ScramKeys
 from accessmgmt.provisioning.privileges.read import Scope, ScopeFound
@@ -36,9 +36,23 @@ class Effective:
     verified_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Whether a login role may what its set says on what was found, and nothing besides.
+
+    `given_besides` are relations of which their owners, who are strangers, gave more.
+    """
+
+    role_name: str
+    login_oid: int
+    scope: Scope
+    found: ScopeFound
+    given_besides: Collection[int]
+
+
 @contextmanager
 def login_session(
-    session: Session, target: Target, order: GrantOrder, keys: ScramKeys | None = None
+    session: Session, target: Target, role_name: str, password: str, keys: ScramKeys | None = None
 ) -> Iterator[Session]:
     """Log in as the login role, which `session` has made; nothing else shows that it can.
 
@@ -49,8 +63,8 @@ def login_session(
     try:
         conn = connect_login(
             target,
-            role=order.role_name,
-            password=order.password,
+            role=role_name,
+            password=password,
             keys=keys,
             server_version=session.server_version,
             timeout_seconds=session.budget.check(),
@@ -78,42 +92,18 @@ def _with_triggers(session: Session, refusal: TargetRefused) -> TargetRefused:
     return TargetRefused(refusal.what, why=why, todo=todo, sqlstate=refusal.sqlstate)
 
 
-def read_what_it_may(
-    as_login: Session,
-    session: Session,
-    order: GrantOrder,
-    scope: Scope,
-    found: ScopeFound,
-    login_oid: int,
-    *,
-    given_besides: Collection[int] = (),
-) -> Effective:
+def read_what_it_may(as_login: Session, session: Session, question: Question) -> Effective:
     """Ask the server, as the login role. Raises TargetRefused when it may more than it should.
 
     The relations asked about are those that were found when the capability role was brought in order: what the
-    application creates meanwhile is drift, and no failure. `given_besides` are relations of which their owners, who are
-    strangers, gave more.
+    application creates meanwhile is drift, and no failure.
     """
+    scope, found = question.scope, question.found
     known = [p.value for p in Privilege if p is not Privilege.MAINTAIN or session.server_version >= 17]
     unwanted = [privilege for privilege in known if privilege not in scope.wanted]
-    question = read_effective(scope.wanted, unwanted, scope.sequence_wanted)
-    values: dict[str, object] = {
-        "schema_oids": found.schema_oids,
-        "sequence_oids": [oid for oid, *_ in found.sequences],
-    }
-    row = as_login.ask(question, {"relation_oids": found.sample_oids, **values})[0]
-    if row["lacking"] or row["more"]:
-        row = as_login.ask(question, {"relation_oids": found.relation_oids, **values})[0]
-    lacking: dict[int, str] = {}
-    if row["lacking"] or row["closed_schemas"]:
-        values = {"scope": found.relation_oids, "lacking": row["lacking"], "closed_schemas": row["closed_schemas"]}
-        lacking = {r["oid"]: r["name"] for r in session.ask(READ_UNUSABLE, values)}
-    extras: dict[int, tuple[str, ...]] = {}
-    if row["more"]:
-        values = {"oids": row["more"], "unwanted": unwanted, "login_oid": login_oid}
-        rows = session.ask(READ_EXTRAS, values)
-        _check_no_more(session, order, [row for row in rows if row["oid"] not in given_besides])
-        extras = {r["oid"]: tuple(r["by_everybody"]) for r in rows}
+    row = _ask(as_login, question, unwanted)
+    lacking = _lacking(session, found, row)
+    extras = _extras(session, question, row["more"], unwanted) if row["more"] else {}
     return Effective(
         tables=tuple(
             TableAccess(schema, table, KINDS.get(kind, "relation"), (*scope.wanted, *extras.get(oid, ())))
@@ -133,14 +123,42 @@ def read_what_it_may(
     )
 
 
-def _check_no_more(session: Session, order: GrantOrder, rows: list[Row]) -> None:
+def _ask(as_login: Session, question: Question, unwanted: Sequence[str]) -> Row:
+    """Ask about one relation of each kind; where one of them differs, about all."""
+    scope, found = question.scope, question.found
+    asked = read_effective(scope.wanted, unwanted, scope.sequence_wanted)
+    values = {"schema_oids": found.schema_oids, "sequence_oids": [oid for oid, *_ in found.sequences]}
+    row = as_login.ask(asked, {"relation_oids": found.sample_oids, **values})[0]
+    if row["lacking"] or row["more"]:
+        row = as_login.ask(asked, {"relation_oids": found.relation_oids, **values})[0]
+    return row
+
+
+def _lacking(session: Session, found: ScopeFound, row: Row) -> dict[int, str]:
+    if not row["lacking"] and not row["closed_schemas"]:
+        return {}
+    values = {"scope": found.relation_oids, "lacking": row["lacking"], "closed_schemas": row["closed_schemas"]}
+    return {each["oid"]: each["name"] for each in session.ask(READ_UNUSABLE, values)}
+
+
+def _extras(
+    session: Session, question: Question, oids: Sequence[int], unwanted: Sequence[str]
+) -> dict[int, tuple[str, ...]]:
+    """Return what everybody may besides, by relation. Raises TargetRefused when there is any other reason for it."""
+    rows = session.ask(READ_EXTRAS, {"oids": oids, "unwanted": unwanted, "login_oid": question.login_oid})
+    others = [row for row in rows if row["oid"] not in question.given_besides]
+    _check_no_more(session, question.role_name, others)
+    return {row["oid"]: tuple(row["by_everybody"]) for row in rows}
+
+
+def _check_no_more(session: Session, role_name: str, rows: list[Row]) -> None:
     unexplained = [row for row in rows if row["by_nobody_else"]]
     if not unexplained:
         return
     first = unexplained[0]
     others = f" and on {len(unexplained) - 1} more relations" if len(unexplained) > 1 else ""
     raise TargetRefused(
-        f"{order.role_name} on “{session.target_name}” could do more than was approved.",
+        f"{role_name} on “{session.target_name}” could do more than was approved.",
         why=f"{', '.join(first['by_nobody_else'])} on {first['name']}{others}, and not because everybody may.",
         todo="A DBA looks at what else was granted to the capability role.",
     )

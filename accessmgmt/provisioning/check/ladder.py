@@ -11,6 +11,7 @@ from functools import partial
 
 from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
 from accessmgmt.domain.names import Installation
+from accessmgmt.domain.orders import SetOrder
 from accessmgmt.domain.permissions import PermissionSet, parse_permissions
 from accessmgmt.domain.targets import Rung, RungState, SslMode, Target
 from accessmgmt.provisioning.check.real_login import (
@@ -29,7 +30,6 @@ from accessmgmt.provisioning.connect.primary import with_primary
 from accessmgmt.provisioning.connect.reach import hosts_of, reach_ports, resolve_host
 from accessmgmt.provisioning.connect.refused_login import login_error
 from accessmgmt.provisioning.connect.secrets_manager import forget_secret, resolve_target
-from accessmgmt.provisioning.drift.look import order_of
 from accessmgmt.provisioning.leftovers.drop import KEEP
 from accessmgmt.provisioning.leftovers.new_owner import named_owner, read_powers, strip
 from accessmgmt.provisioning.privileges.read import inspect_sets, scope_of
@@ -376,7 +376,7 @@ def _rehearsal(climb: Climb) -> Answer:
     given, nothing = [], []
     with admin_session(climb.given.primary or climb.given, climb.budget) as session:
         for permissions in climb.permission_sets:
-            scope = scope_of(order_of(made_for, permissions), session.server_version, climb.given.leftover_owner)
+            scope = scope_of(SetOrder(made_for, permissions), session.server_version, climb.given.leftover_owner)
             [found] = inspect_sets(session, [scope])
             try:
                 relation = session.repeat(partial(rehearse_set, session, scope, found))

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import secrets
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import psycopg
 
 from accessmgmt.domain.errors import TargetError, TargetRefused
 from accessmgmt.domain.names import REHEARSAL_PREFIX, Installation, RoleTag, new_login_role_name
-from accessmgmt.domain.permissions import PermissionSet
-from accessmgmt.domain.targets import EndReceipt, GrantOrder, Target
+from accessmgmt.domain.orders import EndOrder, LoginRef
+from accessmgmt.domain.targets import EndReceipt, Target
 from accessmgmt.provisioning.apply.verify import login_session
 from accessmgmt.provisioning.connect.admin import admin_session
 from accessmgmt.provisioning.connect.primary import with_primary
@@ -46,7 +46,6 @@ from accessmgmt.provisioning.statements.roles import (
 TTL_SECONDS = 180
 BUDGET_SECONDS = 15.0
 GONE = "42704"
-NOTHING = PermissionSet((), (), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +59,10 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """A login that was made for a connection test. `order` is what ends it."""
+    """A login that is made for a connection test, with a capability role of its own."""
 
-    order: GrantOrder
+    login: LoginRef
+    password: str = field(repr=False)
     capability: str
     given: Given
 
@@ -77,25 +77,18 @@ def what_to_give(scope: Scope, found: Found, relation_name: str) -> Given:
 def new_rehearsal(installation: Installation, given: Given) -> Rehearsal:
     """Choose the names of a rehearsal before any of its roles is there."""
     number = secrets.token_hex(6)
-    order = GrantOrder(
-        grant_id=f"{REHEARSAL_PREFIX}{number}",
-        installation=installation,
-        role_name=new_login_role_name("rehearsal@"),
-        permissions=NOTHING,
-        ttl_seconds=TTL_SECONDS,
-        password=secrets.token_urlsafe(24),
-    )
-    return Rehearsal(order, f"jitb_rehearsal_{number}", given)
+    login = LoginRef(installation, f"{REHEARSAL_PREFIX}{number}", new_login_role_name("rehearsal@"))
+    return Rehearsal(login, secrets.token_urlsafe(24), f"jitb_rehearsal_{number}", given)
 
 
 def make_login(session: Session, rehearsal: Rehearsal, *, connection_limit: int | None) -> None:
     """Make both roles in one transaction, by the statements of a real grant. Raises psycopg.Error or TargetRefused."""
     [row] = session.ask(READ_CLOCK)
-    order, valid_until = rehearsal.order, row["now"] + timedelta(seconds=TTL_SECONDS)
-    login = write_login(
-        order.role_name,
+    login, valid_until = rehearsal.login, row["now"] + timedelta(seconds=TTL_SECONDS)
+    write = write_login(
+        login.role_name,
         exists=False,
-        verifier=derive_keys(order.password).verifier,
+        verifier=derive_keys(rehearsal.password).verifier,
         valid_until=valid_until,
         connection_limit=connection_limit or LOGIN_CONNECTION_LIMIT,
     )
@@ -104,9 +97,9 @@ def make_login(session: Session, rehearsal: Rehearsal, *, connection_limit: int 
             [
                 *BEGIN_BRIEFLY,
                 *_make_capability(rehearsal),
-                replace(login, is_secret=False),  # nobody else has this password, and it is over with the test
-                comment_on_role(order.role_name, order.login_tag),
-                grant_membership(rehearsal.capability, order.role_name, session.server_version),
+                replace(write, is_secret=False),  # nobody else has this password, and it is over with the test
+                comment_on_role(login.role_name, login.tag),
+                grant_membership(rehearsal.capability, login.role_name, session.server_version),
                 COMMIT,
             ]
         )
@@ -115,7 +108,7 @@ def make_login(session: Session, rehearsal: Rehearsal, *, connection_limit: int 
 
 def _make_capability(rehearsal: Rehearsal) -> list[Statement]:
     name, given = rehearsal.capability, rehearsal.given
-    installation, grant_id = rehearsal.order.installation, rehearsal.order.grant_id
+    installation, grant_id = rehearsal.login.installation, rehearsal.login.grant_id
     _begin, *making, _commit = create_capability(name, installation.tag("set", grant_id, name))
     relation = given.relation
     if relation is None:
@@ -137,12 +130,12 @@ def log_in_as(session: Session, target: Target, rehearsal: Rehearsal) -> str:
         lsn = str(session.ask(READ_LSN)[0]["lsn"])
         with admin_session(target, session.budget, server="standby") as standby:
             wait_for_replay(standby, lsn)
-    with login_session(session, resolve_target(target), rehearsal.order) as user:
+    with login_session(session, resolve_target(target), rehearsal.login.role_name, rehearsal.password) as user:
         relation, wanted = rehearsal.given.relation, ", ".join(rehearsal.given.scope.wanted)
-        seen = f"“{rehearsal.order.role_name}” logged in at {user.conn.info.host}"
+        seen = f"“{rehearsal.login.role_name}” logged in at {user.conn.info.host}"
         if relation is None:
             return f"{seen}."
-        question = read_may_use(rehearsal.order.role_name, relation.oid, rehearsal.given.scope.wanted)
+        question = read_may_use(rehearsal.login.role_name, relation.oid, rehearsal.given.scope.wanted)
         if not user.ask(question)[0]["may"]:
             raise TargetRefused(
                 f"{seen}, and cannot use {relation.name} as it was given.",
@@ -155,10 +148,10 @@ def log_in_as(session: Session, target: Target, rehearsal: Rehearsal) -> str:
 
 def end_rehearsal(target: Target, rehearsal: Rehearsal) -> EndReceipt:
     """End the login as any other: fence, sessions, drop, proof; then drop its capability role. Raises TargetError."""
-    receipt = end_grant(target, rehearsal.order)
+    receipt = end_grant(target, EndOrder(rehearsal.login))
     writable = target.primary or target
     budget = Budget(BUDGET_SECONDS)
-    with admin_session(writable, budget, installation=rehearsal.order.installation) as session:
+    with admin_session(writable, budget, installation=rehearsal.login.installation) as session:
         for row, _ in _read(session):
             if row["name"] == rehearsal.capability:
                 _drop_capability(session, writable, row)
@@ -196,9 +189,7 @@ def sweep_rehearsals(target: Target, installation: Installation) -> int:
         logins = [(row, tag) for row, tag in _read(session) if tag.kind == "grant" and row["is_over"]]
         for row, tag in logins:
             with suppress(TargetError):
-                end_grant(
-                    target, GrantOrder(tag.ref, installation, row["name"], NOTHING, TTL_SECONDS, role_oid=row["oid"])
-                )
+                end_grant(target, EndOrder(LoginRef(installation, tag.ref, row["name"], row["oid"])))
         for row, tag in _read(session):
             if tag.kind == "set" and row["is_over"]:
                 with suppress(TargetError, psycopg.Error):

@@ -16,8 +16,9 @@ import psycopg
 from accessmgmt.domain.drift import DriftOrder
 from accessmgmt.domain.errors import TargetError
 from accessmgmt.domain.names import Installation
+from accessmgmt.domain.orders import SetOrder
 from accessmgmt.domain.permissions import PermissionSet
-from accessmgmt.domain.targets import GrantOrder, Target
+from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning.connect.admin import database_session
 from accessmgmt.provisioning.drift.capabilities import MOST_OWNED, compare_owned, compare_set
 from accessmgmt.provisioning.drift.difference import Difference, Me, read_me
@@ -66,11 +67,6 @@ class Look:
     relation_count: int
 
 
-def order_of(installation: Installation, permissions: PermissionSet) -> GrantOrder:
-    """Return an order for a capability role alone, without any login."""
-    return GrantOrder(grant_id="", installation=installation, role_name="", permissions=permissions, ttl_seconds=0)
-
-
 def scopes_of(
     session: Session,
     target: Target,
@@ -80,9 +76,9 @@ def scopes_of(
 ) -> list[Scope]:
     """Return what the sets mean here; of the idle ones only what is too much counts."""
     version, heir = session.server_version, target.leftover_owner
-    scopes = [scope_of(order_of(installation, permissions), version, heir) for permissions in given]
+    scopes = [scope_of(SetOrder(installation, permissions), version, heir) for permissions in given]
     return scopes + [
-        replace(scope_of(order_of(installation, permissions), version, heir), gives=False) for permissions in idle
+        replace(scope_of(SetOrder(installation, permissions), version, heir), gives=False) for permissions in idle
     ]
 
 

@@ -12,12 +12,12 @@ import psycopg
 from accessmgmt.domain.drift import DriftFinding, DriftKind, DriftOrder, RepairReport
 from accessmgmt.domain.errors import TargetError
 from accessmgmt.domain.names import Installation
-from accessmgmt.domain.permissions import PermissionSet
-from accessmgmt.domain.targets import GrantOrder, Target
+from accessmgmt.domain.orders import EndOrder, LoginRef
+from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning.connect.admin import admin_session
 from accessmgmt.provisioning.connect.primary import with_primary
 from accessmgmt.provisioning.drift.difference import Difference
-from accessmgmt.provisioning.drift.look import idle_here, look, order_of, scopes_of
+from accessmgmt.provisioning.drift.look import idle_here, look, scopes_of
 from accessmgmt.provisioning.drift.resync import BUDGET_SECONDS, why_not
 from accessmgmt.provisioning.end import grants
 from accessmgmt.provisioning.end.sessions import end_sessions
@@ -124,14 +124,14 @@ def _repair_sets(session: Session, target: Target, wanted: DriftOrder, chosen: S
     errors: dict[str, str] = {}
     for scope in scopes_of(session, target, wanted.installation, wanted.permission_sets, idle):
         if scope.capability in roles:
-            error = _ensure(session, order_of(wanted.installation, scope.permissions), scope)
+            error = _ensure(session, scope)
             errors |= {each.finding.key: error for each in chosen if each.finding.role == scope.capability}
     return errors
 
 
-def _ensure(session: Session, order: GrantOrder, scope: Scope) -> str:
+def _ensure(session: Session, scope: Scope) -> str:
     try:
-        ensure_capability(session, order, scope, inspect_target(session, order, scope))
+        ensure_capability(session, scope, inspect_target(session, scope))
     except (Repeat, TargetError) as error:
         session.roll_back()
         return why_not(session, error)
@@ -142,13 +142,7 @@ def _end_orphan(target: Target, installation: Installation, finding: DriftFindin
     left = until - time.monotonic()
     if left <= 0:
         return NO_TIME
-    order = GrantOrder(
-        grant_id=finding.grant_id,
-        installation=installation,
-        role_name=finding.role,
-        permissions=PermissionSet((), (), ()),
-        ttl_seconds=0,
-    )
+    order = EndOrder(LoginRef(installation, finding.grant_id, finding.role))
     try:
         grants.end_grant(target, order, longest_seconds=min(left, grants.BUDGET_SECONDS))
     except TargetError as error:

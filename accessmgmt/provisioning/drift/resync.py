@@ -19,7 +19,7 @@ from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning.connect.admin import admin_session
 from accessmgmt.provisioning.connect.primary import with_primary
-from accessmgmt.provisioning.drift.look import idle_here, look, order_of, scopes_of
+from accessmgmt.provisioning.drift.look import idle_here, look, scopes_of
 from accessmgmt.provisioning.leftovers.held_up import HeldUp, naming_holders
 from accessmgmt.provisioning.privileges.ensure import WHAT_IS_SHARED, ensure_capability
 from accessmgmt.provisioning.privileges.read import inspect_sets
@@ -74,9 +74,8 @@ def resync_sets(
         for scope, found in zip(scopes, inspect_sets(session, scopes), strict=True):
             if not scope.gives and found.facts.capability_oid is None:
                 continue
-            order = order_of(installation, scope.permissions)
             try:
-                prepare = partial(ensure_capability, session, order, scope, found, changes)
+                prepare = partial(ensure_capability, session, scope, found, changes)
                 naming_holders(session, target.primary or target, prepare, WHAT_IS_SHARED)
             except (Repeat, TargetError, psycopg.Error) as error:
                 is_away = isinstance(error, TargetUnavailable) and not isinstance(error, HeldUp)

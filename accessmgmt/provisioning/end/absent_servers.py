@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from accessmgmt.domain.errors import TargetError
-from accessmgmt.domain.targets import EndReceipt, GrantOrder, Target
+from accessmgmt.domain.orders import EndOrder, LoginRef
+from accessmgmt.domain.targets import EndReceipt, Target
 from accessmgmt.provisioning.connect.admin import admin_connection, admin_session
 from accessmgmt.provisioning.connect.hosts import is_standby, servers_beside
 from accessmgmt.provisioning.connect.primary import with_primary
@@ -53,7 +54,7 @@ def find_servers_beside(target: Target) -> list[Target]:
     return servers_beside(target, used)
 
 
-def end_what_is_left(server: Target, orders: Sequence[GrantOrder]) -> Look:
+def end_what_is_left(server: Target, logins: Sequence[LoginRef]) -> Look:
     """End the sessions of ended grants on one server, and their logins where it takes changes.
 
     Only grants of the server's own cluster are looked for, and no role is touched that has neither the grant's tag nor
@@ -61,36 +62,37 @@ def end_what_is_left(server: Target, orders: Sequence[GrantOrder]) -> Look:
     """
     try:
         with admin_session(server, Budget(BUDGET_SECONDS)) as session:
-            return Look(server.host, tuple(_end(session, server, orders)))
+            return Look(server.host, tuple(_end(session, server, logins)))
     except TargetError as error:
         return Look(server.host, error=str(error))
 
 
-def _end(session: Session, server: Target, orders: Sequence[GrantOrder]) -> list[Left]:
+def _end(session: Session, server: Target, logins: Sequence[LoginRef]) -> list[Left]:
     cluster = session.cluster
-    mine = {o.role_oid: o for o in orders if o.role_oid and (not cluster or o.system_identifier == cluster)}
+    theirs = [login for login in logins if not cluster or login.system_identifier == cluster]
+    mine = {login.role_oid: login for login in theirs if login.role_oid}
     found = {row["oid"]: row for row in session.ask(READ_TAGS, {"oids": list(mine)})}
     if not cluster:
-        mine = {oid: order for oid, order in mine.items() if oid in found}  # nothing else says whose an OID is
+        mine = {oid: login for oid, login in mine.items() if oid in found}  # nothing else says whose an OID is
     for oid, row in found.items():
-        if row["tag"] != mine[oid].login_tag and row["name"] != mine[oid].role_name:
+        if row["tag"] != mine[oid].tag and row["name"] != mine[oid].role_name:
             del mine[oid]  # another role has this OID
-    still_there = {oid: order for oid, order in mine.items() if oid in found}
+    still_there = {oid: login for oid, login in mine.items() if oid in found}
     # A standby drops the role itself as soon as it replays that; until then a session may come back.
     ended = {} if is_standby(session.conn) else _end_logins(server, still_there)
     cut = end_sessions(session, list(mine), server=server.name)
     return [
         Left(
-            grant_id=order.grant_id,
+            grant_id=login.grant_id,
             session_count=len(cut.sessions.get(oid, [])) + (len(ended[oid].sessions) if oid in ended else 0),
             was_role_there=oid in still_there,
             is_proved=oid not in cut.failures and (oid not in still_there or oid in ended),
         )
-        for oid, order in mine.items()
+        for oid, login in mine.items()
     ]
 
 
-def _end_logins(server: Target, orders: dict[int, GrantOrder]) -> dict[int, EndReceipt]:
+def _end_logins(server: Target, logins: dict[int, LoginRef]) -> dict[int, EndReceipt]:
     """End logins as any ending does; return the receipts of those that are proved to be gone."""
-    outcomes = end_grants(server, list(orders.values())) if orders else []
-    return {oid: outcome for oid, outcome in zip(orders, outcomes, strict=True) if isinstance(outcome, EndReceipt)}
+    outcomes = end_grants(server, [EndOrder(login) for login in logins.values()]) if logins else []
+    return {oid: outcome for oid, outcome in zip(logins, outcomes, strict=True) if isinstance(outcome, EndReceipt)}

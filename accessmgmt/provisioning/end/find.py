@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from accessmgmt.domain.errors import TargetRefused
-from accessmgmt.domain.targets import GrantOrder
+from accessmgmt.domain.orders import EndOrder, LoginRef
 from accessmgmt.provisioning.leftovers.found_role import FoundRole
 from accessmgmt.provisioning.session.conversation import Row, Session
 from accessmgmt.provisioning.statements import advice
@@ -29,7 +29,7 @@ class FoundLogin:
     stranger: FoundRole | None = None
 
 
-def find_roles(session: Session, orders: Sequence[GrantOrder]) -> list[FoundLogin]:
+def find_roles(session: Session, orders: Sequence[EndOrder]) -> list[FoundLogin]:
     """Return what there is of each grant, looked for by name and by OID. Raises TargetRefused on a standby.
 
     A role that bears the grant's tag is its login. So is one with the name and the OID that were stored when it was
@@ -37,8 +37,8 @@ def find_roles(session: Session, orders: Sequence[GrantOrder]) -> list[FoundLogi
     has made of its comment. Nothing else is.
     """
     values = {
-        "names": [o.role_name for o in orders],
-        "oids": [o.role_oid for o in orders if o.role_oid],
+        "names": [o.login.role_name for o in orders],
+        "oids": [o.login.role_oid for o in orders if o.login.role_oid],
     }
     rows = session.ask_one(ROLES, values)
     if rows[0]["in_recovery"]:
@@ -50,60 +50,61 @@ def find_roles(session: Session, orders: Sequence[GrantOrder]) -> list[FoundLogi
         )
     by_name = {row["name"]: row for row in rows if row["oid"] is not None}
     by_oid = {row["oid"]: row for row in by_name.values()}
-    return [_judge(session, order, by_oid.get(order.role_oid), by_name.get(order.role_name)) for order in orders]
+    return [_judge(session, o, by_oid.get(o.login.role_oid), by_name.get(o.login.role_name)) for o in orders]
 
 
-def _judge(session: Session, order: GrantOrder, known: Row | None, named: Row | None) -> FoundLogin:
+def _judge(session: Session, order: EndOrder, known: Row | None, named: Row | None) -> FoundLogin:
     """Tell the login from other roles: `known` has the stored OID, `named` the login's name. They may be one."""
-    is_its_cluster = not session.cluster or order.system_identifier in {"", session.cluster}
+    login = order.login
+    is_its_cluster = not session.cluster or login.system_identifier in {"", session.cluster}
     is_oid_its_own = is_its_cluster
-    if known is not None and _is_another_grants(order, known):
+    if known is not None and _is_another_grants(login, known):
         known, is_oid_its_own = None, False  # a server that took over has given the OID again
-    if not is_its_cluster and not any(row and row["tag"] == order.login_tag for row in (known, named)):
-        refusal = _not_ours(session, order, named) if named else _another_cluster(session)
+    if not is_its_cluster and not any(row and row["tag"] == login.tag for row in (known, named)):
+        refusal = _not_ours(session, login, named) if named else _another_cluster(session)
         return FoundLogin((), (), refusal=refusal)
     ours: list[Row] = []
     notes: list[str] = []
-    if known is not None and (known["tag"] == order.login_tag or (is_its_cluster and _is_the_login(order, known))):
+    if known is not None and (known["tag"] == login.tag or (is_its_cluster and _is_the_login(order, known))):
         ours.append(known)
-        notes = _changes(order, known)
-    if named is not None and not ours and named["tag"] == order.login_tag:
+        notes = _changes(login, known)
+    if named is not None and not ours and named["tag"] == login.tag:
         ours.append(named)  # made again with its comment, as a restored backup does
     foreign = next((row for row in (named, known) if row is not None and row not in ours), None)
     oids = [row["oid"] for row in ours]
-    if order.role_oid and is_oid_its_own:
-        oids.insert(0, order.role_oid)
+    if login.role_oid and is_oid_its_own:
+        oids.insert(0, login.role_oid)
     return FoundLogin(
         roles=tuple(_login_role(row) for row in ours),
         oids=tuple(dict.fromkeys(oids)),
         notes=tuple(notes),
-        refusal=_not_ours(session, order, foreign) if foreign is not None else None,
+        refusal=_not_ours(session, login, foreign) if foreign is not None else None,
         stranger=_as_member(order, foreign) if foreign is not None and _has_the_set(order, foreign) else None,
     )
 
 
-def _is_the_login(order: GrantOrder, row: Row) -> bool:
+def _is_the_login(order: EndOrder, row: Row) -> bool:
     """Say whether a role with the stored OID is the login, though it bears no tag of it.
 
     Once it is fenced it is a member of nothing, and nobody else shuts roles like that.
     """
-    return row["name"] == order.role_name or _has_the_set(order, row) or bool(row["is_fenced"])
+    return row["name"] == order.login.role_name or _has_the_set(order, row) or bool(row["is_fenced"])
 
 
-def _has_the_set(order: GrantOrder, row: Row) -> bool:
+def _has_the_set(order: EndOrder, row: Row) -> bool:
     return any(text.split("\n", 1)[0] == order.capability for text in row["memberships"])
 
 
-def _is_another_grants(order: GrantOrder, row: Row) -> bool:
+def _is_another_grants(login: LoginRef, row: Row) -> bool:
     """Say whether the portal made this role for something else."""
-    return row["tag"] != order.login_tag and order.installation.read_tag(row["tag"], row["name"]) is not None
+    return row["tag"] != login.tag and login.installation.read_tag(row["tag"], row["name"]) is not None
 
 
-def _changes(order: GrantOrder, row: Row) -> list[str]:
+def _changes(login: LoginRef, row: Row) -> list[str]:
     notes = []
-    if row["name"] != order.role_name:
+    if row["name"] != login.role_name:
         notes.append(f"Somebody had renamed the login: it was ended as {row['name']}.")
-    if row["tag"] != order.login_tag:
+    if row["tag"] != login.tag:
         notes.append("Somebody had changed the comment on the login: it was known by its OID.")
     return notes
 
@@ -117,9 +118,9 @@ def _another_cluster(session: Session) -> TargetRefused:
     )
 
 
-def _not_ours(session: Session, order: GrantOrder, row: Row) -> TargetRefused:
-    if row["name"] == order.role_name:
-        is_copy = row["tag"] == order.login_tag
+def _not_ours(session: Session, login: LoginRef, row: Row) -> TargetRefused:
+    if row["name"] == login.role_name:
+        is_copy = row["tag"] == login.tag
         why = f"It has the login's name, and {'another OID' if is_copy else 'not the comment that this portal wrote'}."
         mend = advice.make_room(row["name"])
     else:
@@ -127,7 +128,7 @@ def _not_ours(session: Session, order: GrantOrder, row: Row) -> TargetRefused:
             "It has the login's OID, but neither its name nor the comment that this portal wrote, and it is no member"
             " of the capability role. Its sessions are ended."
         )
-        mend = advice.rename_back(row["name"], order.role_name)
+        mend = advice.rename_back(row["name"], login.role_name)
     return TargetRefused(
         f"The role {row['name']} on “{session.target_name}” is not this grant's.",
         why=why,
@@ -136,7 +137,7 @@ def _not_ours(session: Session, order: GrantOrder, row: Row) -> TargetRefused:
     )
 
 
-def _as_member(order: GrantOrder, row: Row) -> FoundRole:
+def _as_member(order: EndOrder, row: Row) -> FoundRole:
     """Return a role that is not ours with the one membership that is."""
     role = _login_role(row)
     return replace(role, memberships=tuple(m for m in role.memberships if m[0] == order.capability))

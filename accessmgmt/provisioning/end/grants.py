@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 
 from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
 from accessmgmt.domain.names import is_login_role_name
-from accessmgmt.domain.targets import CutSession, EndReceipt, GrantOrder, Target, UnseenHost
+from accessmgmt.domain.orders import EndOrder, SetOrder
+from accessmgmt.domain.targets import CutSession, EndReceipt, Target, UnseenHost
 from accessmgmt.provisioning.connect.admin import admin_connection, admin_session, forget_connections
 from accessmgmt.provisioning.connect.another_database import Detour, find_detour
 from accessmgmt.provisioning.connect.hosts import is_standby, link_notes, other_hosts
@@ -44,7 +45,7 @@ class Ending:
     `holders` are others whose sessions may hold its rights. `refusal` becomes its error when all is done that can be.
     """
 
-    order: GrantOrder
+    order: EndOrder
     oids: list[int]
     was_absent: bool = True
     roles: list[FoundRole] = field(default_factory=list)
@@ -79,6 +80,11 @@ class Batch:
     def oids(self) -> list[int]:
         return [oid for ending in self.live for oid in ending.oids]
 
+    @property
+    def sets(self) -> set[SetOrder]:
+        """What the logins were given, each set once."""
+        return {ending.order.set for ending in self.endings if ending.order.set is not None}
+
     def fail(self, failures: dict[int, TargetError]) -> None:
         """Take out the grants of these role OIDs."""
         for ending in self.live:
@@ -88,11 +94,11 @@ class Batch:
 Rest = tuple[Ending, dict[str, int]]
 
 
-def end_grant(target: Target, order: GrantOrder, *, longest_seconds: float | None = None) -> EndReceipt:
+def end_grant(target: Target, order: EndOrder, *, longest_seconds: float | None = None) -> EndReceipt:
     """End a login: no sign-in, no session, no role, on the primary and on the standby, and verify it.
 
     Every step reads before it writes: run it again from the top after any failure. A role that is absent is a success;
-    sessions under `order.role_oid` are ended even then. A role without this grant's tag is never touched.
+    sessions under the login's stored OID are ended even then. A role without this grant's tag is never touched.
 
     Raises TargetUnavailable (try again; what could be done has been done) or TargetRefused (a person has to act).
     """
@@ -103,17 +109,17 @@ def end_grant(target: Target, order: GrantOrder, *, longest_seconds: float | Non
 
 
 def end_grants(
-    target: Target, orders: Sequence[GrantOrder], *, longest_seconds: float | None = None
+    target: Target, orders: Sequence[EndOrder], *, longest_seconds: float | None = None
 ) -> list[EndReceipt | TargetError]:
     """End logins: no sign-in, no session, no role, on the primary and on the standby, and verify each.
 
     Returns, in the order of `orders`, the receipt of each or why it could not be ended: TargetUnavailable (try again;
     what could be done has been done) or TargetRefused (a person has to act). One never keeps another from ending.
     """
-    endings = [Ending(order, [order.role_oid] if order.role_oid else []) for order in orders]
+    endings = [Ending(order, [order.login.role_oid] if order.login.role_oid else []) for order in orders]
     for ending in endings:
-        if not is_login_role_name(ending.order.role_name):
-            what = f"“{ending.order.role_name}” is no name of a login role."
+        if not is_login_role_name(ending.order.login.role_name):
+            what = f"“{ending.order.login.role_name}” is no name of a login role."
             ending.error = TargetRefused(what, todo="The portal does not touch it.")
     batch = Batch(target, endings, Budget(longest_seconds or BUDGET_SECONDS))
     if batch.live:
@@ -149,7 +155,7 @@ def _end_until_done(batch: Batch) -> None:
             forget_connections(batch.target)
         except TargetError as error:
             if batch.detour is None:
-                capabilities = list({ending.order.capability for ending in batch.endings})
+                capabilities = [wanted.capability for wanted in batch.sets]
                 batch.detour = find_detour(given, error, capabilities, batch.budget)
             if batch.detour is None or given is batch.detour.target:
                 raise
@@ -162,7 +168,7 @@ def _end(batch: Batch) -> None:
     target = batch.target
     with batch.steps.measured("total"):
         try:
-            writable, installation = target.primary or target, batch.endings[0].order.installation
+            writable, installation = target.primary or target, batch.endings[0].order.login.installation
             with admin_session(writable, batch.budget, installation=installation) as session:
                 _take_away(session, batch)
                 _verify_primary(session, batch)
@@ -274,7 +280,7 @@ def _settle_sets(session: Session, batch: Batch, found: Sequence[UnsettledSet]) 
 
 def _with_its_set(ending: Ending, role: FoundRole) -> FoundRole:
     order = ending.order
-    return replace(role, capability=order.capability, triggers_before=order.triggers_before)
+    return replace(role, capability=order.capability, triggers_before=order.login.triggers_before)
 
 
 def _fence(session: Session, batch: Batch) -> Fenced:
@@ -290,7 +296,7 @@ def _fence(session: Session, batch: Batch) -> Fenced:
         ending.was_absent = ending.was_absent and not found.roles
         ending.notes += found.notes
         # The stored OID may turn out to be another role's; those that were found before, and are gone now, stay.
-        before = [oid for oid in ending.oids if oid != ending.order.role_oid]
+        before = [oid for oid in ending.oids if oid != ending.order.login.role_oid]
         ending.oids = list(dict.fromkeys([*found.oids[:1], *before, *found.oids]))
     roles = [role for ending in batch.live for role in ending.roles]
     holders = find_holders(session, [(ending.order, role) for ending in batch.live for role in ending.roles])
@@ -346,7 +352,7 @@ def _verify_primary(session: Session, batch: Batch) -> None:
 
 def _look_again(session: Session, batch: Batch) -> tuple[list[Rest], list[UnsettledSet]]:
     """Ask in one message what is left of each live ending, and in the names of all the grants' capability roles."""
-    tags = {ending.order.capability: ending.order.set_tag for ending in batch.endings}
+    tags = {wanted.capability: wanted.tag for wanted in batch.sets}
     pairs = _pairs(batch)
     asked = [(ABSENCE, _absence_values(pairs))] if pairs else []
     *absence, unsettled = session.ask_prepared([*asked, (UNSETTLED, {"sets": list(tags)})])
@@ -364,7 +370,7 @@ def _pairs(batch: Batch) -> list[tuple[Ending, int]]:
 
 
 def _absence_values(pairs: Sequence[tuple[Ending, int]]) -> dict[str, object]:
-    return {"names": [ending.order.role_name for ending, _ in pairs], "oids": [oid for _, oid in pairs]}
+    return {"names": [ending.order.login.role_name for ending, _ in pairs], "oids": [oid for _, oid in pairs]}
 
 
 def _rest_of(pairs: Sequence[tuple[Ending, int]], rows: Sequence[Row]) -> list[Rest]:
@@ -381,7 +387,7 @@ def _judge(session: Session, rest: Sequence[Rest]) -> None:
     for ending, left in rest:
         if left and ending.error is None:
             ending.error = TargetUnavailable(
-                f"{ending.order.role_name} is not gone from “{session.target_name}” yet.",
+                f"{ending.order.login.role_name} is not gone from “{session.target_name}” yet.",
                 why="Left: " + ", ".join(f"{count} {name}" for name, count in left.items()) + ".",
                 todo="It is tried again by itself.",
             )
@@ -416,7 +422,7 @@ def _unproved(batch: Batch, ending: Ending, error: TargetError) -> TargetError:
     first = batch.standby_failure or error
     kind = TargetRefused if isinstance(error, TargetRefused) else TargetUnavailable
     unproved = kind(
-        f"{ending.order.role_name} is gone from the primary, but “{batch.target.name}” could not be verified.",
+        f"{ending.order.login.role_name} is gone from the primary, but “{batch.target.name}” could not be verified.",
         why=f"{first.what} {first.why}".strip(),
         todo=error.todo or "It is tried again by itself.",
         sqlstate=error.sqlstate,
@@ -434,7 +440,7 @@ def _receipt(batch: Batch, ending: Ending) -> EndReceipt:
     if ending.verified_at is None:
         raise AssertionError("an ending without an error was verified")
     return EndReceipt(
-        role_name=ending.order.role_name,
+        role_name=ending.order.login.role_name,
         role_oid=ending.oids[-1] if ending.oids else None,
         role_was_absent=ending.was_absent,
         sessions=tuple(dict.fromkeys(ending.sessions)),

@@ -15,7 +15,7 @@ from datetime import datetime
 import psycopg
 
 from accessmgmt.domain.errors import TargetError, TargetUnavailable
-from accessmgmt.domain.targets import GrantOrder
+from accessmgmt.domain.orders import EndOrder
 from accessmgmt.provisioning.leftovers.found_role import FoundRole
 from accessmgmt.provisioning.session.conversation import Row, Session
 from accessmgmt.provisioning.session.explain import is_lost
@@ -45,12 +45,13 @@ class HoldersCut:
     failures: dict[int, TargetError] = field(default_factory=dict)
 
 
-def find_holders(session: Session, roles: Sequence[tuple[GrantOrder, FoundRole]]) -> dict[int, list[Holder]]:
+def find_holders(session: Session, roles: Sequence[tuple[EndOrder, FoundRole]]) -> dict[int, list[Holder]]:
     """Return, by the login's OID, who may hold its rights; nothing is asked where nobody was let in."""
     shared = [(order, role) for order, role in roles if role.members or role.passed_on]
     if not shared:
         return {}
-    values = {"oids": [role.oid for _, role in shared], "sets": list({order.capability for order, _ in shared})}
+    sets = {order.capability for order, _ in shared if order.capability is not None}
+    values = {"oids": [role.oid for _, role in shared], "sets": list(sets)}
     found: dict[int, list[Holder]] = {}
     for row in session.ask(READ_HOLDERS, values):
         found.setdefault(row["login"], []).append(Holder(row["login"], row["oid"], row["name"]))

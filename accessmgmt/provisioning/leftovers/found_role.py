@@ -11,8 +11,9 @@ class FoundRole:
 
     `memberships` are pairs of granted role and grantor.
     `members` are pairs of a role that was made a member of the login, and the grantor; `passed_on` are memberships that
-    the login itself gave, pairs of granted role and member. `capability` is the role of its permission set;
-    `triggers_before` are triggers that its tables had when it was made, None where the set does not let it make any.
+    the login itself gave, pairs of granted role and member. `capability` is the role of its permission set, None where
+    that is not known; `triggers_before` are triggers that its tables had when it was made, None where the set does not
+    let it make any.
     """
 
     name: str
@@ -21,5 +22,5 @@ class FoundRole:
     acting_as: str
     members: tuple[tuple[str, str], ...] = ()
     passed_on: tuple[tuple[str, str], ...] = ()
-    capability: str = ""
+    capability: str | None = None
     triggers_before: tuple[int, ...] | None = None

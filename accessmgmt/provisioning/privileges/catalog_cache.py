@@ -17,7 +17,6 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
-from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning.privileges.plan import CapabilityPlan, plan_capability
 from accessmgmt.provisioning.privileges.read import Drift, Facts, Found, Scope, read_facts
 from accessmgmt.provisioning.session.conversation import Session
@@ -45,16 +44,18 @@ _lock = threading.Lock()
 _known: OrderedDict[Key, Known] = OrderedDict()
 
 
-def recall(session: Session, order: GrantOrder, scope: Scope) -> tuple[Found, CapabilityPlan] | None:
+def recall(session: Session, scope: Scope, role_name: str) -> tuple[Found, CapabilityPlan] | None:
     """Return what was found before, with the roles as they are now; None when it has to be looked at in full."""
     with _lock:
         known = _known.get(_key(session, scope))
     if known is None or time.monotonic() - known.at > RECALL_SECONDS:
         return None
-    facts, fingerprint = read_facts(session, order, scope)
-    if fingerprint != known.found.fingerprint or not _is_the_same(facts, known.found.facts, order):
+    facts, fingerprint = read_facts(session, scope, role_name)
+    if fingerprint != known.found.fingerprint or not _is_the_same(facts, known.found.facts, scope):
         return None
-    return replace(known.found, facts=facts), CapabilityPlan((), (), known.ungranted, (), gifts=known.gifts)
+    return replace(known.found, facts=facts, role_name=role_name), CapabilityPlan(
+        (), (), known.ungranted, (), gifts=known.gifts
+    )
 
 
 def remember(session: Session, scope: Scope, found: Found) -> None:
@@ -80,7 +81,7 @@ def _key(session: Session, scope: Scope) -> Key:
     return info.host, info.port, info.dbname, scope.capability, session.server_version
 
 
-def _is_the_same(now: Facts, before: Facts, order: GrantOrder) -> bool:
+def _is_the_same(now: Facts, before: Facts, scope: Scope) -> bool:
     return (
         now.capability_oid == before.capability_oid
         and now.capability_mentions == before.capability_mentions
@@ -89,5 +90,5 @@ def _is_the_same(now: Facts, before: Facts, order: GrantOrder) -> bool:
         and not now.capability_memberships
         and not now.in_recovery
         and now.acting_as == before.acting_as
-        and now.capability_tag == order.set_tag
+        and now.capability_tag == scope.tag
     )

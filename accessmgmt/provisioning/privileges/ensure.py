@@ -11,7 +11,6 @@ import psycopg
 from accessmgmt.domain.drift import DriftChange
 from accessmgmt.domain.errors import TargetRefused
 from accessmgmt.domain.object_names import object_name
-from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.provisioning.leftovers.found_role import FoundRole
 from accessmgmt.provisioning.leftovers.passed_on import take_back_passed_on
 from accessmgmt.provisioning.leftovers.stepped_into import disarm
@@ -51,7 +50,7 @@ WHAT_IS_SHARED = "Something that the permission set names"
 
 
 def ensure_capability(
-    session: Session, order: GrantOrder, scope: Scope, found: Found, changes: list[DriftChange] | None = None
+    session: Session, scope: Scope, found: Found, changes: list[DriftChange] | None = None
 ) -> tuple[Found, CapabilityPlan]:
     """Bring the capability role in order; return what was found last and what could not be shared.
 
@@ -61,42 +60,40 @@ def ensure_capability(
     take that back: nobody new gets it. What strangers gave of their own is no reason for that.
     """
     noted: list[DriftChange] = [] if changes is None or found.facts.capability_oid is None else changes
-    refusal = _cannot_give(session, order, found) if scope.gives else None
+    refusal = _cannot_give(session, scope, found) if scope.gives else None
     if found.facts.capability_oid is None:
         if refusal is not None:
             raise refusal
         session.repeat(partial(rehearse_set, session, scope, found))
-        _create(session, order, scope)
-        found = inspect_target(session, order, scope)
-    _check_ours(session, order, scope, found)
+        _create(session, scope)
+        found = inspect_target(session, scope, found.role_name)
+    _check_ours(session, scope, found)
     if found.facts.capability_oid is not None and found.facts.capability_is_armed:
         disarm(session, FoundRole(scope.capability, found.facts.capability_oid, (), found.facts.acting_as))
-    found = _mend_role(session, order, scope, found, noted)
+    found = _mend_role(session, scope, found, noted)
     refusal = refusal or _has_become_more(session, scope, found)
     if refusal is None:
-        return _mend(session, order, scope, found, noted)
+        return _mend(session, scope, found, noted)
     # What cannot be given is taken back nevertheless where somebody gave too much.
     taking = replace(scope, gives=False)
     surplus = tuple(drift for drift in found.drift if drift.surplus)
-    _mend(session, order, taking, replace(found, drift=surplus), noted)
+    _mend(session, taking, replace(found, drift=surplus), noted)
     raise refusal
 
 
-def _mend(
-    session: Session, order: GrantOrder, scope: Scope, found: Found, noted: list[DriftChange]
-) -> tuple[Found, CapabilityPlan]:
+def _mend(session: Session, scope: Scope, found: Found, noted: list[DriftChange]) -> tuple[Found, CapabilityPlan]:
     """Bring what the capability role holds in order, part by part."""
     plan, oid = plan_capability(found), found.facts.capability_oid
     if oid is not None and any(drift.surplus for drift in found.drift):
         noted += map(passed_on_change, take_back_passed_on(session, scope.capability, oid).lost)
     if not plan.is_empty:
-        frame = [partial(_mend_frame, session, order, scope, noted) for _ in plan.frame]
+        frame = [partial(_mend_frame, session, scope, noted) for _ in plan.frame]
         for works in (frame, [partial(_mend_chunk, session, scope, chunk, noted) for chunk in plan.chunks]):
             for number, work in enumerate(works):
                 if number:
                     session.budget.report_progress()
                 session.repeat(partial(_unless_gone, session, work))
-        found = inspect_target(session, order, scope)
+        found = inspect_target(session, scope, found.role_name)
     if beyond := plan_capability(found).beyond:
         raise _has_too_much(session, scope, beyond)
     return found, replace(plan, gifts=gifts_in(found))
@@ -113,7 +110,7 @@ def _unless_gone(session: Session, work: Callable[[], None]) -> None:
         raise Repeat from None
 
 
-def _cannot_give(session: Session, order: GrantOrder, found: Found) -> TargetRefused | None:
+def _cannot_give(session: Session, scope: Scope, found: Found) -> TargetRefused | None:
     """Say why a set cannot be given here: it matches nothing, or what it matches is not ours to share."""
     if found.facts.in_recovery:
         raise TargetRefused(
@@ -122,10 +119,10 @@ def _cannot_give(session: Session, order: GrantOrder, found: Found) -> TargetRef
             todo="Link its primary in the resource.",
             sqlstate="25006",
         )
-    if found.scope.relation_count == 0 and not (order.permissions.tables == ("*",) and _has_schema(order, found)):
+    if found.scope.relation_count == 0 and not (scope.permissions.tables == ("*",) and _has_schema(scope, found)):
         return TargetRefused(
             f"Nothing on “{session.target_name}” matches this authorization.",
-            why=f"Not found: {', '.join(found.unmatched) or order.permissions.in_words()}.",
+            why=f"Not found: {', '.join(found.unmatched) or scope.permissions.in_words()}.",
             todo="Correct the schemas and tables of the authorization.",
             sqlstate="42P01",
         )
@@ -133,25 +130,25 @@ def _cannot_give(session: Session, order: GrantOrder, found: Found) -> TargetRef
     return _may_not_share(session, refused, found) if refused else None
 
 
-def _has_schema(order: GrantOrder, found: Found) -> bool:
+def _has_schema(scope: Scope, found: Found) -> bool:
     missing = {text.removeprefix("schema ") for text in found.unmatched if text.startswith("schema ")}
-    return any(object_name(entry) not in missing for entry in order.permissions.schemas)
+    return any(object_name(entry) not in missing for entry in scope.permissions.schemas)
 
 
-def _create(session: Session, order: GrantOrder, scope: Scope) -> None:
+def _create(session: Session, scope: Scope) -> None:
     try:
-        session.send(create_capability(scope.capability, order.set_tag))
+        session.send(create_capability(scope.capability, scope.tag))
     except psycopg.Error as error:
         if error.sqlstate not in ALREADY_THERE:
             raise
         session.roll_back()  # another worker made it at the same time
 
 
-def _check_ours(session: Session, order: GrantOrder, scope: Scope, found: Found) -> None:
+def _check_ours(session: Session, scope: Scope, found: Found) -> None:
     facts = found.facts
     if facts.capability_oid is None:
         raise Repeat
-    if facts.capability_tag != order.set_tag:
+    if facts.capability_tag != scope.tag:
         raise TargetRefused(
             f"The role {scope.capability} on “{session.target_name}” is not this portal's.",
             why="Its comment is not the one this portal writes.",
@@ -159,7 +156,7 @@ def _check_ours(session: Session, order: GrantOrder, scope: Scope, found: Found)
         )
 
 
-def _mend_role(session: Session, order: GrantOrder, scope: Scope, found: Found, noted: list[DriftChange]) -> Found:
+def _mend_role(session: Session, scope: Scope, found: Found, noted: list[DriftChange]) -> Found:
     """Take the role out of others and its attributes away, as far as that is ours to do; look again if it may be."""
     role, facts = scope.capability, found.facts
     before = {name: take_attributes(role, [name]) for name in facts.capability_attributes}
@@ -174,7 +171,7 @@ def _mend_role(session: Session, order: GrantOrder, scope: Scope, found: Found, 
             if is_lost(error):
                 raise
             session.roll_back()
-    found = inspect_target(session, order, scope)
+    found = inspect_target(session, scope, found.role_name)
     kept = {f"the membership in {name}" for name, _ in found.facts.capability_memberships}
     kept |= set(found.facts.capability_attributes)
     noted += [DriftChange(role, "", f"took {what}", is_taken=True) for what in before if what not in kept]
@@ -217,14 +214,14 @@ def _has_too_much(session: Session, scope: Scope, beyond: Sequence[Drift]) -> Ta
     )
 
 
-def _mend_frame(session: Session, order: GrantOrder, scope: Scope, noted: list[DriftChange]) -> None:
+def _mend_frame(session: Session, scope: Scope, noted: list[DriftChange]) -> None:
     """The next schemas and future objects, the database and the rest, read again under the database's lock."""
     session.send(BEGIN_ALONE)
-    parts = plan_capability(inspect_target(session, order, scope)).frame
+    parts = plan_capability(inspect_target(session, scope)).frame
     if parts:
         session.send(plan_frame(parts[0], scope))
         _check_granted(session)
-        left = plan_capability(inspect_target(session, order, scope)).frame
+        left = plan_capability(inspect_target(session, scope)).frame
         if left and set(left[0]) & set(parts[0]):
             raise _without_effect(session)
     session.send([COMMIT])

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from accessmgmt.domain.object_names import EVERYTHING, is_pattern, object_name
+from accessmgmt.domain.orders import SetOrder
 from accessmgmt.domain.permissions import PermissionSet
-from accessmgmt.domain.targets import MOST_LISTED_TABLES, GrantOrder
+from accessmgmt.domain.targets import MOST_LISTED_TABLES
 from accessmgmt.provisioning.session.conversation import Row, Session
 from accessmgmt.provisioning.statements.privileges import PRIVILEGE_LETTERS
 from accessmgmt.provisioning.statements.reading import DRIFT, FACTS, FINGERPRINT, READ_STRANGERS
@@ -99,29 +100,37 @@ class ScopeFound:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """All that apply needs to know before it decides. `fingerprint` is the catalog's, read before all the rest."""
+    """All that apply needs to know before it decides. `fingerprint` is the catalog's, read before all the rest.
+
+    `role_name` is the login role's that was looked for beside the capability role, None where none was.
+    """
 
     facts: Facts
     drift: tuple[Drift, ...]
     scope: ScopeFound
     unmatched: tuple[str, ...]
     fingerprint: str = ""
+    role_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A permission set as the parameters of the queries. Where it is not given now, only what is too much counts."""
+    """A permission set as the parameters of the queries. Where it is not given now, only what is too much counts.
+
+    `capability` and `tag` are the name of its capability role and the comment on that.
+    """
 
     permissions: PermissionSet
     capability: str
+    tag: str
     wanted: tuple[str, ...]
     sequence_wanted: tuple[str, ...]
     values: dict[str, object] = field(repr=False)
     gives: bool = True
 
 
-def scope_of(order: GrantOrder, server_version: int, leftover_owner: str = "") -> Scope:
-    """Translate an order's permission set for a server of this version.
+def scope_of(order: SetOrder, server_version: int, leftover_owner: str = "") -> Scope:
+    """Translate a permission set for a server of this version.
 
     `leftover_owner` is who takes over what logins leave there, "" when the resource names nobody: nothing that it owns
     is in any set.
@@ -143,7 +152,7 @@ def scope_of(order: GrantOrder, server_version: int, leftover_owner: str = "") -
         "leftover_owner": leftover_owner,
         "most": MOST_LISTED_TABLES,
     }
-    return Scope(permissions, order.capability, wanted, permissions.sequence_privileges, values)
+    return Scope(permissions, order.capability, order.tag, wanted, permissions.sequence_privileges, values)
 
 
 def as_regex(entry: str) -> str | None:
@@ -153,16 +162,20 @@ def as_regex(entry: str) -> str | None:
     return "^" + ".*".join(re.escape(part) for part in entry.split("*")) + "$"
 
 
-def inspect_target(session: Session, order: GrantOrder, scope: Scope) -> Found:
-    """Read everything in one round trip; where somebody gave what only others may take back, in two."""
+def inspect_target(session: Session, scope: Scope, role_name: str | None = None) -> Found:
+    """Read everything in one round trip, with the login role of this name, if any.
+
+    Where somebody gave what only others may take back, it takes two.
+    """
     fingerprint_rows, facts_rows, drift_rows = session.ask_prepared(
         [
             (FINGERPRINT, {}),
-            (FACTS, {"role": order.role_name, "capability": scope.capability}),
+            (FACTS, {"role": role_name, "capability": scope.capability}),
             (DRIFT, scope.values),
         ]
     )
-    found = _found(scope, facts_rows, drift_rows, session.cluster, _fingerprint(fingerprint_rows[0]))
+    found = _found(scope, facts_rows, drift_rows, session.cluster)
+    found = replace(found, fingerprint=_fingerprint(fingerprint_rows[0]), role_name=role_name)
     return _know_strangers(session, scope, found)
 
 
@@ -186,10 +199,10 @@ def _know_strangers(session: Session, scope: Scope, found: Found) -> Found:
     return replace(found, drift=drift)
 
 
-def read_facts(session: Session, order: GrantOrder, scope: Scope) -> tuple[Facts, str]:
+def read_facts(session: Session, scope: Scope, role_name: str) -> tuple[Facts, str]:
     """Read the two roles and the catalog's fingerprint, which says whether a comparison would find anything new."""
     fingerprint_rows, facts_rows = session.ask_prepared(
-        [(FINGERPRINT, {}), (FACTS, {"role": order.role_name, "capability": scope.capability})]
+        [(FINGERPRINT, {}), (FACTS, {"role": role_name, "capability": scope.capability})]
     )
     return _facts(facts_rows[0], time.monotonic(), session.cluster), _fingerprint(fingerprint_rows[0])
 
@@ -206,7 +219,7 @@ def inspect_sets(session: Session, scopes: Sequence[Scope]) -> list[Found]:
     questions = [
         question
         for scope in scopes
-        for question in ((FACTS, {"role": "", "capability": scope.capability}), (DRIFT, scope.values))
+        for question in ((FACTS, {"role": None, "capability": scope.capability}), (DRIFT, scope.values))
     ]
     # The first two plan the queries on a connection that does not know them yet.
     answers = [answer for part in (questions[:2], questions[2:]) if part for answer in session.ask_prepared(part)]
@@ -216,7 +229,7 @@ def inspect_sets(session: Session, scopes: Sequence[Scope]) -> list[Found]:
     ]
 
 
-def _found(scope: Scope, facts_rows: list[Row], drift_rows: list[Row], cluster: str, fingerprint: str = "") -> Found:
+def _found(scope: Scope, facts_rows: list[Row], drift_rows: list[Row], cluster: str) -> Found:
     return Found(
         facts=_facts(facts_rows[0], time.monotonic(), cluster),
         drift=tuple(
@@ -224,7 +237,6 @@ def _found(scope: Scope, facts_rows: list[Row], drift_rows: list[Row], cluster: 
         ),
         scope=_scope_found({row["kind"]: row for row in drift_rows}),
         unmatched=tuple(row["name"] for row in drift_rows if row["kind"] == "unmatched"),
-        fingerprint=fingerprint,
     )
 
 

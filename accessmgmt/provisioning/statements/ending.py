@@ -153,7 +153,7 @@ def read_lacking_to_hand_over(oid: int, owner: str, server_version: int) -> Stat
     )
 
 
-def read_hooks(oid: int, triggers_before: Sequence[int] | None, capability: str) -> Statement:
+def read_hooks(oid: int, triggers_before: Sequence[int] | None, capability: str | None) -> Statement:
     """List what a role hung on objects of others: queries/hooks.sql. `triggers_before` were there before its grant."""
     return Statement(
         "look what it hung on tables of others",

@@ -76,7 +76,7 @@ def _apply(grant: Grant, began: float) -> ApplyReceipt:
     try:
         return apply_on_target(
             grant.resource.as_target(),
-            grant.as_order(with_password=True),
+            grant.as_order(),
             # The lease began with the claim, and so does the time to act on it.
             budget_seconds=settings.PORTAL_APPLY_BUDGET_SECONDS - (time.monotonic() - began),
             on_progress=partial(leases.renew_lease, grant.pk, grant.lease_token),
@@ -128,7 +128,7 @@ def _clean_refused(grant: Grant) -> str:
     """Remove what a refused apply may have left on the target; the grant fails only after that was verified."""
     try:
         with leases.kept([grant]):
-            receipt = end_grant(grant.resource.as_target(), grant.as_order(with_password=False))
+            receipt = end_grant(grant.resource.as_target(), grant.as_end_order())
     except TargetError as error:
         return _back_off(grant, error)
     with transaction.atomic():

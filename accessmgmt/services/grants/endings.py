@@ -130,7 +130,7 @@ def end_claimed(grants: Sequence[Grant]) -> list[Outcome]:
 def _end(grants: Sequence[Grant]) -> list[Outcome]:
     try:
         resource = Resource.objects.select_related("primary", "primary__primary").get(pk=grants[0].resource_id)
-        orders = [grant.as_order(with_password=False) for grant in grants]
+        orders = [grant.as_end_order() for grant in grants]
         return end_grants(resource.as_target(), orders)
     except Exception as error:  # an ending that fails in a way nobody thought of is still shown and tried again
         return [leases.unexpected(error)] * len(grants)

@@ -10,11 +10,8 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from accessmgmt.domain.actions import Action
-from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.states import GrantState
-from accessmgmt.domain.targets import GrantOrder
 from accessmgmt.models import Grant, Resource
-from accessmgmt.models.installation import this_installation
 from accessmgmt.provisioning.end import absent_servers
 from accessmgmt.provisioning.end.absent_servers import Left, Look
 from accessmgmt.services.audit import trail
@@ -40,9 +37,9 @@ def end_what_is_left(resource: Resource) -> None:
     grants = _grants_to_look_for(resource) if servers else []
     if not grants:
         return
-    orders = [_order_of(grant) for grant in grants]
+    logins = [grant.as_login() for grant in grants]
     for server in servers:
-        look = absent_servers.end_what_is_left(server, orders)
+        look = absent_servers.end_what_is_left(server, logins)
         if look.left:
             _record(resource, grants, look)
 
@@ -54,18 +51,6 @@ def _grants_to_look_for(resource: Resource) -> Sequence[Grant]:
     rows = ended.annotate(is_unseen=unseen).filter(Q(ended_at__gte=now - LOOKED_FOR) | unseen)
     rows = rows.order_by(F("is_unseen").desc(nulls_last=True), "-ended_at")
     return list(rows.only("role_name", "role_oid", "system_identifier", "end_receipt")[:MOST_GRANTS])
-
-
-def _order_of(grant: Grant) -> GrantOrder:
-    return GrantOrder(
-        grant_id=str(grant.pk),
-        installation=this_installation(),
-        role_name=grant.role_name,
-        permissions=PermissionSet((), (), ()),
-        ttl_seconds=0,
-        role_oid=grant.role_oid,
-        system_identifier=grant.system_identifier,
-    )
 
 
 @transaction.atomic
