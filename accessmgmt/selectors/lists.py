@@ -1,33 +1,16 @@
-"""What all lists share: pages of them, and what a query string says of them."""
+"""What the reads of lists share: names for drop-downs, counts, and the order of rows."""
 
 from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from django.core.paginator import Page, Paginator
 from django.db.models import Count, F, IntegerField, Model, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from accessmgmt.domain.states import LIVE_GRANT_STATES
 from accessmgmt.models import Authorization, Endpoint, Grant, Resource
 
-PAGE_SIZE = 50
 Row = TypeVar("Row", bound=Model)
-
-
-def page_of(rows: QuerySet[Row], number: str | None) -> Page[Row]:
-    """Return one page of a list; text that is no number gives the first, one that is too high the last."""
-    return Paginator(rows, PAGE_SIZE).get_page(number)
-
-
-def clean_search(text: str | None) -> str:
-    """Return what was typed into a search box, without what PostgreSQL refuses in a text (NUL)."""
-    return (text or "").replace("\x00", "").strip()[:200]
-
-
-def clean_pk(text: str | None) -> int | None:
-    """Return a primary key out of a URL's query; None for anything that cannot be one."""
-    return int(text) if text and text.isascii() and text.isdecimal() and len(text) <= 18 else None
 
 
 def named(rows: type[Resource] | type[Authorization] | type[Endpoint], everything: str) -> list[tuple[str, str]]:

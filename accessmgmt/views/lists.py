@@ -13,8 +13,9 @@ from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 
 from accessmgmt.policy.people import is_admin
-from accessmgmt.selectors.lists import clean_search, page_of
+from accessmgmt.views.paging import page_of
 from accessmgmt.views.permissions import UserRequest
+from accessmgmt.views.query import clean_choice, clean_search
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Listing:
 
 def columns(request: UserRequest, *heads: tuple[str, str] | tuple[str, str, str]) -> list[Column]:
     """Make column heads out of (label, sort key) or (label, sort key, "number"); a second click turns the order."""
-    current = request.GET.get("sort", "")
+    current = sorted_by(request)
     made = []
     for label, key, *kind in heads:
         is_number = "number" in kind
@@ -76,6 +77,16 @@ def searched(request: UserRequest, listing: Listing) -> str:
     return clean_search(request.GET.get(listing.search_name))
 
 
+def sorted_by(request: UserRequest) -> str:
+    """Return what the list is ordered by, as the URL names it. Which columns there are is the selector's to say."""
+    return request.GET.get("sort", "")
+
+
+def chosen(request: UserRequest, name: str, label: str, options: Sequence[tuple[str, str]]) -> Filter:
+    """Make a drop-down with what the URL chose of it; its first option for anything that it does not offer."""
+    return Filter(name, label, options, clean_choice(request.GET.get(name), {value for value, _ in options}))
+
+
 def render_list(
     request: UserRequest,
     listing: Listing,
@@ -87,7 +98,7 @@ def render_list(
     search = searched(request, listing)
     context = {
         "listing": listing,
-        "page": page_of(rows, request.GET.get("page")),
+        "page": page_of(request, rows),
         "search": search,
         "filters": filters,
         "columns": heads,

@@ -14,10 +14,10 @@ from django.views.decorators.http import require_safe
 from accessmgmt.domain.hcl.render import Export
 from accessmgmt.domain.hcl.render import render as render_hcl
 from accessmgmt.models import Group, Resource
-from accessmgmt.selectors.lists import clean_pk
 from accessmgmt.selectors.terraform import Scope, document_for, scope_choices
 from accessmgmt.views.lists import render_part
 from accessmgmt.views.permissions import UserRequest, admin_required
+from accessmgmt.views.query import clean_pk
 from accessmgmt.views.recorded import record_downloaded
 
 MOST_SHOWN_LINES = 3_000

@@ -6,7 +6,6 @@ import pytest
 
 from accessmgmt.domain.certificates import describe_certificates
 from accessmgmt.domain.permissions import parse_permissions
-from accessmgmt.selectors.lists import clean_pk, clean_search
 from accessmgmt.selectors.setup.affected import affected_by_authorization
 from accessmgmt.selectors.setup.endpoints import endpoint_sentence
 from accessmgmt.selectors.setup.resources import standby_chain_has
@@ -14,20 +13,6 @@ from devstack.certs import CertificateAuthority
 from tests.factories import make_authorization, make_endpoint, make_grant, make_group, make_resource
 
 READ = parse_permissions({"grants": ["SELECT"], "schemas": ["public"], "tables": ["*"]})
-
-
-@pytest.mark.parametrize(
-    ("text", "pk"),
-    [("7", 7), ("", None), (None, None), ("-1", None), ("1.0", None), ("x", None), ("٣", None), ("9" * 19, None)],
-)
-def test_a_primary_key_out_of_a_query(text: str | None, pk: int | None) -> None:
-    assert clean_pk(text) == pk
-
-
-def test_a_search_never_holds_nul() -> None:
-    assert clean_search(" a\x00b ") == "ab"
-    assert clean_search(None) == ""
-    assert len(clean_search("x" * 500)) == 200
 
 
 def test_every_certificate_of_a_bundle_is_described() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from django.db.models import Q, QuerySet
 
 from accessmgmt.domain.emails import search_spelling
-from accessmgmt.domain.states import RequestState
 from accessmgmt.models import AccessRequest, User
 from accessmgmt.selectors.access.own import (
     pending_requests_of,
@@ -29,6 +28,6 @@ def requests_for_history(
             | Q(user__name__icontains=search)
             | Q(endpoint__name__icontains=search)
         )
-    if state in set(RequestState):
+    if state:
         rows = rows.filter(state=state)
     return rows.filter(user=user) if is_own else rows

@@ -6,10 +6,8 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from functools import cached_property
 from typing import Any
 
-from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -17,26 +15,8 @@ from accessmgmt.domain.actions import ActionSeverity, find_action, find_object_t
 from accessmgmt.domain.emails import search_spelling
 from accessmgmt.models import AuditEvent
 
-PAGE_SIZE = 50
-MOST_COUNTED = 10_000
 LONGEST_TEXT = 400
 TONES = {ActionSeverity.WARNING: "amber", ActionSeverity.CRITICAL: "red"}
-
-
-class BoundedPaginator(Paginator[AuditEvent]):
-    """Counts no further than MOST_COUNTED: a list of a million events must not be counted for each page."""
-
-    @cached_property
-    def count(self) -> int:
-        """Return how many events there are, at most MOST_COUNTED."""
-        rows = self.object_list
-        assert isinstance(rows, QuerySet)
-        return rows.order_by()[:MOST_COUNTED].count()
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether there may be more than the pages show."""
-        return self.count == MOST_COUNTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +72,9 @@ def events_for_list(narrowed: EventFilter) -> QuerySet[AuditEvent]:
     return rows
 
 
-def page_of_events(rows: QuerySet[AuditEvent], number: str | None) -> Page[AuditEvent]:
-    """Return one page; only the newest MOST_COUNTED events have pages."""
-    return BoundedPaginator(rows, PAGE_SIZE).get_page(number)
-
-
 def lines_of(events: Iterable[AuditEvent]) -> list[EventLine]:
     """Put events into words."""
     return [_line(event) for event in events]
-
-
-def clean_day(text: str | None) -> date | None:
-    """Read a day as a date field writes it; None for anything else."""
-    try:
-        day = date.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return day if 2000 <= day.year <= 9000 else None
 
 
 def _midnight(day: date) -> datetime:

@@ -33,14 +33,10 @@ def get_look_for_user(user: User, pk: uuid.UUID) -> TargetLook:
     return look
 
 
-def refused_move(user: User, resource: Resource, pk: str | None) -> TargetLook | None:
+def refused_move(user: User, resource: Resource, pk: uuid.UUID) -> TargetLook | None:
     """Return the person's own look at a new address of the resource that failed; None for anything else."""
-    try:
-        wanted = uuid.UUID(pk or "")
-    except ValueError:
-        return None
     mine = _with_names().filter(asked_by=user, resource=resource, kind=LookKind.MOVE, state=LookState.FAILED)
-    return mine.filter(pk=wanted).first()
+    return mine.filter(pk=pk).first()
 
 
 def time_to_poll(look: TargetLook) -> str:

@@ -16,7 +16,7 @@ AUTHORIZATION_SORTS = {"name": "name", "endpoints": "endpoint_count", "grants": 
 
 
 def authorizations_for_list(*, search: str = "", usage: str = "", sort: str = "") -> QuerySet[Authorization]:
-    """Authorizations by name with the first endpoints that use them; `usage` is "used" or "unused"."""
+    """Authorizations by name with the first endpoints that use them; `usage` is "used", "unused" or ""."""
     endpoints = Endpoint.objects.filter(authorization=OuterRef("pk"))
     rows = Authorization.objects.annotate(
         endpoint_count=counted(endpoints, "authorization"),
@@ -30,7 +30,7 @@ def authorizations_for_list(*, search: str = "", usage: str = "", sort: str = ""
         rows = rows.filter(
             Q(name__icontains=search) | Q(description__icontains=search) | Q(permissions__icontains=search)
         )
-    if usage in {"used", "unused"}:
+    if usage:
         used = Exists(endpoints)
         rows = rows.filter(used if usage == "used" else ~used)
     return sort_by(rows, sort, AUTHORIZATION_SORTS)

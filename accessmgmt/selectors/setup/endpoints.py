@@ -36,7 +36,7 @@ def endpoints_for_list(
     approval: str = "",
     sort: str = "",
 ) -> QuerySet[Endpoint]:
-    """Endpoints for the list; `approval` is "needed", "none" or "requestable"."""
+    """Endpoints for the list; `approval` is "needed", "none", "requestable" or ""."""
     rows = endpoints_with_counts()
     if search:
         rows = rows.filter(

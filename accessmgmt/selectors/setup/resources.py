@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from accessmgmt.domain.targets import SslMode
 from accessmgmt.models import Endpoint, Grant, Resource, TargetSilence
 from accessmgmt.selectors.lists import count_live_grants, counted, sort_by
 
@@ -18,7 +17,7 @@ RESOURCE_SORTS = {
 
 
 def resources_for_list(*, search: str = "", ssl_mode: str = "", kind: str = "", sort: str = "") -> QuerySet[Resource]:
-    """Resources by name; `kind` is "primary" or "standby", `ssl_mode` one of the modes or "none"."""
+    """Resources by name; `kind` is "primary", "standby" or "", `ssl_mode` one of the modes, "none" or ""."""
     rows = Resource.objects.select_related("primary").annotate(
         endpoint_count=counted(Endpoint.objects.filter(resource=OuterRef("pk")), "resource"),
         live_grant_count=count_live_grants("resource"),
@@ -31,9 +30,9 @@ def resources_for_list(*, search: str = "", ssl_mode: str = "", kind: str = "", 
             | Q(database_name__icontains=search)
             | Q(description__icontains=search)
         )
-    if ssl_mode == "none" or ssl_mode in set(SslMode):
+    if ssl_mode:
         rows = rows.filter(ssl_mode="" if ssl_mode == "none" else ssl_mode)
-    if kind in {"primary", "standby"}:
+    if kind:
         rows = rows.filter(primary__isnull=kind == "primary")
     return sort_by(rows, sort, RESOURCE_SORTS)
 

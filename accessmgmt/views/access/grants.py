@@ -22,13 +22,14 @@ from accessmgmt.policy.people import is_admin
 from accessmgmt.selectors.access.grants import GRANT_FILTERS, grants_for_list
 from accessmgmt.selectors.access.own import get_grant_for_user
 from accessmgmt.selectors.access.time_line import time_line
-from accessmgmt.selectors.lists import clean_pk, named
+from accessmgmt.selectors.lists import named
 from accessmgmt.selectors.oversight.drift import last_comparison
 from accessmgmt.services.grants.password import reveal_password
 from accessmgmt.services.grants.stop import release_grant, revoke_grant
 from accessmgmt.views.access.my_access import render_card
-from accessmgmt.views.lists import Column, Filter, Listing, render_list, searched
+from accessmgmt.views.lists import Column, Filter, Listing, chosen, render_list, searched
 from accessmgmt.views.permissions import UserRequest, auditor_required
+from accessmgmt.views.query import clean_pk
 from accessmgmt.views.recorded import record_downloaded
 
 IN_MOTION = frozenset({GrantState.QUEUED, GrantState.APPLYING, GrantState.ENDING})
@@ -50,12 +51,12 @@ GRANTS = Listing(
 def grant_list(request: UserRequest) -> HttpResponse:
     """List everybody's grants, newest first; the filters stand in the URL."""
     resource, endpoint = clean_pk(request.GET.get("resource")), clean_pk(request.GET.get("endpoint"))
-    state = request.GET.get("state", "")
-    rows = grants_for_list(person=searched(request, GRANTS), resource=resource, endpoint=endpoint, state=state)
+    states = [("", "Any state"), *((name, state_words(name).capitalize()) for name in GRANT_FILTERS)]
+    state = chosen(request, "state", "State", states)
+    rows = grants_for_list(person=searched(request, GRANTS), resource=resource, endpoint=endpoint, state=state.value)
     heads = [Column(label) for label in ("Person", "Endpoint", "Login", "State", "Began", "Ends")]
     if is_admin(request.user):
         heads.append(Column("Action", is_hidden=True))
-    states = [("", "Any state"), *((name, state_words(name).capitalize()) for name in GRANT_FILTERS)]
     return render_list(
         request,
         GRANTS,
@@ -64,7 +65,7 @@ def grant_list(request: UserRequest) -> HttpResponse:
         [
             Filter("resource", "Resource", named(Resource, "All resources"), str(resource or "")),
             Filter("endpoint", "Endpoint", named(Endpoint, "All endpoints"), str(endpoint or "")),
-            Filter("state", "State", states, state if state in GRANT_FILTERS else ""),
+            state,
         ],
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -13,7 +12,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from accessmgmt.domain.errors import ConflictError
 from accessmgmt.domain.states import GrantState
-from accessmgmt.models import Grant, User
+from accessmgmt.models import Grant
 from accessmgmt.selectors.access.endpoints import (
     EndpointRow,
     endpoints_found,
@@ -23,11 +22,11 @@ from accessmgmt.selectors.access.endpoints import (
 from accessmgmt.selectors.access.grants import held_grant_on, time_to_poll
 from accessmgmt.selectors.access.own import approver_names, endpoints_of_groups, grants_held_by, recent_grants_of
 from accessmgmt.selectors.access.requests import pending_with_approvers
-from accessmgmt.selectors.lists import clean_search
 from accessmgmt.services.grants.activate import activate_endpoint
+from accessmgmt.views.paging import OWN_ENDPOINTS_A_PAGE, page_of
 from accessmgmt.views.permissions import UserRequest
+from accessmgmt.views.query import clean_search
 
-ENDPOINTS_A_PAGE = 25
 MOST_TO_ASK_FOR = 8
 
 
@@ -38,8 +37,7 @@ def my_access(request: UserRequest) -> HttpResponse:
     user = request.user
     grants = list(grants_held_by(user))
     pending = pending_with_approvers(user)
-    search = clean_search(request.GET.get("q"))
-    context = _endpoints(user, search, request.GET.get("page"), grants, {row.endpoint_id: row for row in pending})
+    context = _endpoints(request, grants, {row.endpoint_id: row for row in pending})
     if request.htmx:
         return render(request, "access/my_access/index.html#endpoints", context)
     now = timezone.now()
@@ -51,13 +49,11 @@ def my_access(request: UserRequest) -> HttpResponse:
     return render(request, "access/my_access/index.html", context)
 
 
-def _endpoints(
-    user: User, search: str, number: str | None, grants: list[Grant], requests: dict[int, Any]
-) -> dict[str, Any]:
+def _endpoints(request: UserRequest, grants: list[Grant], requests: dict[int, Any]) -> dict[str, Any]:
     """Return both lists of endpoints: those of the person's groups, and the first of those to ask for."""
+    user, search = request.user, clean_search(request.GET.get("q"))
     held = {grant.endpoint_id: grant for grant in grants if grant.state != GrantState.ENDING}
-    mine = endpoints_found(endpoints_of_groups(user), search)
-    page = Paginator(mine, ENDPOINTS_A_PAGE).get_page(number)
+    page = page_of(request, endpoints_found(endpoints_of_groups(user), search), OWN_ENDPOINTS_A_PAGE)
     others = list(endpoints_found(endpoints_of_others(user), search)[: MOST_TO_ASK_FOR + 1])
 
     def row(endpoint: Any) -> EndpointRow:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -31,14 +30,13 @@ from accessmgmt.selectors.access.own import (
 )
 from accessmgmt.selectors.access.requests import requests_for_history
 from accessmgmt.selectors.access.since_asked import SinceAsked, since_asked
-from accessmgmt.selectors.lists import clean_pk, clean_search
 from accessmgmt.services.requests.ask import cancel_request, request_access
 from accessmgmt.services.requests.decide import approve_request, deny_request
-from accessmgmt.views.lists import Column, Filter, Listing, render_list, searched
+from accessmgmt.views.lists import Column, Listing, chosen, render_list, searched
+from accessmgmt.views.paging import CARDS_A_PAGE, page_of
 from accessmgmt.views.permissions import UserRequest
+from accessmgmt.views.query import clean_pk, clean_search
 
-REQUESTS_A_PAGE = 20
-ENDPOINTS_A_PAGE = 20
 OVER_STATES = tuple(state.value for state in RequestState if state is not RequestState.PENDING)
 HISTORY = Listing(
     noun="request",
@@ -55,7 +53,7 @@ HISTORY = Listing(
 @require_safe
 def inbox(request: UserRequest) -> HttpResponse:
     """Show the requests that wait for the viewer's decision, oldest first."""
-    page = Paginator(requests_to_decide(request.user), REQUESTS_A_PAGE).get_page(request.GET.get("page"))
+    page = page_of(request, requests_to_decide(request.user), CARDS_A_PAGE)
     now = since_asked(list(page))
     cards = [_card(row, DecisionForm(**_ids(row, now[row.pk])), now[row.pk]) for row in page]
     return render(request, "access/requests/inbox.html", {"page": page, "cards": cards})
@@ -64,18 +62,17 @@ def inbox(request: UserRequest) -> HttpResponse:
 @require_safe
 def history(request: UserRequest) -> HttpResponse:
     """List requests that are over; the filters stand in the URL."""
-    state, whose = request.GET.get("state", ""), request.GET.get("whose", "")
-    rows = requests_for_history(request.user, search=searched(request, HISTORY), state=state, is_own=whose == "mine")
     outcomes = [("", "Any outcome"), *((name, state_words(name).capitalize()) for name in OVER_STATES)]
+    state = chosen(request, "state", "Outcome", outcomes)
+    whose = chosen(request, "whose", "Whose", [("", "Everybody's"), ("mine", "Mine")])
+    search = searched(request, HISTORY)
+    rows = requests_for_history(request.user, search=search, state=state.value, is_own=whose.value == "mine")
     return render_list(
         request,
         HISTORY,
         rows,
         [Column(label) for label in ("Endpoint", "Person", "Outcome", "Decided by", "When")],
-        [
-            Filter("state", "Outcome", outcomes, state if state in OVER_STATES else ""),
-            Filter("whose", "Whose", [("", "Everybody's"), ("mine", "Mine")], whose if whose == "mine" else ""),
-        ],
+        [state, whose],
     )
 
 
@@ -113,8 +110,7 @@ def create(request: UserRequest) -> HttpResponse:
 def _choose_endpoint(request: UserRequest) -> HttpResponse:
     search = clean_search(request.GET.get("q"))
     rows = endpoints_found(requestable_endpoints(request.user), search)
-    page = Paginator(rows, ENDPOINTS_A_PAGE).get_page(request.GET.get("page"))
-    context = {"page": page, "search": search}
+    context = {"page": page_of(request, rows, CARDS_A_PAGE), "search": search}
     return render(
         request, "access/requests/choose.html#choices" if request.htmx else "access/requests/choose.html", context
     )

@@ -7,11 +7,12 @@ from dataclasses import asdict
 from django.http import HttpResponse
 from django.views.decorators.http import require_safe
 
-from accessmgmt.domain.actions import Action, ObjectType, find_object_type
-from accessmgmt.selectors.lists import clean_search
-from accessmgmt.selectors.oversight.audit import EventFilter, clean_day, events_for_list, lines_of, page_of_events
+from accessmgmt.domain.actions import Action, ObjectType
+from accessmgmt.selectors.oversight.audit import EventFilter, events_for_list, lines_of
 from accessmgmt.views.lists import render_part
+from accessmgmt.views.paging import bounded_page_of
 from accessmgmt.views.permissions import UserRequest, auditor_required
+from accessmgmt.views.query import clean_choice, clean_day, clean_search
 from accessmgmt.views.recorded import record_audit_read
 
 KNOWN_ACTIONS = sorted([*(f"{kind.words}." for kind in ObjectType), *(action.value for action in Action)])
@@ -22,16 +23,15 @@ KNOWN_ACTIONS = sorted([*(f"{kind.words}." for kind in ObjectType), *(action.val
 @require_safe
 def event_list(request: UserRequest) -> HttpResponse:
     """List events, newest first."""
-    object_type = request.GET.get("object_type", "")
     narrowed = EventFilter(
         person=clean_search(request.GET.get("person")),
-        object_type=object_type if find_object_type(object_type) else "",
+        object_type=clean_choice(request.GET.get("object_type"), set(ObjectType)),
         object_id=clean_search(request.GET.get("object_id"))[:64],
         action=clean_search(request.GET.get("action")),
         first_day=clean_day(request.GET.get("from")),
         last_day=clean_day(request.GET.get("to")),
     )
-    page = page_of_events(events_for_list(narrowed), request.GET.get("page"))
+    page = bounded_page_of(request, events_for_list(narrowed))
     context = {
         "page": page,
         "lines": lines_of(page.object_list),

@@ -13,7 +13,7 @@ from accessmgmt.forms.people.users import NewUserForm, UserForm
 from accessmgmt.models import GroupMember, User
 from accessmgmt.selectors.people.users import users_for_list
 from accessmgmt.services.people import users
-from accessmgmt.views.lists import Filter, Listing, columns, render_list, searched
+from accessmgmt.views.lists import Listing, chosen, columns, render_list, searched, sorted_by
 from accessmgmt.views.permissions import UserRequest, admin_required, auditor_required
 
 USERS = Listing(
@@ -29,12 +29,14 @@ USERS = Listing(
 @require_safe
 def user_list(request: UserRequest) -> HttpResponse:
     """List the accounts."""
-    role, state = request.GET.get("role", ""), request.GET.get("state", "")
+    role = chosen(request, "role", "Role", [("", "All roles"), *User.Role.choices])
     states = [("", "Active and suspended"), ("active", "Active"), ("suspended", "Suspended")]
+    state = chosen(request, "state", "State", states)
+    search, sort = searched(request, USERS), sorted_by(request)
     return render_list(
         request,
         USERS,
-        users_for_list(search=searched(request, USERS), role=role, state=state, sort=request.GET.get("sort", "")),
+        users_for_list(search=search, role=role.value, state=state.value, sort=sort),
         columns(
             request,
             ("Person", "email"),
@@ -44,10 +46,7 @@ def user_list(request: UserRequest) -> HttpResponse:
             ("Live grants", "grants", "number"),
             ("Since", "since"),
         ),
-        [
-            Filter("role", "Role", [("", "All roles"), *User.Role.choices], role),
-            Filter("state", "State", states, state),
-        ],
+        [role, state],
     )
 
 

@@ -15,7 +15,7 @@ from accessmgmt.selectors.setup.affected import affected_by_authorization
 from accessmgmt.selectors.setup.authorizations import authorizations_for_list
 from accessmgmt.selectors.setup.endpoints import endpoints_with_counts
 from accessmgmt.services.setup.authorizations import save_authorization
-from accessmgmt.views.lists import Filter, Listing, columns, render_list, searched
+from accessmgmt.views.lists import Listing, chosen, columns, render_list, searched, sorted_by
 from accessmgmt.views.permissions import UserRequest, admin_required, auditor_required
 from accessmgmt.views.setup.deleting import confirm_and_delete
 from accessmgmt.views.setup.saving import form_status, posted, saved_page
@@ -36,11 +36,12 @@ AUTHORIZATIONS = Listing(
 @require_safe
 def authorization_list(request: UserRequest) -> HttpResponse:
     """List the authorizations and where each is used."""
-    search, usage = searched(request, AUTHORIZATIONS), request.GET.get("usage", "")
+    usage = chosen(request, "usage", "Use", [("", "Used or not"), ("used", "Used"), ("unused", "Not used")])
+    search, sort = searched(request, AUTHORIZATIONS), sorted_by(request)
     return render_list(
         request,
         AUTHORIZATIONS,
-        authorizations_for_list(search=search, usage=usage, sort=request.GET.get("sort", "")),
+        authorizations_for_list(search=search, usage=usage.value, sort=sort),
         columns(
             request,
             ("Name", "name"),
@@ -48,7 +49,7 @@ def authorization_list(request: UserRequest) -> HttpResponse:
             ("Used by", "endpoints"),
             ("Live grants", "grants", "number"),
         ),
-        [Filter("usage", "Use", [("", "Used or not"), ("used", "Used"), ("unused", "Not used")], usage)],
+        [usage],
     )
 
 

@@ -9,13 +9,14 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accessmgmt.domain.emails import show_address
 from accessmgmt.forms.setup.endpoints import EndpointForm
 from accessmgmt.models import Authorization, Endpoint, Resource
-from accessmgmt.selectors.lists import clean_pk, named
+from accessmgmt.selectors.lists import named
 from accessmgmt.selectors.setup.affected import affected_by_endpoint
 from accessmgmt.selectors.setup.endpoints import endpoints_for_list, sentence_of
 from accessmgmt.selectors.setup.groups import groups_with_counts
 from accessmgmt.services.setup.endpoints import save_endpoint
-from accessmgmt.views.lists import Filter, Listing, columns, render_list, searched
+from accessmgmt.views.lists import Filter, Listing, chosen, columns, render_list, searched, sorted_by
 from accessmgmt.views.permissions import UserRequest, admin_required, auditor_required
+from accessmgmt.views.query import clean_pk
 from accessmgmt.views.setup.deleting import confirm_and_delete
 from accessmgmt.views.setup.saving import form_status, posted, saved_page
 
@@ -42,14 +43,14 @@ ENDPOINTS = Listing(
 @require_safe
 def endpoint_list(request: UserRequest) -> HttpResponse:
     """List the endpoints."""
-    search, approval = searched(request, ENDPOINTS), request.GET.get("approval", "")
+    approval = chosen(request, "approval", "Approval", APPROVALS)
     resource, authorization = clean_pk(request.GET.get("resource")), clean_pk(request.GET.get("authorization"))
     rows = endpoints_for_list(
-        search=search,
+        search=searched(request, ENDPOINTS),
         resource=resource,
         authorization=authorization,
-        approval=approval,
-        sort=request.GET.get("sort", ""),
+        approval=approval.value,
+        sort=sorted_by(request),
     )
     authorizations = named(Authorization, "All authorizations")
     return render_list(
@@ -69,7 +70,7 @@ def endpoint_list(request: UserRequest) -> HttpResponse:
         [
             Filter("resource", "Resource", named(Resource, "All resources"), str(resource or "")),
             Filter("authorization", "Authorization", authorizations, str(authorization or "")),
-            Filter("approval", "Approval", APPROVALS, approval),
+            approval,
         ],
     )
 
@@ -90,8 +91,8 @@ def edit(request: UserRequest, pk: int) -> HttpResponse:
 
 def _edit(request: UserRequest, endpoint: Endpoint | None) -> HttpResponse:
     name = str(endpoint or "")
-    chosen = {name: request.GET[name] for name in ("resource", "authorization") if clean_pk(request.GET.get(name))}
-    form = EndpointForm(posted(request), instance=endpoint, initial=chosen)
+    initial = {name: request.GET[name] for name in ("resource", "authorization") if clean_pk(request.GET.get(name))}
+    form = EndpointForm(posted(request), instance=endpoint, initial=initial)
 
     def save() -> Endpoint:
         return save_endpoint(actor=request.user, endpoint=form.instance, approvers=form.cleaned_data["approvers"])

@@ -12,12 +12,13 @@ from accessmgmt.domain.emails import same_address
 from accessmgmt.domain.errors import InvalidError
 from accessmgmt.forms.setup.groups import GroupForm, MembersForm, WireForm
 from accessmgmt.models import Endpoint, Group
-from accessmgmt.selectors.lists import clean_pk, clean_search, page_of
 from accessmgmt.selectors.setup.endpoints import endpoints_with_counts
 from accessmgmt.selectors.setup.groups import groups_for_list, groups_with_counts, live_grants_through, members_for_list
 from accessmgmt.services.setup import groups
-from accessmgmt.views.lists import Listing, columns, is_fragment, render_list, searched
+from accessmgmt.views.lists import Listing, columns, is_fragment, render_list, searched, sorted_by
+from accessmgmt.views.paging import page_of
 from accessmgmt.views.permissions import UserRequest, admin_required, auditor_required
+from accessmgmt.views.query import clean_pk, clean_search
 from accessmgmt.views.setup.deleting import confirm_and_delete
 from accessmgmt.views.setup.saving import form_status, posted, saved_page
 
@@ -44,7 +45,7 @@ def group_list(request: UserRequest) -> HttpResponse:
         ("Members", "members", "number"),
         ("Endpoints", "endpoints", "number"),
     )
-    rows = groups_for_list(search=searched(request, GROUPS), sort=request.GET.get("sort", ""))
+    rows = groups_for_list(search=searched(request, GROUPS), sort=sorted_by(request))
     return render_list(request, GROUPS, rows, heads)
 
 
@@ -90,7 +91,7 @@ def _context(
     return {
         "group": group,
         "search": search,
-        "page": page_of(members_for_list(group, search=search), request.GET.get("page")),
+        "page": page_of(request, members_for_list(group, search=search)),
         "endpoints": endpoints_with_counts().filter(wires__group=group),
         "members_form": members_form or MembersForm(),
         "wire_form": wire_form or WireForm(group),

@@ -13,15 +13,15 @@ from accessmgmt.domain.looks import LookKind
 from accessmgmt.forms.base import save_or_refuse
 from accessmgmt.forms.setup.resources import CERTIFICATE_FIELDS, SSL_CHOICES, ResourceForm, form_of_refused_move
 from accessmgmt.models import Resource, TargetLook, User
-from accessmgmt.selectors.lists import clean_pk
 from accessmgmt.selectors.oversight.looks import newest_look, refused_move
 from accessmgmt.selectors.setup.endpoints import endpoints_with_counts
 from accessmgmt.selectors.setup.resources import resources_for_list
 from accessmgmt.services.setup import resources
 from accessmgmt.services.targets import looks, strangers
-from accessmgmt.views.lists import Filter, Listing, columns, render_list, searched
+from accessmgmt.views.lists import Listing, chosen, columns, render_list, searched, sorted_by
 from accessmgmt.views.oversight.looks import look_context
 from accessmgmt.views.permissions import UserRequest, admin_required, auditor_required
+from accessmgmt.views.query import clean_pk, clean_uuid
 from accessmgmt.views.setup.deleting import confirm_and_delete
 from accessmgmt.views.setup.saving import saved_page
 
@@ -43,14 +43,15 @@ RESOURCES = Listing(
 @require_safe
 def resource_list(request: UserRequest) -> HttpResponse:
     """List the resources."""
-    search, sort = searched(request, RESOURCES), request.GET.get("sort", "")
-    ssl_mode, kind = request.GET.get("ssl_mode", ""), request.GET.get("kind", "")
+    search, sort = searched(request, RESOURCES), sorted_by(request)
     modes = [(value or "none", value or "not set") for value, _ in SSL_CHOICES]
+    ssl_mode = chosen(request, "ssl_mode", "SSL mode", [("", "Any SSL mode"), *modes])
     kinds = [("", "Primaries and standbys"), ("primary", "Primaries"), ("standby", "Standbys")]
+    kind = chosen(request, "kind", "Kind", kinds)
     return render_list(
         request,
         RESOURCES,
-        resources_for_list(search=search, ssl_mode=ssl_mode, kind=kind, sort=sort),
+        resources_for_list(search=search, ssl_mode=ssl_mode.value, kind=kind.value, sort=sort),
         columns(
             request,
             ("Name", "name"),
@@ -60,10 +61,7 @@ def resource_list(request: UserRequest) -> HttpResponse:
             ("Endpoints", "endpoints", "number"),
             ("Live grants", "grants", "number"),
         ),
-        [
-            Filter("ssl_mode", "SSL mode", [("", "Any SSL mode"), *modes], ssl_mode),
-            Filter("kind", "Kind", kinds, kind),
-        ],
+        [ssl_mode, kind],
     )
 
 
@@ -83,7 +81,8 @@ def edit(request: UserRequest, pk: int) -> HttpResponse:
 
 def _edit(request: UserRequest, resource: Resource | None) -> HttpResponse:
     if request.method != "POST":
-        look = refused_move(request.user, resource, request.GET.get("look")) if resource is not None else None
+        pk = clean_uuid(request.GET.get("look"))
+        look = refused_move(request.user, resource, pk) if resource is not None and pk is not None else None
         if look is not None:
             return _form_page(request, form_of_refused_move(look))
         # The credential section asks for itself again when its switch is turned.
