@@ -346,7 +346,7 @@ FIELDS = [
 def test_no_text_field_is_left_out() -> None:
     """A new form, or a new field of one, has to be given spellings above."""
     found = set()
-    for module in pkgutil.iter_modules(accessmgmt.forms.__path__, "accessmgmt.forms."):
+    for module in pkgutil.walk_packages(accessmgmt.forms.__path__, "accessmgmt.forms."):
         for name, made in inspect.getmembers(import_module(module.name), inspect.isclass):
             if not issubclass(made, forms.BaseForm) or made.__module__ != module.name:
                 continue
