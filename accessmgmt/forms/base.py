@@ -3,15 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 
 from accessmgmt.domain.errors import ConflictError, InvalidError
+from accessmgmt.forms.fields import LineField, TextField
+from accessmgmt.models import Authorization, Endpoint, Group, Resource
 
 Saved = TypeVar("Saved", bound=Model)
+Row = TypeVar("Row", Resource, Authorization, Endpoint, Group)
+
+
+class SetupForm(forms.ModelForm[Row]):
+    """The form of a noun that admins describe: it has a name of its own, whatever the case, and a description."""
+
+    class Meta:
+        field_classes: ClassVar[dict[str, type[forms.Field]]] = {"name": LineField, "description": TextField}
+        widgets: ClassVar[dict[str, forms.Widget]] = {"description": forms.Textarea(attrs={"rows": 2})}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["name"].error_messages["required"] = f"Give the {self._meta.model._meta.verbose_name} a name."
+
+    def clean_name(self) -> str:
+        """Refuse a name that another row has."""
+        name: str = self.cleaned_data["name"].strip()
+        taken = self._meta.model._default_manager.filter(name__iexact=name).exclude(pk=self.instance.pk).first()
+        if taken is not None:
+            raise ValidationError(f"There is already one called “{taken}”. Choose another name.")
+        return name
+
+    def ask_secrets_again(self) -> None:
+        """Say beside each secret that was written that it is not sent back. For a page that shows the form again."""
 
 
 class SecretInput(forms.PasswordInput):
@@ -46,15 +72,6 @@ def save_or_refuse(form: forms.BaseForm, save: Callable[[], Saved]) -> Saved | N
     except ConflictError as error:
         form.add_error(None, str(error))
     return None
-
-
-def check_free_name(rows: type[Model], name: str, own_pk: int | None) -> str:
-    """Return a name unless another row has it, whatever its case. Raises ValidationError."""
-    name = name.strip()
-    taken = rows._default_manager.filter(name__iexact=name).exclude(pk=own_pk).first()
-    if taken is not None:
-        raise ValidationError(f"There is already one called “{taken}”. Choose another name.")
-    return name
 
 
 def required_messages(**messages: str) -> dict[str, Mapping[str, str]]:

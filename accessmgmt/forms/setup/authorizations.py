@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 
 from accessmgmt.domain.errors import InvalidError
 from accessmgmt.domain.object_names import EVERYTHING, MOST_CHARACTERS, read_names, write_names
 from accessmgmt.domain.permissions import ALL, ELEVATED, Privilege, parse_permissions
-from accessmgmt.forms.base import add_invalid, check_free_name, required_messages
-from accessmgmt.forms.fields import LineField, RawField, TextField
+from accessmgmt.forms.base import SetupForm, add_invalid
+from accessmgmt.forms.fields import RawField
 from accessmgmt.models import Authorization
 
 MEANINGS = {
@@ -28,7 +28,7 @@ ROWS = tuple(p for p in Privilege if p not in ELEVATED)
 REACHING = (*(p for p in Privilege if p in ELEVATED), ALL)
 
 
-class AuthorizationForm(forms.ModelForm[Authorization]):
+class AuthorizationForm(SetupForm[Authorization]):
     """Checks a new or changed authorization; the JSON of a valid form stands in `instance.permissions`."""
 
     grants = forms.MultipleChoiceField(
@@ -52,12 +52,9 @@ class AuthorizationForm(forms.ModelForm[Authorization]):
         ' lower case count. In double quotes a name is taken exactly: "a.b".',
     )
 
-    class Meta:
+    class Meta(SetupForm.Meta):
         model = Authorization
         fields = ("name", "description")
-        field_classes: ClassVar[dict[str, type[forms.Field]]] = {"name": LineField, "description": TextField}
-        error_messages = required_messages(name="Give the authorization a name.")
-        widgets = {"description": forms.Textarea(attrs={"rows": 2})}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         instance: Authorization | None = kwargs.get("instance")
@@ -83,10 +80,6 @@ class AuthorizationForm(forms.ModelForm[Authorization]):
             (title, [self._box(str(p), chosen) for p in privileges])
             for title, privileges in (("Rows", ROWS), ("Beyond rows", REACHING))
         ]
-
-    def clean_name(self) -> str:
-        """Refuse a name that another authorization has."""
-        return check_free_name(Authorization, self.cleaned_data["name"], self.instance.pk)
 
     def clean(self) -> dict[str, Any]:
         """Put the permissions together, and each complaint about them beside its field."""

@@ -12,13 +12,13 @@ from accessmgmt.domain.emails import show_address
 from accessmgmt.domain.errors import InvalidError
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.ttl import parse_ttl, read_ttl
-from accessmgmt.forms.base import check_free_name, required_messages
-from accessmgmt.forms.fields import LineField, RawField, TextField, read_or_refuse
+from accessmgmt.forms.base import SetupForm, required_messages
+from accessmgmt.forms.fields import RawField, read_or_refuse
 from accessmgmt.models import Authorization, Endpoint, Resource
 from accessmgmt.selectors.setup.endpoints import endpoint_sentence
 
 
-class EndpointForm(forms.ModelForm[Endpoint]):
+class EndpointForm(SetupForm[Endpoint]):
     """Checks a new or changed endpoint; `cleaned_data["approvers"]` is a list of e-mail addresses."""
 
     approvers = RawField(
@@ -28,10 +28,10 @@ class EndpointForm(forms.ModelForm[Endpoint]):
         help_text="E-mail addresses, one a line or separated by commas. Admins can always decide.",
     )
 
-    class Meta:
+    class Meta(SetupForm.Meta):
         model = Endpoint
         fields = ("name", "description", "resource", "authorization", "ttl", "is_jit_enabled", "is_requestable")
-        field_classes = {"name": LineField, "description": TextField, "ttl": RawField}
+        field_classes = {**SetupForm.Meta.field_classes, "ttl": RawField}
         labels = {
             "ttl": "Time to live",
             "is_jit_enabled": "Just in time: each use needs an approval",
@@ -39,13 +39,12 @@ class EndpointForm(forms.ModelForm[Endpoint]):
         }
         help_texts = {"ttl": "How long one activation lasts: 8h, 90m, 7d or 1h30m. From 1 minute to 365 days."}
         error_messages = required_messages(
-            name="Give the endpoint a name.",
             resource="Choose a resource.",
             authorization="Choose an authorization.",
             ttl="Write how long access lasts, for example 8h.",
         )
         widgets = {
-            "description": forms.Textarea(attrs={"rows": 2}),
+            **SetupForm.Meta.widgets,
             "ttl": forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "placeholder": "8h"}),
         }
 
@@ -60,10 +59,6 @@ class EndpointForm(forms.ModelForm[Endpoint]):
             assert isinstance(field, forms.ModelChoiceField)
             field.queryset = rows
             field.empty_label = f"Choose {'a' if name == 'resource' else 'an'} {name}"
-
-    def clean_name(self) -> str:
-        """Refuse a name that another endpoint has."""
-        return check_free_name(Endpoint, self.cleaned_data["name"], self.instance.pk)
 
     def clean_ttl(self) -> str:
         """Refuse what is no duration."""

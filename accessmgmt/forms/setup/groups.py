@@ -8,25 +8,19 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from accessmgmt.domain.address_lists import MOST_CHARACTERS, Addresses, read_addresses
-from accessmgmt.forms.base import check_free_name, required_messages
-from accessmgmt.forms.fields import LineField, RawField, TextField
+from accessmgmt.forms.base import SetupForm
+from accessmgmt.forms.fields import RawField
 from accessmgmt.models import Endpoint, Group
 from accessmgmt.selectors.setup.groups import endpoints_not_wired
 
 
-class GroupForm(forms.ModelForm[Group]):
+class GroupForm(SetupForm[Group]):
     """Checks the name and the description of a group."""
 
-    class Meta:
+    class Meta(SetupForm.Meta):
         model = Group
         fields = ("name", "description")
-        field_classes = {"name": LineField, "description": TextField}
-        error_messages = required_messages(name="Give the group a name.")
         widgets = {"description": forms.Textarea(attrs={"rows": 3})}
-
-    def clean_name(self) -> str:
-        """Refuse a name that another group has."""
-        return check_free_name(Group, self.cleaned_data["name"], self.instance.pk)
 
 
 class MembersForm(forms.Form):

@@ -19,8 +19,8 @@ from accessmgmt.domain.pem import text_of_file
 from accessmgmt.domain.secret_values import read_password
 from accessmgmt.domain.targets import SslMode
 from accessmgmt.domain.texts import strip_unseen
-from accessmgmt.forms.base import SecretInput, SecretTextarea, add_invalid, check_free_name, required_messages
-from accessmgmt.forms.fields import LineField, RawField, TextField, read_or_refuse
+from accessmgmt.forms.base import SecretInput, SecretTextarea, SetupForm, add_invalid
+from accessmgmt.forms.fields import LineField, RawField, read_or_refuse
 from accessmgmt.models import Resource, TargetLook
 from accessmgmt.selectors.setup.resources import live_grants_at, standby_chain_has
 from accessmgmt.services.setup.resources import changed_address
@@ -67,7 +67,7 @@ class Way:
         return cls(same_hosts(resource.host), resource.port, resource.ssl_mode, root)
 
 
-class ResourceForm(forms.ModelForm[Resource]):
+class ResourceForm(SetupForm[Resource]):
     """Checks a new or changed resource. `instance` is ready to be saved, or tested, once the form is valid."""
 
     host = RawField(
@@ -120,7 +120,7 @@ class ResourceForm(forms.ModelForm[Resource]):
         required=False, label="It is the same server; its logins are reached under the new address"
     )
 
-    class Meta:
+    class Meta(SetupForm.Meta):
         model = Resource
         fields = (
             "name",
@@ -153,15 +153,13 @@ class ResourceForm(forms.ModelForm[Resource]):
                 " every person's login may have at a time: its CONNECTION LIMIT. Empty means 4 and 20."
             ),
         }
-        field_classes = {"name": LineField, "description": TextField}
         error_messages = {
-            **required_messages(name="Give the resource a name."),
             "max_connections": {"min_value": "Write at least 1, or leave it empty.", "invalid": "Write a number."},
             "min_connections": {"min_value": "Write 0 or more, or leave it empty.", "invalid": "Write a number."},
             "primary": {"invalid_choice": "Choose another resource: a server is not its own standby."},
         }
         widgets = {
-            "description": forms.Textarea(attrs={"rows": 2}),
+            **SetupForm.Meta.widgets,
             "ssl_mode": forms.Select(choices=SSL_CHOICES),
         }
 
@@ -184,10 +182,6 @@ class ResourceForm(forms.ModelForm[Resource]):
             self.fields[name].help_text = "Stored. Leave empty to keep it, or write a new one."
 
     # --- one field ---
-
-    def clean_name(self) -> str:
-        """Refuse a name that another resource has."""
-        return check_free_name(Resource, self.cleaned_data["name"], self.instance.pk)
 
     def clean_host(self) -> str:
         """Return the hosts in the form in which they are used."""

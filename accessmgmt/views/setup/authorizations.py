@@ -6,7 +6,7 @@ import json
 
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_safe
 
 from accessmgmt.domain.permissions import ALL, ELEVATED
 from accessmgmt.forms.setup.authorizations import AuthorizationForm
@@ -16,9 +16,8 @@ from accessmgmt.selectors.setup.authorizations import authorizations_for_list
 from accessmgmt.selectors.setup.endpoints import endpoints_with_counts
 from accessmgmt.services.setup.authorizations import save_authorization
 from accessmgmt.views.lists import Listing, chosen, columns, render_list, searched, sorted_by
-from accessmgmt.views.permissions import UserRequest, admin_required, auditor_required
-from accessmgmt.views.setup.deleting import confirm_and_delete
-from accessmgmt.views.setup.saving import form_status, posted, saved_page
+from accessmgmt.views.permissions import UserRequest, auditor_required
+from accessmgmt.views.setup.frame import Noun, pages_of, posted
 
 AUTHORIZATIONS = Listing(
     noun="authorization",
@@ -53,27 +52,17 @@ def authorization_list(request: UserRequest) -> HttpResponse:
     )
 
 
-@admin_required
-@require_http_methods(["GET", "HEAD", "POST"])
-def create(request: UserRequest) -> HttpResponse:
-    """Describe a new authorization."""
-    return _edit(request, None)
-
-
-@admin_required
-@require_http_methods(["GET", "HEAD", "POST"])
-def edit(request: UserRequest, pk: int) -> HttpResponse:
-    """Change an authorization; live grants keep what was approved."""
-    return _edit(request, get_object_or_404(Authorization, pk=pk))
-
-
-def _edit(request: UserRequest, authorization: Authorization | None) -> HttpResponse:
-    name = str(authorization or "")
-    form = AuthorizationForm(posted(request), instance=authorization)
-    done = saved_page(request, form, lambda: save_authorization(actor=request.user, authorization=form.instance))
-    affected = affected_by_authorization(authorization) if authorization else None
-    context = {"form": form, "authorization": authorization, "name": name, "affected": affected}
-    return done or render(request, "setup/authorizations/form.html", context, status=form_status(form))
+create, edit, delete = pages_of(
+    Noun(
+        Authorization,
+        form=lambda request, authorization: AuthorizationForm(posted(request), instance=authorization),
+        save=lambda actor, form: save_authorization(actor=actor, authorization=form.instance),
+        context=lambda _, authorization: (
+            {"affected": affected_by_authorization(authorization)} if authorization else {}
+        ),
+        farewell="The portal forgets this set of permissions.",
+    )
+)
 
 
 @auditor_required
@@ -93,12 +82,3 @@ def detail(request: UserRequest, pk: int) -> HttpResponse:
         "endpoint_count": endpoints.count(),
     }
     return render(request, "setup/authorizations/detail.html", context)
-
-
-@admin_required
-@require_http_methods(["GET", "HEAD", "POST"])
-def delete(request: UserRequest, pk: int) -> HttpResponse:
-    """Ask, then delete an authorization that no endpoint uses."""
-    return confirm_and_delete(
-        request, get_object_or_404(Authorization, pk=pk), text="The portal forgets this set of permissions."
-    )

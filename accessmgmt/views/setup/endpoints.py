@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_safe
 
 from accessmgmt.domain.emails import show_address
 from accessmgmt.forms.setup.endpoints import EndpointForm
@@ -17,8 +17,7 @@ from accessmgmt.services.setup.endpoints import save_endpoint
 from accessmgmt.views.lists import Filter, Listing, chosen, columns, render_list, searched, sorted_by
 from accessmgmt.views.permissions import UserRequest, admin_required, auditor_required
 from accessmgmt.views.query import clean_pk
-from accessmgmt.views.setup.deleting import confirm_and_delete
-from accessmgmt.views.setup.saving import form_status, posted, saved_page
+from accessmgmt.views.setup.frame import Noun, pages_of, posted
 
 APPROVALS = [
     ("", "Any approval"),
@@ -75,38 +74,26 @@ def endpoint_list(request: UserRequest) -> HttpResponse:
     )
 
 
-@admin_required
-@require_http_methods(["GET", "HEAD", "POST"])
-def create(request: UserRequest) -> HttpResponse:
-    """Describe a new endpoint."""
-    return _edit(request, None)
-
-
-@admin_required
-@require_http_methods(["GET", "HEAD", "POST"])
-def edit(request: UserRequest, pk: int) -> HttpResponse:
-    """Change an endpoint; live grants keep what was approved."""
-    return _edit(request, get_object_or_404(Endpoint, pk=pk))
-
-
-def _edit(request: UserRequest, endpoint: Endpoint | None) -> HttpResponse:
-    name = str(endpoint or "")
+def _form(request: UserRequest, endpoint: Endpoint | None) -> EndpointForm:
+    """Make the form; a link may choose the resource or the authorization of a new endpoint."""
     initial = {name: request.GET[name] for name in ("resource", "authorization") if clean_pk(request.GET.get(name))}
-    form = EndpointForm(posted(request), instance=endpoint, initial=initial)
+    return EndpointForm(posted(request), instance=endpoint, initial=initial)
 
-    def save() -> Endpoint:
-        return save_endpoint(actor=request.user, endpoint=form.instance, approvers=form.cleaned_data["approvers"])
 
-    if (done := saved_page(request, form, save)) is not None:
-        return done
-    context = {
-        "form": form,
-        "endpoint": endpoint,
-        "name": name,
-        "sentence": form.sentence(),
-        "affected": affected_by_endpoint(endpoint) if endpoint else None,
-    }
-    return render(request, "setup/endpoints/form.html", context, status=form_status(form))
+create, edit, delete = pages_of(
+    Noun(
+        Endpoint,
+        form=_form,
+        save=lambda actor, form: save_endpoint(
+            actor=actor, endpoint=form.instance, approvers=form.cleaned_data["approvers"]
+        ),
+        context=lambda form, endpoint: {
+            "sentence": form.sentence(),
+            "affected": affected_by_endpoint(endpoint) if endpoint else None,
+        },
+        farewell="Nobody can activate or request this endpoint any more.",
+    )
+)
 
 
 @admin_required
@@ -131,12 +118,3 @@ def detail(request: UserRequest, pk: int) -> HttpResponse:
         "affected": affected_by_endpoint(endpoint),
     }
     return render(request, "setup/endpoints/detail.html", context)
-
-
-@admin_required
-@require_http_methods(["GET", "HEAD", "POST"])
-def delete(request: UserRequest, pk: int) -> HttpResponse:
-    """Ask, then delete an endpoint that no group is wired to and no grant was made for."""
-    return confirm_and_delete(
-        request, get_object_or_404(Endpoint, pk=pk), text="Nobody can activate or request this endpoint any more."
-    )

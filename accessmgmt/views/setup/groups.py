@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from accessmgmt.domain.address_lists import Addresses
 from accessmgmt.domain.emails import same_address
@@ -19,8 +19,7 @@ from accessmgmt.views.lists import Listing, columns, is_fragment, render_list, s
 from accessmgmt.views.paging import page_of
 from accessmgmt.views.permissions import UserRequest, admin_required, auditor_required
 from accessmgmt.views.query import clean_pk, clean_search
-from accessmgmt.views.setup.deleting import confirm_and_delete
-from accessmgmt.views.setup.saving import form_status, posted, saved_page
+from accessmgmt.views.setup.frame import Noun, pages_of, posted
 
 GROUPS = Listing(
     noun="group",
@@ -49,26 +48,18 @@ def group_list(request: UserRequest) -> HttpResponse:
     return render_list(request, GROUPS, rows, heads)
 
 
-@admin_required
-@require_http_methods(["GET", "HEAD", "POST"])
-def create(request: UserRequest) -> HttpResponse:
-    """Describe a new group."""
-    return _edit(request, None)
-
-
-@admin_required
-@require_http_methods(["GET", "HEAD", "POST"])
-def edit(request: UserRequest, pk: int) -> HttpResponse:
-    """Change a group's name or description."""
-    return _edit(request, get_object_or_404(Group, pk=pk))
-
-
-def _edit(request: UserRequest, group: Group | None) -> HttpResponse:
-    name = str(group or "")
-    form = GroupForm(posted(request), instance=group)
-    done = saved_page(request, form, lambda: groups.save_group(actor=request.user, group=form.instance))
-    context = {"form": form, "group": group, "name": name}
-    return done or render(request, "setup/groups/form.html", context, status=form_status(form))
+create, edit, delete = pages_of(
+    Noun(
+        Group,
+        form=lambda request, group: GroupForm(posted(request), instance=group),
+        save=lambda actor, form: groups.save_group(actor=actor, group=form.instance),
+        farewell="Its members lose what they may activate through it.",
+        consequences=lambda group: [
+            f"Members who leave it: {group.members.count()}. Endpoints it is wired to: {group.wires.count()}.",
+            "Live grants stay until their time is over.",
+        ],
+    )
+)
 
 
 @auditor_required
@@ -174,19 +165,3 @@ def _changed(request: UserRequest, context: dict[str, object], fragment: str, *,
 
 def _people(count: int) -> str:
     return "1 person" if count == 1 else f"{count} people"
-
-
-@admin_required
-@require_http_methods(["GET", "HEAD", "POST"])
-def delete(request: UserRequest, pk: int) -> HttpResponse:
-    """Ask, then delete a group with its memberships and wires."""
-    group = _get(pk)
-    return confirm_and_delete(
-        request,
-        group,
-        text="Its members lose what they may activate through it.",
-        consequences=[
-            f"Members who leave it: {group.members.count()}. Endpoints it is wired to: {group.wires.count()}.",
-            "Live grants stay until their time is over.",
-        ],
-    )

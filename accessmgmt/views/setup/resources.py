@@ -6,11 +6,10 @@ from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from accessmgmt.domain.certificates import describe_certificates
 from accessmgmt.domain.looks import LookKind
-from accessmgmt.forms.base import save_or_refuse
 from accessmgmt.forms.setup.resources import CERTIFICATE_FIELDS, SSL_CHOICES, ResourceForm, form_of_refused_move
 from accessmgmt.models import Resource, TargetLook, User
 from accessmgmt.selectors.oversight.looks import newest_look, refused_move
@@ -22,8 +21,7 @@ from accessmgmt.views.lists import Listing, chosen, columns, render_list, search
 from accessmgmt.views.oversight.looks import look_context
 from accessmgmt.views.permissions import UserRequest, admin_required, auditor_required
 from accessmgmt.views.query import clean_pk, clean_uuid
-from accessmgmt.views.setup.deleting import confirm_and_delete
-from accessmgmt.views.setup.saving import saved_page
+from accessmgmt.views.setup.frame import Noun, form_page, pages_of
 
 CREDENTIAL_FIELDS = ("use_aws_secrets", "username", "aws_region", "aws_secret_name")
 RESOURCES = Listing(
@@ -65,60 +63,42 @@ def resource_list(request: UserRequest) -> HttpResponse:
     )
 
 
-@admin_required
-@require_http_methods(["GET", "HEAD", "POST"])
-def create(request: UserRequest) -> HttpResponse:
-    """Describe a new resource."""
-    return _edit(request, None)
+def _form(request: UserRequest, resource: Resource | None) -> ResourceForm:
+    """Make the form: as it was posted, as it was when its move was refused, or as the resource is."""
+    if request.method == "POST":
+        return ResourceForm(request.POST, request.FILES, instance=resource)
+    pk = clean_uuid(request.GET.get("look"))
+    look = refused_move(request.user, resource, pk) if resource is not None and pk is not None else None
+    if look is not None:
+        return form_of_refused_move(look)
+    # The credential section asks for itself again when its switch is turned.
+    initial = {name: request.GET[name] for name in CREDENTIAL_FIELDS if name in request.GET}
+    if initial:
+        initial["use_aws_secrets"] = request.GET.get("use_aws_secrets", "")
+    return ResourceForm(instance=resource, initial=initial)
 
 
-@admin_required
-@require_http_methods(["GET", "HEAD", "POST"])
-def edit(request: UserRequest, pk: int) -> HttpResponse:
-    """Change a resource."""
-    return _edit(request, get_object_or_404(Resource, pk=pk))
-
-
-def _edit(request: UserRequest, resource: Resource | None) -> HttpResponse:
-    if request.method != "POST":
-        pk = clean_uuid(request.GET.get("look"))
-        look = refused_move(request.user, resource, pk) if resource is not None and pk is not None else None
-        if look is not None:
-            return _form_page(request, form_of_refused_move(look))
-        # The credential section asks for itself again when its switch is turned.
-        initial = {name: request.GET[name] for name in CREDENTIAL_FIELDS if name in request.GET}
-        if initial:
-            initial["use_aws_secrets"] = request.GET.get("use_aws_secrets", "")
-        return _form_page(request, ResourceForm(instance=resource, initial=initial))
-    form = ResourceForm(request.POST, request.FILES, instance=resource)
-    if form.is_valid() and form.is_to_be_asked:
-        # It is saved when the server at the new address has said that it is the same one.
-        asked = save_or_refuse(form, lambda: looks.ask_for_move(actor=request.user, resource=form.instance))
-        if asked is not None:
-            return redirect("accessmgmt:look", pk=asked.pk)
-    elif (done := saved_page(request, form, lambda: _save(request.user, form))) is not None:
-        return done
-    form.ask_secrets_again()
-    return _form_page(request, form, status=422)
-
-
-def _save(actor: User, form: ResourceForm) -> Resource:
-    """Store what the form says."""
+def _save(actor: User, form: ResourceForm) -> Resource | TargetLook:
+    """Store what the form says; first ask the server at a new address whether it is the same one."""
+    if form.is_to_be_asked:
+        return looks.ask_for_move(actor=actor, resource=form.instance)
     return resources.save_resource(actor=actor, resource=form.instance)
 
 
-def _form_page(
-    request: UserRequest, form: ResourceForm, *, status: int = 200, look: TargetLook | None = None
-) -> HttpResponse:
+def _beside_form(form: ResourceForm, _: Resource | None) -> dict[str, object]:
     facts = {name: describe_certificates(str(form[name].value() or "")) for name in CERTIFICATE_FIELDS}
-    context = {
-        "form": form,
-        "resource": None if form.is_new else Resource.objects.get(pk=form.instance.pk),
-        "ca_facts": facts["tls_root_cert"],
-        "client_facts": facts["tls_cert_file"],
-        **look_context(look),
-    }
-    return render(request, "setup/resources/form.html", context, status=status)
+    return {"ca_facts": facts["tls_root_cert"], "client_facts": facts["tls_cert_file"], **look_context(None)}
+
+
+RESOURCE = Noun(
+    Resource,
+    form=_form,
+    save=_save,
+    context=_beside_form,
+    farewell="The portal forgets this server and the credential that it uses there.",
+    consequences=lambda _: ["Nothing is changed on the server itself."],
+)
+create, edit, delete = pages_of(RESOURCE)
 
 
 @admin_required
@@ -127,6 +107,7 @@ def test_unsaved(request: UserRequest) -> HttpResponse:
     """Ask for the connection test of what stands in the form. Of the form nothing is stored but until it is over."""
     pk = clean_pk(request.POST.get("resource"))
     stored = get_object_or_404(Resource, pk=pk) if pk is not None else None
+    name = str(stored or "")
     form = ResourceForm(request.POST, request.FILES, instance=stored)
     form.full_clean()
     look: TargetLook | None = None
@@ -135,7 +116,7 @@ def test_unsaved(request: UserRequest) -> HttpResponse:
     status = 422 if look is None else 200
     if not request.htmx:
         form.ask_secrets_again()
-        return _form_page(request, form, status=status, look=look)
+        return form_page(request, RESOURCE, form, stored, name=name, status=status, **look_context(look))
     problems = [(form[name], texts) for name, texts in form.connection_errors.items() if name in form.fields]
     context = {**look_context(look), "problems": problems}
     return render(request, "setup/resources/form.html#ladder", context, status=status)
@@ -203,15 +184,3 @@ def resume(request: UserRequest, pk: int) -> HttpResponse:
     strangers.resume(actor=request.user, resource=resource, roles=request.POST.getlist("role"))
     messages.success(request, f"“{resource}” gives access again.")
     return redirect("accessmgmt:resource-detail", pk=pk)
-
-
-@admin_required
-@require_http_methods(["GET", "HEAD", "POST"])
-def delete(request: UserRequest, pk: int) -> HttpResponse:
-    """Ask, then delete a resource that nothing needs."""
-    return confirm_and_delete(
-        request,
-        get_object_or_404(Resource, pk=pk),
-        text="The portal forgets this server and the credential that it uses there.",
-        consequences=["Nothing is changed on the server itself."],
-    )
