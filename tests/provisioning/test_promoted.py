@@ -15,6 +15,7 @@ from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.connect import primary, replay
 from accessmgmt.provisioning.connect.admin import close_pools
+from accessmgmt.provisioning.connect.hosts import Servers
 from accessmgmt.provisioning.connect.primary import link_trouble
 from accessmgmt.provisioning.drift.resync import resync_sets
 from accessmgmt.provisioning.end.grants import end_grant
@@ -110,7 +111,7 @@ def pair(
 
 def test_a_link_that_holds(pair: Pair) -> None:
     assert link_trouble(pair.replica) is None
-    assert primary.with_primary(pair.replica) is pair.replica
+    assert primary.find_servers(pair.replica) == Servers(pair.replica.primary, pair.replica)
 
 
 def test_the_old_primary_is_dead(pair: Pair) -> None:

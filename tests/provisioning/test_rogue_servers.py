@@ -20,7 +20,7 @@ from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.check import ladder
 from accessmgmt.provisioning.connect import admin, diagnose, reach
 from accessmgmt.provisioning.connect.admin import close_pools
-from accessmgmt.provisioning.connect.primary import with_primary
+from accessmgmt.provisioning.connect.primary import find_servers
 from accessmgmt.provisioning.drift.resync import check_drift, resync_sets
 from accessmgmt.provisioning.end import grants
 from accessmgmt.provisioning.session import bounded, watchdog
@@ -103,7 +103,7 @@ def looks(target: Target) -> dict[str, Callable[[], object]]:
         "sign-in over the wire": lambda: diagnose.try_log_in(target, target.host),
         "admin": lambda: admin.connect_admin(target, 2 * SECONDS),
         "login": lambda: admin.connect_login(target, **login, server_version=18, timeout_seconds=2 * SECONDS),
-        "place": lambda: with_primary(replace(target, primary=target), 2 * SECONDS),
+        "place": lambda: find_servers(replace(target, primary=target), 2 * SECONDS),
         "apply": lambda: apply_grant(target, order, budget_seconds=2 * SECONDS),
         "end": lambda: grants.end_grants(target, [to_end(order)]),
         "check": lambda: check_drift(target, wanted, budget_seconds=2 * SECONDS),

@@ -15,7 +15,8 @@ from accessmgmt.domain.targets import ApplyReceipt, Target
 from accessmgmt.provisioning.apply.login import Login, ensure_login
 from accessmgmt.provisioning.apply.verify import Effective, Question, login_session, read_what_it_may
 from accessmgmt.provisioning.connect.admin import admin_session, forget_connections
-from accessmgmt.provisioning.connect.primary import with_primary
+from accessmgmt.provisioning.connect.hosts import Servers
+from accessmgmt.provisioning.connect.primary import find_servers
 from accessmgmt.provisioning.connect.replay import wait_for_replay
 from accessmgmt.provisioning.connect.secrets_manager import resolve_target
 from accessmgmt.provisioning.leftovers.held_up import naming_holders
@@ -41,7 +42,7 @@ class Apply:
     capability role that had been there.
     """
 
-    target: Target
+    servers: Servers
     session: Session
     order: GrantOrder
     scope: Scope
@@ -102,17 +103,17 @@ def apply_grant(
 
 def _apply(target: Target, order: GrantOrder, budget: Budget, changes: list[DriftChange] | None) -> ApplyReceipt:
     steps = Steps()
-    target = with_primary(target, budget.check())
-    as_admin = admin_session(target.primary or target, budget, installation=order.login.installation)
+    servers = find_servers(target, budget.check())
+    as_admin = admin_session(servers.writable, budget, installation=order.login.installation)
     with steps.measured("total"), as_admin as session:
-        apply = _begin(target, session, order, changes, steps)
+        apply = _begin(servers, session, order, changes, steps)
         triggers = _triggers(apply)
         with steps.measured("login"):
             login = _make_login(apply)
-        if target.primary is not None:
+        if servers.standby is not None:
             with steps.measured("replay"):
-                _wait_on_standby(apply)
-        as_login = login_session(session, resolve_target(target), apply.role_name, order.password, login.keys)
+                _wait_for(servers.standby, session)
+        as_login = login_session(session, resolve_target(servers.named), apply.role_name, order.password, login.keys)
         with steps.measured("verify"), as_login as user:
             seen = _verify(apply, user, login)
         gifts = tell_gifts(apply.plan.gifts, apply.scope, session.conn.info.dbname)
@@ -120,27 +121,26 @@ def _apply(target: Target, order: GrantOrder, budget: Budget, changes: list[Drif
 
 
 def _begin(
-    target: Target, session: Session, order: GrantOrder, changes: list[DriftChange] | None, steps: Steps
+    servers: Servers, session: Session, order: GrantOrder, changes: list[DriftChange] | None, steps: Steps
 ) -> Apply:
     """Look at both roles, and bring the capability role in order unless it is known to be."""
-    scope = scope_of(order.set, session.server_version, target.leftover_owner)
+    scope = scope_of(order.set, session.server_version, servers.named.leftover_owner)
     role_name = order.login.role_name
     with steps.measured("inspect"):
         known = recall(session, scope, role_name)
         found = known[0] if known else inspect_target(session, scope, role_name)
     with steps.measured("capability"):
         prepare = partial(ensure_capability, session, scope, found, changes)
-        found, plan = known or naming_holders(session, target.primary or target, prepare, WHAT_IS_SHARED)
+        found, plan = known or naming_holders(session, servers.writable, prepare, WHAT_IS_SHARED)
         if known is None:
             remember(session, scope, found)
-    return Apply(target, session, order, scope, found, plan, changes, steps)
+    return Apply(servers, session, order, scope, found, plan, changes, steps)
 
 
 def _make_login(apply: Apply) -> Login:
-    limit = apply.target.max_connections
+    limit = apply.servers.named.max_connections
     make = partial(ensure_login, apply.session, apply.order, apply.scope, apply.found.facts, connection_limit=limit)
-    writable = apply.target.primary or apply.target
-    return naming_holders(apply.session, writable, lambda: apply.session.repeat(make), apply.role_name)
+    return naming_holders(apply.session, apply.servers.writable, lambda: apply.session.repeat(make), apply.role_name)
 
 
 def _triggers(apply: Apply) -> tuple[int, ...] | None:
@@ -166,8 +166,8 @@ def _verify(apply: Apply, as_login: Session, login: Login) -> Effective:
         return seen
     forget(apply.session, apply.scope)
     apply.found, apply.plan = ensure_capability(apply.session, apply.scope, apply.look_again(), apply.changes)
-    if apply.target.primary is not None:
-        _wait_on_standby(apply)
+    if apply.servers.standby is not None:
+        _wait_for(apply.servers.standby, apply.session)
     seen = look()
     if missing := _missing(seen, apply.plan):
         drifting = {drift.oid for drift in apply.look_again().drift}
@@ -186,18 +186,18 @@ def _missing(seen: Effective, plan: CapabilityPlan) -> dict[int, str]:
 
 def _not_usable(apply: Apply, names: list[str]) -> TargetRefused:
     return TargetRefused(
-        f"{apply.role_name} on “{apply.target.name}” cannot use {', '.join(names[:5])} as approved.",
+        f"{apply.role_name} on “{apply.servers.named.name}” cannot use {', '.join(names[:5])} as approved.",
         why="The privileges were given, and PostgreSQL says that they do not take effect.",
         todo="A DBA looks at the privileges on the schema and on these tables.",
         sqlstate="42501",
     )
 
 
-def _wait_on_standby(apply: Apply) -> None:
+def _wait_for(standby: Target, session: Session) -> None:
     """Wait until the standby has what was written so far."""
-    lsn = str(apply.session.ask(READ_LSN)[0]["lsn"])
-    with admin_session(apply.target, apply.session.budget, server="standby") as standby:
-        wait_for_replay(standby, lsn)
+    lsn = str(session.ask(READ_LSN)[0]["lsn"])
+    with admin_session(standby, session.budget, server="standby") as there:
+        wait_for_replay(there, lsn)
 
 
 def _receipt(apply: Apply, login: Login, seen: Effective) -> ApplyReceipt:

@@ -26,7 +26,8 @@ from accessmgmt.provisioning.check.real_login import (
 )
 from accessmgmt.provisioning.connect.admin import admin_session, forget_connections
 from accessmgmt.provisioning.connect.diagnose import shake_hands, try_log_in
-from accessmgmt.provisioning.connect.primary import with_primary
+from accessmgmt.provisioning.connect.hosts import Servers, as_linked
+from accessmgmt.provisioning.connect.primary import find_servers
 from accessmgmt.provisioning.connect.reach import hosts_of, reach_ports, resolve_host
 from accessmgmt.provisioning.connect.refused_login import login_error
 from accessmgmt.provisioning.connect.secrets_manager import forget_secret, resolve_target
@@ -80,6 +81,10 @@ class Climb:
     budget: Budget = field(default_factory=lambda: Budget(BUDGET_SECONDS))
     given_to_rehearse: Given | None = None
     rehearsal: Rehearsal | None = None
+
+    @property
+    def servers(self) -> Servers:
+        return as_linked(self.given)
 
 
 def test_connection(
@@ -253,7 +258,7 @@ def _primary(climb: Climb) -> Answer:
             RungState.FAILED,
         )
     if linked is None:
-        climb.given = with_primary(climb.given, climb.budget.check())
+        climb.given = find_servers(climb.given, climb.budget.check()).named
         linked = climb.given.primary
         if linked is None:
             raise TargetUnavailable(f"“{climb.given.name}” was promoted a moment ago.", todo="Test it again.")
@@ -282,7 +287,7 @@ def _rights(climb: Climb) -> Answer:
             f"{row['acting_as']} is a superuser: enough, and more than is needed.",
             f"Better is a login that only steps into {ADMIN_ROLE}.",
         )
-    writable = climb.given.primary or climb.given
+    writable = climb.servers.writable
     with admin_session(writable, climb.budget, installation=climb.installation) as session:
         missing = session.missing_rights()
     if missing:
@@ -330,7 +335,7 @@ def _leftovers(climb: Climb) -> Answer:
     """Code of a stranger lies with whoever takes over what logins leave: that role must have nothing to lose."""
     if climb.given.leftovers == KEEP:
         return Answer("What an ended login owns is listed, and its grant stays ending until an admin has seen to it.")
-    writable = climb.given.primary or climb.given
+    writable = climb.servers.writable
     with admin_session(writable, climb.budget) as session:
         owner = read_powers(session, named_owner(writable))
         if not owner.found and owner.name == QUARANTINE_ROLE:
@@ -374,7 +379,7 @@ def _rehearsal(climb: Climb) -> Answer:
     """Try each set under a capability role's name that is not there: the whole way, as before the first use."""
     made_for = Installation(f"rehearsal-{secrets.token_hex(6)}", secrets.token_hex(32))
     given, nothing = [], []
-    with admin_session(climb.given.primary or climb.given, climb.budget) as session:
+    with admin_session(climb.servers.writable, climb.budget) as session:
         for permissions in climb.permission_sets:
             scope = scope_of(SetOrder(made_for, permissions), session.server_version, climb.given.leftover_owner)
             [found] = inspect_sets(session, [scope])
@@ -404,11 +409,11 @@ def _person(climb: Climb) -> Answer:
         sweep_rehearsals(climb.given, climb.installation)
     if climb.given_to_rehearse is None:
         raise AssertionError("the rehearsal comes before")
-    writable = climb.given.primary or climb.given
+    writable = climb.servers.writable
     with admin_session(writable, climb.budget, installation=climb.installation) as session:
         climb.rehearsal = rehearsal = new_rehearsal(climb.installation, climb.given_to_rehearse)
         make_login(session, rehearsal, connection_limit=climb.given.max_connections)
-        return Answer(log_in_as(session, climb.given, rehearsal))
+        return Answer(log_in_as(session, climb.servers, rehearsal))
 
 
 def _end_of_it(climb: Climb) -> Answer:
@@ -416,7 +421,7 @@ def _end_of_it(climb: Climb) -> Answer:
     rehearsal, climb.rehearsal = climb.rehearsal, None
     if rehearsal is None:
         raise AssertionError("nothing was made")
-    receipt = end_rehearsal(climb.given, rehearsal)
+    receipt = end_rehearsal(climb.servers, rehearsal)
     if receipt.role_was_absent:
         return Answer("It was not made.")
     return Answer("Fenced, cut and dropped; no role, no session and nothing that depends on it is left.")

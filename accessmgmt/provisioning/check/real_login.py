@@ -19,7 +19,8 @@ from accessmgmt.domain.orders import EndOrder, LoginRef
 from accessmgmt.domain.targets import EndReceipt, Target
 from accessmgmt.provisioning.apply.verify import login_session
 from accessmgmt.provisioning.connect.admin import admin_session
-from accessmgmt.provisioning.connect.primary import with_primary
+from accessmgmt.provisioning.connect.hosts import Servers
+from accessmgmt.provisioning.connect.primary import find_servers
 from accessmgmt.provisioning.connect.replay import wait_for_replay
 from accessmgmt.provisioning.connect.scram import derive_keys
 from accessmgmt.provisioning.connect.secrets_manager import resolve_target
@@ -121,16 +122,16 @@ def _make_capability(rehearsal: Rehearsal) -> list[Statement]:
     return [*making, *plan_frame(given.frame, replace(given.scope, capability=name)), *on_relation]
 
 
-def log_in_as(session: Session, target: Target, rehearsal: Rehearsal) -> str:
+def log_in_as(session: Session, servers: Servers, rehearsal: Rehearsal) -> str:
     """Log in as the login, on the host that people get, and use what it has; return what was seen, in words.
 
     On a standby it is waited for first. Raises TargetError with the server's own words.
     """
-    if target.primary is not None:
+    if servers.standby is not None:
         lsn = str(session.ask(READ_LSN)[0]["lsn"])
-        with admin_session(target, session.budget, server="standby") as standby:
+        with admin_session(servers.standby, session.budget, server="standby") as standby:
             wait_for_replay(standby, lsn)
-    with login_session(session, resolve_target(target), rehearsal.login.role_name, rehearsal.password) as user:
+    with login_session(session, resolve_target(servers.named), rehearsal.login.role_name, rehearsal.password) as user:
         relation, wanted = rehearsal.given.relation, ", ".join(rehearsal.given.scope.wanted)
         seen = f"“{rehearsal.login.role_name}” logged in at {user.conn.info.host}"
         if relation is None:
@@ -146,10 +147,10 @@ def log_in_as(session: Session, target: Target, rehearsal: Rehearsal) -> str:
         return f"{seen} and may {wanted} on {relation.name}."
 
 
-def end_rehearsal(target: Target, rehearsal: Rehearsal) -> EndReceipt:
+def end_rehearsal(servers: Servers, rehearsal: Rehearsal) -> EndReceipt:
     """End the login as any other: fence, sessions, drop, proof; then drop its capability role. Raises TargetError."""
-    receipt = end_grant(target, EndOrder(rehearsal.login))
-    writable = target.primary or target
+    receipt = end_grant(servers.named, EndOrder(rehearsal.login))
+    writable = servers.writable
     budget = Budget(BUDGET_SECONDS)
     with admin_session(writable, budget, installation=rehearsal.login.installation) as session:
         for row, _ in _read(session):
@@ -183,8 +184,7 @@ def sweep_rehearsals(target: Target, installation: Installation) -> int:
 
     Tests that are going on are left alone; what cannot be ended now is tried again the next time. Raises TargetError.
     """
-    target = with_primary(target, for_ending=True)
-    writable = target.primary or target
+    writable = find_servers(target, for_ending=True).writable
     with admin_session(writable, Budget(BUDGET_SECONDS), installation=installation) as session:
         logins = [(row, tag) for row, tag in _read(session) if tag.kind == "grant" and row["is_over"]]
         for row, tag in logins:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from accessmgmt.domain.errors import TargetError
 from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning.connect.admin import keep_connection
-from accessmgmt.provisioning.connect.primary import with_primary
+from accessmgmt.provisioning.connect.primary import find_servers
 
 MOST_KEPT = 200
 EVERY_SECONDS = 15.0
@@ -27,8 +27,8 @@ LONGEST_PAUSE_SECONDS = 600.0
 
 def keep_open(target: Target) -> None:
     """Hold a connection to each server of a target on which an ending works. Raises TargetError when one has none."""
-    found = with_primary(target, CONNECT_SECONDS, for_ending=True)
-    for place in (found.primary, found):
+    found = find_servers(target, CONNECT_SECONDS, for_ending=True)
+    for place in (found.writable, found.standby):
         if place is not None:
             keep_connection(place, for_seconds=KEPT_SECONDS, timeout_seconds=CONNECT_SECONDS)
 

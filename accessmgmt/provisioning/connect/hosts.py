@@ -22,7 +22,7 @@ _last: dict[tuple[int, str, int], str] = {}
 _lock = threading.Lock()
 
 
-class Former(StrEnum):
+class FormerState(StrEnum):
     """What has become of the server that a resource links as its primary, in words."""
 
     STANDBY = "is a standby now"
@@ -31,43 +31,74 @@ class Former(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Relinked(Target):
-    """A target whose link to a primary is out of date: its `primary` is the true one, None when that is itself.
+class Former:
+    """What a resource links as its primary, where that link is out of date. People may have sessions there."""
 
-    `former` is the server that the resource links. People may have sessions there.
+    server: Target
+    state: FormerState
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Which servers a resource has now, and which of them takes changes.
+
+    Roles are made on `writable`. `standby` is what the resource names where that replays the other one, which it links
+    as its primary.
     """
 
-    former: Target | None = None
-    state: Former = Former.SILENT
+    writable: Target
+    standby: Target | None = None
+    former: Former | None = None
 
-    def explained(self) -> TargetRefused:
-        """Say what is out of date, and what an admin does."""
-        former = f"“{self.former.name}”" if self.former else "its primary"
-        if self.state is Former.PARTED:
+    @property
+    def named(self) -> Target:
+        """What the resource names: people log in there."""
+        return self.standby or self.writable
+
+    def link_trouble(self) -> TargetRefused | None:
+        """Say what is out of date about the link to a primary, if anything is, and what an admin does."""
+        if self.former is None:
+            return None
+        name, former = self.named.name, f"“{self.former.server.name}”"
+        if self.former.state is FormerState.PARTED:
             return TargetRefused(
-                f"“{self.name}” and {former}, which it links as its primary, both take changes.",
+                f"“{name}” and {former}, which it links as its primary, both take changes.",
                 why="They are one cluster that has parted: what is given on one is not known on the other.",
                 todo="Endings shut both. Shut down the one that is not to go on; then correct the link to a primary in"
-                f" “{self.name}”, or take it out.",
+                f" “{name}”, or take it out.",
                 sqlstate="25006",
             )
-        itself = "it takes changes itself"
-        where = f"roles are made at {self.primary.host} port {self.primary.port}" if self.primary else itself
+        place = f"roles are made at {self.writable.host} port {self.writable.port}"
+        where = place if self.standby is not None else "it takes changes itself"
         return TargetRefused(
-            f"“{self.name}” links {former} as its primary, and that is out of date.",
-            why=f"By now {where}, and {former} {self.state}. The portal goes on there.",
-            todo=f"Correct the link to a primary in “{self.name}”, or take it out.",
+            f"“{name}” links {former} as its primary, and that is out of date.",
+            why=f"By now {where}, and {former} {self.former.state}. The portal goes on there.",
+            todo=f"Correct the link to a primary in “{name}”, or take it out.",
         )
 
+    def others(self, used: str) -> list[Target]:
+        """Return the servers beside the one that was `used`, each as a target of its own.
 
-def relinked(target: Target, former: Target, state: Former) -> Relinked:
-    """Return the target, whose `primary` is the true one, with the server that it links."""
-    return Relinked(**{field.name: getattr(target, field.name) for field in fields(Target)}, former=former, state=state)
+        Those are the other hosts of a list, and the server that an outdated link leads to. People may have sessions
+        there too: a client that cannot reach the first host of the list takes the next.
+        """
+        writable = _each_host(self.writable)
+        found = [server for server in writable if server.host != used] if len(writable) > 1 else []
+        standbys = self._standbys()
+        found += standbys if len(standbys) > 1 else []  # only one of them was asked as the standby
+        return found + (_each_host(self.former.server) if self.former is not None else [])
+
+    def beside(self, used: str) -> list[Target]:
+        """Return every known server of the cluster but the one that was `used` to make roles: standbys, too."""
+        return list(dict.fromkeys(self._standbys() + self.others(used)))
+
+    def _standbys(self) -> list[Target]:
+        return _each_host(self.standby) if self.standby is not None else []
 
 
-def link_notes(target: Target) -> list[str]:
-    """Return what a receipt says about the target's link to a primary: nothing while it holds."""
-    return [str(target.explained())] if isinstance(target, Relinked) else []
+def as_linked(target: Target) -> Servers:
+    """Return the servers of a resource as its own link to a primary says."""
+    return Servers(target) if target.primary is None else Servers(target.primary, target)
 
 
 def hosts_in_order(target: Target) -> list[str]:
@@ -98,27 +129,6 @@ def has_several_hosts(target: Target) -> bool:
 def wants_primary(target: Target) -> bool:
     """Say whether only a server that takes changes will do: a list of hosts that is not a standby's."""
     return target.primary is None and has_several_hosts(target)
-
-
-def other_hosts(target: Target, used: str) -> list[Target]:
-    """Return the servers beside the one that was `used`, each as a target of its own.
-
-    Those are the other hosts of a list, and the server that an outdated link leads to. People may have sessions there
-    too: a client that cannot reach the first host of the list takes the next.
-    """
-    writable = _each_host(target.primary or target)
-    others = [server for server in writable if server.host != used] if len(writable) > 1 else []
-    standbys = _each_host(target) if target.primary else []
-    others += standbys if len(standbys) > 1 else []  # only one of them was asked as the standby
-    if isinstance(target, Relinked) and target.former is not None:
-        others += _each_host(target.former)
-    return others
-
-
-def servers_beside(target: Target, used: str) -> list[Target]:
-    """Return every known server of the cluster but the one that was `used` to make roles: standbys, too."""
-    standbys = _each_host(target) if target.primary else []
-    return list(dict.fromkeys(standbys + other_hosts(target, used)))
 
 
 def _each_host(target: Target) -> list[Target]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
 from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning.connect.admin import admin_connection, admin_session, forget_connections
-from accessmgmt.provisioning.connect.hosts import Former, Relinked, is_standby, relinked
+from accessmgmt.provisioning.connect.hosts import Former, FormerState, Servers, as_linked, is_standby
 from accessmgmt.provisioning.connect.reach import knock
 from accessmgmt.provisioning.connect.secrets_manager import resolve_target
 from accessmgmt.provisioning.session.conversation import Interrupted
@@ -44,12 +44,12 @@ class Place:
     upstream: tuple[str, int]
 
 
-def with_primary(target: Target, timeout_seconds: float = 10.0, *, for_ending: bool = False) -> Target:
-    """Return the target with the `primary` on which its roles are made now; None when that is itself.
+def find_servers(target: Target, timeout_seconds: float = 10.0, *, for_ending: bool = False) -> Servers:
+    """Return which servers the resource has now, and on which of them its roles are made.
 
     A standby that links none says from where it streams; that server is believed when the standby's own credential logs
     in there, it is the same cluster and no standby itself. The answer is kept for 30 seconds, and forgotten when the
-    standby is promoted. A link that does not hold any more gives a `Relinked`:
+    standby is promoted. Where a link does not hold any more:
 
     - the target takes changes, and what it links is a standby of the same cluster, or out of reach: roles are made on
       the target itself;
@@ -66,10 +66,10 @@ def with_primary(target: Target, timeout_seconds: float = 10.0, *, for_ending: b
         return _with_linked(target, target.primary, budget, for_ending=for_ending)
     with admin_connection(target, timeout_seconds=budget.check()) as conn:
         if not is_standby(conn):  # told at connect, and never wrong in this direction: it costs no question
-            return target
+            return Servers(target)
     place = _place_of(target, budget)
     if not place.is_standby:
-        return target
+        return Servers(target)
     if not place.upstream[0]:
         raise _link_it(
             target,
@@ -79,43 +79,48 @@ def with_primary(target: Target, timeout_seconds: float = 10.0, *, for_ending: b
     with _lock:
         kept = _found.get(target)
     if kept is not None and time.monotonic() - kept[0] < KEPT_SECONDS:
-        return replace(target, primary=kept[1])
+        return _streaming(target, kept[1])
     primary = _prove(target, place, budget)
     with _lock:
         _found[target] = (time.monotonic(), primary)
-    return replace(target, primary=primary)
+    return _streaming(target, primary)
 
 
-def _with_linked(target: Target, linked: Target, budget: Budget, *, for_ending: bool) -> Target:
+def _streaming(standby: Target, primary: Target) -> Servers:
+    return Servers(primary, replace(standby, primary=primary))
+
+
+def _with_linked(target: Target, linked: Target, budget: Budget, *, for_ending: bool) -> Servers:
     alone = replace(target, primary=None)
     here = _place_if_reached(alone, budget)
     there = _place_if_reached(linked, budget)
     if here is None:
         # What it links may have become its standby: then only the target can take changes, as soon as it answers.
-        return replace(linked, primary=alone) if there is not None and there.is_standby else target
+        return _streaming(linked, alone) if there is not None and there.is_standby else as_linked(target)
     if there is not None and "" not in {there.cluster, here.cluster} and there.cluster != here.cluster:
         if not for_ending:
             raise _another_cluster(target, linked)
-        return target
+        return as_linked(target)
+    if here.is_standby and there is not None and not there.is_standby:
+        return as_linked(target)
     if here.is_standby:
-        return (
-            target if there is not None and not there.is_standby else _elsewhere(target, alone, linked, there, budget)
-        )
+        return _elsewhere(target, alone, linked, there, budget)
     if there is None:
-        return relinked(alone, linked, Former.SILENT)
-    found = relinked(alone, linked, Former.STANDBY if there.is_standby else Former.PARTED)
-    if found.state is Former.PARTED and not for_ending:
-        raise found.explained()
+        return Servers(alone, former=Former(linked, FormerState.SILENT))
+    state = FormerState.STANDBY if there.is_standby else FormerState.PARTED
+    found = Servers(alone, former=Former(linked, state))
+    if state is FormerState.PARTED and not for_ending and (trouble := found.link_trouble()):
+        raise trouble
     return found
 
 
-def _elsewhere(target: Target, alone: Target, linked: Target, there: Place | None, budget: Budget) -> Target:
+def _elsewhere(target: Target, alone: Target, linked: Target, there: Place | None, budget: Budget) -> Servers:
     """Follow the stream of a standby whose linked primary takes no changes: another server was promoted."""
     try:
-        found = with_primary(alone, budget.check())
+        found = find_servers(alone, budget.check())
     except TargetError as error:
         if there is None:
-            return target
+            return as_linked(target)
         raise TargetUnavailable(
             f"Neither “{target.name}” nor “{linked.name}”, which it links as its primary, takes changes now.",
             why=error.why,
@@ -123,7 +128,7 @@ def _elsewhere(target: Target, alone: Target, linked: Target, there: Place | Non
             " link.",
             sqlstate="25006",
         ) from None
-    return relinked(found, linked, Former.SILENT if there is None else Former.STANDBY)
+    return replace(found, former=Former(linked, FormerState.SILENT if there is None else FormerState.STANDBY))
 
 
 def _place_if_reached(target: Target, budget: Budget) -> Place | None:
@@ -212,5 +217,4 @@ def link_trouble(target: Target, timeout_seconds: float = 10.0) -> TargetRefused
     """Return what is out of date about the target's link to a primary, if anything is. Raises TargetError."""
     if target.primary is None:
         return None
-    found = with_primary(target, timeout_seconds, for_ending=True)
-    return found.explained() if isinstance(found, Relinked) else None
+    return find_servers(target, timeout_seconds, for_ending=True).link_trouble()

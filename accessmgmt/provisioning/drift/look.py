@@ -20,6 +20,7 @@ from accessmgmt.domain.orders import SetOrder
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning.connect.admin import database_session
+from accessmgmt.provisioning.connect.hosts import Servers
 from accessmgmt.provisioning.drift.capabilities import MOST_OWNED, compare_owned, compare_set
 from accessmgmt.provisioning.drift.difference import Difference, Me, read_me
 from accessmgmt.provisioning.drift.gifts import RELATIONS, compare_direct, compare_grantors, gifts_to
@@ -43,6 +44,7 @@ from accessmgmt.provisioning.leftovers.passed_on import find_passed_on, passed_o
 from accessmgmt.provisioning.privileges.read import Found, Scope, inspect_sets, scope_of
 from accessmgmt.provisioning.session.conversation import Row, Session
 from accessmgmt.provisioning.statements import advice
+from accessmgmt.provisioning.statements.base import Statement
 from accessmgmt.provisioning.statements.chains import read_entries, read_givers
 from accessmgmt.provisioning.statements.drift import (
     READ_ACTING_AS,
@@ -82,26 +84,27 @@ def scopes_of(
     ]
 
 
-def look(session: Session, target: Target, wanted: DriftOrder) -> Look:
-    """Compare the database, and the roles of the server, with what the portal gave."""
-    installation, version = wanted.installation, session.server_version
+def _about_roles(wanted: DriftOrder, version: int) -> list[Statement]:
+    """Return the questions about all roles of a server."""
+    installation, logins = wanted.installation, wanted.logins
     given = [permissions.capability_role_name(installation.id) for permissions in wanted.permission_sets]
-    me_rows, role_rows, members, named, grantors, sessions, owned = session.send(
-        [
-            READ_ACTING_AS,
-            read_roles(
-                installation,
-                [login.role_name for login in wanted.logins],
-                [login.role_oid for login in wanted.logins],
-                version,
-            ),
-            read_members(installation),
-            read_named(installation),
-            read_grantors(given),
-            read_sessions(wanted.former_oids),
-            read_owned_by_sets(installation, MOST_OWNED),
-        ]
-    )
+    names, oids = [login.role_name for login in logins], [login.role_oid for login in logins]
+    return [
+        READ_ACTING_AS,
+        read_roles(installation, names, oids, version),
+        read_members(installation),
+        read_named(installation),
+        read_grantors(given),
+        read_sessions(wanted.former_oids),
+        read_owned_by_sets(installation, MOST_OWNED),
+    ]
+
+
+def look(session: Session, servers: Servers, wanted: DriftOrder) -> Look:
+    """Compare the database, and the roles of the server, with what the portal gave."""
+    installation, version, target = wanted.installation, session.server_version, servers.named
+    questions = _about_roles(wanted, version)
+    me_rows, role_rows, members, named, grantors, sessions, owned = session.send(questions)
     me, roles = read_me(me_rows[0], version), [role_found(row) for row in role_rows]
     sets = own_sets(roles, wanted)
     idle = idle_here(installation, wanted.idle_sets, {role.name for role in sets.values()})
@@ -121,7 +124,7 @@ def look(session: Session, target: Target, wanted: DriftOrder) -> Look:
     named_differences, strange = compare_named(named, sets, wanted, me)
     differences += named_differences
     for place in strange:
-        differences += _look_elsewhere(session, target, me, *place)
+        differences += _look_elsewhere(session, servers.writable, me, *place)
     differences += _passed_on(session, sets, me)
     differences += compare_owned(
         [row for row in owned if installation.read_tag(row["tag"], row["role"])],
@@ -191,7 +194,7 @@ def _look_elsewhere(
 ) -> list[Difference]:
     """Look what a capability role holds, and passed on, in another database, where it should hold nothing."""
     try:
-        with database_session(target.primary or target, database, session.budget) as there:
+        with database_session(target, database, session.budget) as there:
             entries = there.send([read_entries([role.oid], there.server_version)])[0]
     except (TargetError, psycopg.Error):
         return [compare_elsewhere(role, database, number, None)]

@@ -15,7 +15,8 @@ from accessmgmt.domain.names import Installation
 from accessmgmt.domain.orders import EndOrder, LoginRef
 from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning.connect.admin import admin_session
-from accessmgmt.provisioning.connect.primary import with_primary
+from accessmgmt.provisioning.connect.hosts import Servers
+from accessmgmt.provisioning.connect.primary import find_servers
 from accessmgmt.provisioning.drift.difference import Difference
 from accessmgmt.provisioning.drift.look import idle_here, look, scopes_of
 from accessmgmt.provisioning.drift.resync import BUDGET_SECONDS, why_not
@@ -51,18 +52,20 @@ def repair(
     target refuses is reported. No orphan's end is begun after `until` (monotonic), or takes longer.
     """
     keys = {finding.key for finding in findings}
-    target = with_primary(target, budget_seconds)
-    with admin_session(target.primary or target, Budget(budget_seconds), installation=wanted.installation) as session:
-        found = look(session, target, wanted).differences
+    servers = find_servers(target, budget_seconds)
+    with admin_session(servers.writable, Budget(budget_seconds), installation=wanted.installation) as session:
+        found = look(session, servers, wanted).differences
         chosen = [each for each in found if each.finding.key in keys and each.finding.kind is not DriftKind.VANISHED]
-        errors = _repair_sets(session, target, wanted, [each for each in chosen if _is_mended_with_its_set(each)])
+        errors = _repair_sets(
+            session, servers.named, wanted, [each for each in chosen if _is_mended_with_its_set(each)]
+        )
         for each in chosen:
             if each.finding.kind is not DriftKind.ORPHAN and not _is_mended_with_its_set(each):
-                errors[each.finding.key] = _mend(session, target, each)
+                errors[each.finding.key] = _mend(session, servers, each)
         for each in chosen:  # last, and over connections of their own
             if each.finding.kind is DriftKind.ORPHAN:
                 errors[each.finding.key] = _end_orphan(target, wanted.installation, each.finding, until)
-        left = {each.finding.key for each in look(session, target, wanted).differences} if chosen else set()
+        left = {each.finding.key for each in look(session, servers, wanted).differences} if chosen else set()
     return _report([each.finding for each in chosen], errors, left)
 
 
@@ -81,7 +84,7 @@ def _is_mended_with_its_set(difference: Difference) -> bool:
     return difference.finding.kind is DriftKind.PRIVILEGE and not difference.statements
 
 
-def _mend(session: Session, target: Target, difference: Difference) -> str:
+def _mend(session: Session, servers: Servers, difference: Difference) -> str:
     """Mend one difference by itself; return why that was not possible, or ""."""
     if difference.ends_sessions_of is not None:
         cut = end_sessions(session, [difference.ends_sessions_of], server="primary")
@@ -90,8 +93,8 @@ def _mend(session: Session, target: Target, difference: Difference) -> str:
     if not (difference.statements or difference.takes_back) or difference.finding.is_for_dba:
         return FOR_A_PERSON
     try:
-        with session_in(session, target.primary or target, difference.database or here, session.budget) as place:
-            return _run(place, target, difference)
+        with session_in(session, servers.writable, difference.database or here, session.budget) as place:
+            return _run(place, servers.named, difference)
     except TargetError as error:
         return str(error)
 

@@ -18,7 +18,7 @@ from accessmgmt.domain.names import Installation
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning.connect.admin import admin_session
-from accessmgmt.provisioning.connect.primary import with_primary
+from accessmgmt.provisioning.connect.primary import find_servers
 from accessmgmt.provisioning.drift.look import idle_here, look, scopes_of
 from accessmgmt.provisioning.leftovers.held_up import HeldUp, naming_holders
 from accessmgmt.provisioning.privileges.ensure import WHAT_IS_SHARED, ensure_capability
@@ -37,9 +37,9 @@ def check_drift(target: Target, wanted: DriftOrder, *, budget_seconds: float = B
     For a standby its primary is asked. Raises TargetUnavailable or TargetRefused when it cannot be looked at.
     """
     started = time.monotonic()
-    target = with_primary(target, budget_seconds)
-    with admin_session(target.primary or target, Budget(budget_seconds), installation=wanted.installation) as session:
-        found = look(session, target, wanted)
+    servers = find_servers(target, budget_seconds)
+    with admin_session(servers.writable, Budget(budget_seconds), installation=wanted.installation) as session:
+        found = look(session, servers, wanted)
     return DriftReport(
         findings=tuple(difference.finding for difference in found.differences),
         relation_count=found.relation_count,
@@ -66,17 +66,17 @@ def resync_sets(
     """
     changes: list[DriftChange] = []
     refused: dict[str, str] = {}
-    target = with_primary(target, budget_seconds)
+    servers = find_servers(target, budget_seconds)
     budget = Budget(budget_seconds, on_progress)
-    with admin_session(target.primary or target, budget, installation=installation) as session:
+    with admin_session(servers.writable, budget, installation=installation) as session:
         idle = idle_here(installation, idle_sets, _roles_there(session, installation, idle_sets))
-        scopes = scopes_of(session, target, installation, permission_sets, idle)
+        scopes = scopes_of(session, servers.named, installation, permission_sets, idle)
         for scope, found in zip(scopes, inspect_sets(session, scopes), strict=True):
             if not scope.gives and found.facts.capability_oid is None:
                 continue
             try:
                 prepare = partial(ensure_capability, session, scope, found, changes)
-                naming_holders(session, target.primary or target, prepare, WHAT_IS_SHARED)
+                naming_holders(session, servers.writable, prepare, WHAT_IS_SHARED)
             except (Repeat, TargetError, psycopg.Error) as error:
                 is_away = isinstance(error, TargetUnavailable) and not isinstance(error, HeldUp)
                 is_over = is_away or (isinstance(error, psycopg.Error) and is_lost(error))

@@ -13,8 +13,8 @@ from accessmgmt.domain.errors import TargetError
 from accessmgmt.domain.orders import EndOrder, LoginRef
 from accessmgmt.domain.targets import EndReceipt, Target
 from accessmgmt.provisioning.connect.admin import admin_connection, admin_session
-from accessmgmt.provisioning.connect.hosts import is_standby, servers_beside
-from accessmgmt.provisioning.connect.primary import with_primary
+from accessmgmt.provisioning.connect.hosts import is_standby
+from accessmgmt.provisioning.connect.primary import find_servers
 from accessmgmt.provisioning.end.grants import end_grants
 from accessmgmt.provisioning.end.sessions import end_sessions
 from accessmgmt.provisioning.session.conversation import Session
@@ -48,10 +48,10 @@ def find_servers_beside(target: Target) -> list[Target]:
 
     Raises TargetError when that one cannot be found or reached.
     """
-    target = with_primary(target, for_ending=True)
-    with admin_connection(target.primary or target) as conn:
+    servers = find_servers(target, for_ending=True)
+    with admin_connection(servers.writable) as conn:
         used = conn.info.host
-    return servers_beside(target, used)
+    return servers.beside(used)
 
 
 def end_what_is_left(server: Target, logins: Sequence[LoginRef]) -> Look:
@@ -68,16 +68,7 @@ def end_what_is_left(server: Target, logins: Sequence[LoginRef]) -> Look:
 
 
 def _end(session: Session, server: Target, logins: Sequence[LoginRef]) -> list[Left]:
-    cluster = session.cluster
-    theirs = [login for login in logins if not cluster or login.system_identifier == cluster]
-    mine = {login.role_oid: login for login in theirs if login.role_oid}
-    found = {row["oid"]: row for row in session.ask(READ_TAGS, {"oids": list(mine)})}
-    if not cluster:
-        mine = {oid: login for oid, login in mine.items() if oid in found}  # nothing else says whose an OID is
-    for oid, row in found.items():
-        if row["tag"] != mine[oid].tag and row["name"] != mine[oid].role_name:
-            del mine[oid]  # another role has this OID
-    still_there = {oid: login for oid, login in mine.items() if oid in found}
+    mine, still_there = _look(session, logins)
     # A standby drops the role itself as soon as it replays that; until then a session may come back.
     ended = {} if is_standby(session.conn) else _end_logins(server, still_there)
     cut = end_sessions(session, list(mine), server=server.name)
@@ -90,6 +81,20 @@ def _end(session: Session, server: Target, logins: Sequence[LoginRef]) -> list[L
         )
         for oid, login in mine.items()
     ]
+
+
+def _look(session: Session, logins: Sequence[LoginRef]) -> tuple[dict[int, LoginRef], dict[int, LoginRef]]:
+    """Return by OID the logins that may have left something here, and those of them whose role is there."""
+    cluster = session.cluster
+    theirs = [login for login in logins if not cluster or login.system_identifier == cluster]
+    mine = {login.role_oid: login for login in theirs if login.role_oid}
+    found = {row["oid"]: row for row in session.ask(READ_TAGS, {"oids": list(mine)})}
+    if not cluster:
+        mine = {oid: login for oid, login in mine.items() if oid in found}  # nothing else says whose an OID is
+    for oid, row in found.items():
+        if row["tag"] != mine[oid].tag and row["name"] != mine[oid].role_name:
+            del mine[oid]  # another role has this OID
+    return mine, {oid: login for oid, login in mine.items() if oid in found}
 
 
 def _end_logins(server: Target, logins: dict[int, LoginRef]) -> dict[int, EndReceipt]:

@@ -60,27 +60,34 @@ def _judge(session: Session, order: EndOrder, known: Row | None, named: Row | No
     is_oid_its_own = is_its_cluster
     if known is not None and _is_another_grants(login, known):
         known, is_oid_its_own = None, False  # a server that took over has given the OID again
-    if not is_its_cluster and not any(row and row["tag"] == login.tag for row in (known, named)):
+    there = [row for row in (named, known) if row is not None]
+    if not is_its_cluster and not any(row["tag"] == login.tag for row in there):
         refusal = _not_ours(session, login, named) if named else _another_cluster(session)
         return FoundLogin((), (), refusal=refusal)
-    ours: list[Row] = []
-    notes: list[str] = []
-    if known is not None and (known["tag"] == login.tag or (is_its_cluster and _is_the_login(order, known))):
-        ours.append(known)
-        notes = _changes(login, known)
-    if named is not None and not ours and named["tag"] == login.tag:
-        ours.append(named)  # made again with its comment, as a restored backup does
-    foreign = next((row for row in (named, known) if row is not None and row not in ours), None)
+    ours = _its_own(order, known, named, is_its_cluster=is_its_cluster)
+    foreign = next((row for row in there if row not in ours), None)
     oids = [row["oid"] for row in ours]
     if login.role_oid and is_oid_its_own:
         oids.insert(0, login.role_oid)
-    return FoundLogin(
+    found = FoundLogin(
         roles=tuple(_login_role(row) for row in ours),
         oids=tuple(dict.fromkeys(oids)),
-        notes=tuple(notes),
-        refusal=_not_ours(session, login, foreign) if foreign is not None else None,
-        stranger=_as_member(order, foreign) if foreign is not None and _has_the_set(order, foreign) else None,
+        notes=tuple(note for row in ours for note in _changes(login, row)),
     )
+    if foreign is None:
+        return found
+    stranger = _as_member(order, foreign) if _has_the_set(order, foreign) else None
+    return replace(found, refusal=_not_ours(session, login, foreign), stranger=stranger)
+
+
+def _its_own(order: EndOrder, known: Row | None, named: Row | None, *, is_its_cluster: bool) -> list[Row]:
+    """Return the role that is the login, if there is one."""
+    tag = order.login.tag
+    if known is not None and (known["tag"] == tag or (is_its_cluster and _is_the_login(order, known))):
+        return [known]
+    if named is not None and named["tag"] == tag:
+        return [named]  # made again with its comment, as a restored backup does
+    return []
 
 
 def _is_the_login(order: EndOrder, row: Row) -> bool:

@@ -19,8 +19,8 @@ from accessmgmt.domain.orders import EndOrder, SetOrder
 from accessmgmt.domain.targets import CutSession, EndReceipt, Target, UnseenHost
 from accessmgmt.provisioning.connect.admin import admin_connection, admin_session, forget_connections
 from accessmgmt.provisioning.connect.another_database import Detour, find_detour
-from accessmgmt.provisioning.connect.hosts import is_standby, link_notes, other_hosts
-from accessmgmt.provisioning.connect.primary import with_primary
+from accessmgmt.provisioning.connect.hosts import Servers, as_linked, is_standby
+from accessmgmt.provisioning.connect.primary import find_servers
 from accessmgmt.provisioning.connect.replay import wait_for_replay
 from accessmgmt.provisioning.end.close import Fenced, fence
 from accessmgmt.provisioning.end.find import find_roles
@@ -63,7 +63,7 @@ class Ending:
 class Batch:
     """Grants that end together, on one target. `moments` are when the doors were shut, by each server's clock."""
 
-    target: Target
+    servers: Servers
     endings: list[Ending]
     budget: Budget
     steps: Steps = field(default_factory=Steps)
@@ -121,10 +121,10 @@ def end_grants(
         if not is_login_role_name(ending.order.login.role_name):
             what = f"“{ending.order.login.role_name}” is no name of a login role."
             ending.error = TargetRefused(what, todo="The portal does not touch it.")
-    batch = Batch(target, endings, Budget(longest_seconds or BUDGET_SECONDS))
+    batch = Batch(as_linked(target), endings, Budget(longest_seconds or BUDGET_SECONDS))
     if batch.live:
         try:
-            _end_until_done(batch)
+            _end_until_done(batch, target)
         except TargetError as error:
             error.is_server_wide = True
             for ending in batch.live:
@@ -139,20 +139,20 @@ def _failed(ending: Ending, error: TargetError) -> TargetError:
     return own
 
 
-def _end_until_done(batch: Batch) -> None:
-    given, attempts = batch.target, 0
+def _end_until_done(batch: Batch, given: Target) -> None:
+    attempts = 0
     while True:
         attempts += 1
         try:
-            batch.target = with_primary(given, batch.budget.check(), for_ending=True)
+            batch.servers = find_servers(given, batch.budget.check(), for_ending=True)
             _end(batch)
         except Repeat:
             wait_a_little(attempts, batch.budget)
         except Interrupted:
             if attempts >= 3 or batch.budget.remaining_seconds <= 1:
                 raise
-            forget_connections(batch.target.primary or batch.target)
-            forget_connections(batch.target)
+            forget_connections(batch.servers.writable)
+            forget_connections(batch.servers.named)
         except TargetError as error:
             if batch.detour is None:
                 capabilities = [wanted.capability for wanted in batch.sets]
@@ -165,25 +165,24 @@ def _end_until_done(batch: Batch) -> None:
 
 
 def _end(batch: Batch) -> None:
-    target = batch.target
+    servers, installation = batch.servers, batch.endings[0].order.login.installation
     with batch.steps.measured("total"):
         try:
-            writable, installation = target.primary or target, batch.endings[0].order.login.installation
-            with admin_session(writable, batch.budget, installation=installation) as session:
+            with admin_session(servers.writable, batch.budget, installation=installation) as session:
                 _take_away(session, batch)
                 _verify_primary(session, batch)
-                others = other_hosts(target, session.conn.info.host)
-                is_alone = target.primary is None and not others
+                others = servers.others(session.conn.info.host)
+                is_alone = servers.standby is None and not others
                 lsn = "" if is_alone else str(session.ask(READ_LSN)[0]["lsn"])
         except TargetUnavailable:
             # The primary is out of reach: cut at least what the standby carries.
-            if target.primary is not None:
+            if servers.standby is not None:
                 with suppress(TargetError):
-                    _end_on_standby(batch, "")
+                    _end_on_standby(batch, servers.standby, "")
             raise
-        if target.primary is not None and batch.live:
+        if servers.standby is not None and batch.live:
             with batch.steps.measured("standby"):
-                _verify_standby(batch, lsn)
+                _verify_standby(batch, servers.standby, lsn)
         for other in others:
             with batch.steps.measured("others"):
                 _sweep_other(batch, other, lsn)
@@ -238,11 +237,11 @@ def _take_away(session: Session, batch: Batch) -> None:
         fenced = _fence(session, batch)
     with steps.measured("sessions"):
         _cut(session, batch, server="primary")
-    if batch.target.primary is not None:
+    if (standby := batch.servers.standby) is not None:
         with steps.measured("standby"):
             try:
                 names = [role.name for ending in batch.live for role in ending.roles]
-                _end_on_standby(batch, become_member(session, names) or fenced.lsn)
+                _end_on_standby(batch, standby, become_member(session, names) or fenced.lsn)
             except TargetError as error:
                 batch.standby_failure = error
                 for ending in batch.live:
@@ -250,19 +249,23 @@ def _take_away(session: Session, batch: Batch) -> None:
                         ending.error = error
     batch.fail(fenced.failures)  # only now: whatever kept a door open, its sessions are cut
     with steps.measured("drop"):
-        roles = [_with_its_set(ending, role) for ending in batch.live for role in ending.roles]
-        for ending in batch.live:
-            ending.notes += [note for role in ending.roles for note in undo_memberships(session, role)]
-        dropped = drop_logins(session, batch.target.primary or batch.target, roles, batch.budget)
-        for ending in batch.live:
-            for role in ending.roles:
-                ending.notes += dropped.notes.get(role.name, [])
-                emptied = dropped.emptied.get(role.oid, Emptied())
-                ending.reassigned += emptied.reassigned
-                ending.notes += emptied.notes
-        batch.fail(dropped.failures)
-        for ending in batch.live:
-            ending.error = ending.refusal
+        _drop(session, batch)
+
+
+def _drop(session: Session, batch: Batch) -> None:
+    roles = [_with_its_set(ending, role) for ending in batch.live for role in ending.roles]
+    for ending in batch.live:
+        ending.notes += [note for role in ending.roles for note in undo_memberships(session, role)]
+    dropped = drop_logins(session, batch.servers.writable, roles, batch.budget)
+    for ending in batch.live:
+        for role in ending.roles:
+            ending.notes += dropped.notes.get(role.name, [])
+            emptied = dropped.emptied.get(role.oid, Emptied())
+            ending.reassigned += emptied.reassigned
+            ending.notes += emptied.notes
+    batch.fail(dropped.failures)
+    for ending in batch.live:
+        ending.error = ending.refusal
 
 
 def _settle_sets(session: Session, batch: Batch, found: Sequence[UnsettledSet]) -> None:
@@ -271,7 +274,7 @@ def _settle_sets(session: Session, batch: Batch, found: Sequence[UnsettledSet]) 
     Also where the login is still there, or was gone before: nobody else looks at a set that nobody has any more.
     """
     for unsettled in found:
-        settled = settle_set(session, batch.target.primary or batch.target, unsettled, batch.budget)
+        settled = settle_set(session, batch.servers.writable, unsettled, batch.budget)
         for ending in batch.endings:
             if ending.order.capability == unsettled.role.name:
                 ending.notes += settled.notes
@@ -285,6 +288,21 @@ def _with_its_set(ending: Ending, role: FoundRole) -> FoundRole:
 
 def _fence(session: Session, batch: Batch) -> Fenced:
     """Find the roles and shut their doors; return what came of it."""
+    strangers = _find(session, batch)
+    roles = [role for ending in batch.live for role in ending.roles]
+    holders = find_holders(session, [(ending.order, role) for ending in batch.live for role in ending.roles])
+    for ending in batch.live:
+        ending.holders += [holder for oid in ending.oids for holder in holders.get(oid, [])]
+    writable, has_standby = batch.servers.writable, batch.servers.standby is not None
+    fenced = fence(session, writable, roles, waits_for_disk=has_standby, strangers=strangers)
+    for ending in batch.live:
+        for oid in ending.oids:
+            ending.sessions += fenced.sessions.get(oid, [])
+    return fenced
+
+
+def _find(session: Session, batch: Batch) -> list[FoundRole]:
+    """Find what there is of each grant; return the roles that stand in a login's place and have its set."""
     live, strangers = batch.live, list[FoundRole]()
     for ending, found in zip(live, find_roles(session, [ending.order for ending in live]), strict=True):
         if found.stranger is not None:
@@ -298,16 +316,7 @@ def _fence(session: Session, batch: Batch) -> Fenced:
         # The stored OID may turn out to be another role's; those that were found before, and are gone now, stay.
         before = [oid for oid in ending.oids if oid != ending.order.login.role_oid]
         ending.oids = list(dict.fromkeys([*found.oids[:1], *before, *found.oids]))
-    roles = [role for ending in batch.live for role in ending.roles]
-    holders = find_holders(session, [(ending.order, role) for ending in batch.live for role in ending.roles])
-    for ending in batch.live:
-        ending.holders += [holder for oid in ending.oids for holder in holders.get(oid, [])]
-    target = batch.target.primary or batch.target
-    fenced = fence(session, target, roles, waits_for_disk=batch.target.primary is not None, strangers=strangers)
-    for ending in batch.live:
-        for oid in ending.oids:
-            ending.sessions += fenced.sessions.get(oid, [])
-    return fenced
+    return strangers
 
 
 def _cut(session: Session, batch: Batch, *, server: str, is_quick: bool = False) -> None:
@@ -393,21 +402,21 @@ def _judge(session: Session, rest: Sequence[Rest]) -> None:
             )
 
 
-def _end_on_standby(batch: Batch, lsn: str) -> None:
+def _end_on_standby(batch: Batch, target: Target, lsn: str) -> None:
     """End the sessions on the standby, after it has replayed `lsn`; those that are there in any case, before."""
-    with admin_session(batch.target, batch.budget, server="standby") as standby:
+    with admin_session(target, batch.budget, server="standby") as standby:
         _cut(standby, batch, server="standby", is_quick=True)
         if lsn:
             wait_for_replay(standby, lsn)
             _cut(standby, batch, server="standby")
 
 
-def _verify_standby(batch: Batch, lsn: str) -> None:
+def _verify_standby(batch: Batch, target: Target, lsn: str) -> None:
     """Ask the standby the same: its sessions are invisible on the primary, and outlive the roles."""
     unproved = batch.live
     try:
-        _end_on_standby(batch, lsn)
-        with admin_session(batch.target, batch.budget, server="standby") as standby:
+        _end_on_standby(batch, target, lsn)
+        with admin_session(target, batch.budget, server="standby") as standby:
             _verify_absence(standby, batch)
     except TargetError as error:
         error.is_server_wide = True
@@ -421,8 +430,9 @@ def _verify_standby(batch: Batch, lsn: str) -> None:
 def _unproved(batch: Batch, ending: Ending, error: TargetError) -> TargetError:
     first = batch.standby_failure or error
     kind = TargetRefused if isinstance(error, TargetRefused) else TargetUnavailable
+    role, standby = ending.order.login.role_name, batch.servers.named.name
     unproved = kind(
-        f"{ending.order.login.role_name} is gone from the primary, but “{batch.target.name}” could not be verified.",
+        f"{role} is gone from the primary, but “{standby}” could not be verified.",
         why=f"{first.what} {first.why}".strip(),
         todo=error.todo or "It is tried again by itself.",
         sqlstate=error.sqlstate,
@@ -433,7 +443,8 @@ def _unproved(batch: Batch, ending: Ending, error: TargetError) -> TargetError:
 
 def _way_notes(batch: Batch) -> list[str]:
     """Return what is to be said of how the server was reached."""
-    return [*link_notes(batch.target), *([batch.detour.note] if batch.detour else [])]
+    trouble = batch.servers.link_trouble()
+    return [*([str(trouble)] if trouble else []), *([batch.detour.note] if batch.detour else [])]
 
 
 def _receipt(batch: Batch, ending: Ending) -> EndReceipt:

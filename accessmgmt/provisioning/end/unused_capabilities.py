@@ -15,7 +15,7 @@ from accessmgmt.domain.errors import TargetError, TargetRefused
 from accessmgmt.domain.names import Installation
 from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning.connect.admin import admin_session, database_session
-from accessmgmt.provisioning.connect.primary import with_primary
+from accessmgmt.provisioning.connect.primary import find_servers
 from accessmgmt.provisioning.leftovers.drop import Emptied, empty_role
 from accessmgmt.provisioning.leftovers.found_role import FoundRole
 from accessmgmt.provisioning.session.conversation import Row, Session
@@ -59,8 +59,7 @@ def retire_capabilities(
     kept: dict[str, str] = {}
     reassigned: dict[str, list[str]] = {}
     notes: dict[str, list[str]] = {}
-    target = with_primary(target, budget_seconds)
-    writable = target.primary or target
+    writable = find_servers(target, budget_seconds).writable
     budget = Budget(budget_seconds)
     with admin_session(writable, budget, installation=installation) as session:
         for row in session.send([read_unused(installation)])[0]:
