@@ -42,6 +42,12 @@ def as_dba(shop: Shop, *statements: str, **names: str) -> None:
             conn.execute(sql.SQL(text).format(**{key: sql.Identifier(name) for key, name in names.items()}))  # type: ignore[arg-type]
 
 
+def rename(shop: Shop, order: GrantOrder, other: str) -> None:
+    """Give the login another name and another comment."""
+    name = order.login.role_name
+    as_dba(shop, "ALTER ROLE {it} RENAME TO {other}", "COMMENT ON ROLE {other} IS 'x'", it=name, other=other)
+
+
 def roles(shop: Shop, *names: str) -> set[str]:
     with shop.as_dba() as conn:
         return {name for (name,) in conn.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY (%s)", [[*names]])}
@@ -72,13 +78,7 @@ def test_a_changed_comment_keeps_no_login_alive(shop: Shop, text: str) -> None:
 def test_a_new_name_and_a_new_comment_keep_no_login_alive(shop: Shop) -> None:
     order, other = applied(shop), f"service_{secrets.token_hex(4)}"
     user = shop.log_in(order)
-    as_dba(
-        shop,
-        "ALTER ROLE {it} RENAME TO {other}",
-        "COMMENT ON ROLE {other} IS 'x'",
-        it=order.login.role_name,
-        other=other,
-    )
+    rename(shop, order, other)
     receipt = end_grant(shop.target, to_end(order))
     assert is_cut(user)
     assert roles(shop, order.login.role_name, other) == set()
@@ -88,13 +88,7 @@ def test_a_new_name_and_a_new_comment_keep_no_login_alive(shop: Shop) -> None:
 def test_a_login_without_name_and_comment_is_known_again_when_the_first_try_failed(shop: Shop) -> None:
     """The first try takes it out of the set, by which it was known."""
     order, other = applied(shop), f"service_{secrets.token_hex(4)}"
-    as_dba(
-        shop,
-        "ALTER ROLE {it} RENAME TO {other}",
-        "COMMENT ON ROLE {other} IS 'x'",
-        it=order.login.role_name,
-        other=other,
-    )
+    rename(shop, order, other)
     as_dba(shop, "CREATE SCHEMA {other} AUTHORIZATION {other}", other=other)
     with pytest.raises(TargetRefused, match="owns 1 object"):
         end_grant(replace(shop.target, leftovers="keep"), to_end(order))
@@ -107,13 +101,7 @@ def test_a_role_with_the_oid_alone_is_cut_and_left_to_a_dba(shop: Shop) -> None:
     """Out of the set, renamed and without its comment: nothing says any more whose it is. The advice goes on."""
     order, other = applied(shop), f"service_{secrets.token_hex(4)}"
     user = shop.log_in(order)
-    as_dba(
-        shop,
-        "ALTER ROLE {it} RENAME TO {other}",
-        "COMMENT ON ROLE {other} IS 'x'",
-        it=order.login.role_name,
-        other=other,
-    )
+    rename(shop, order, other)
     with shop.as_dba() as dba:
         grantor = "GRANTED BY jit_portal" if shop.server.version >= 16 and "jit_login" in shop.target.username else ""
         dba.execute(f'REVOKE "{order.set.capability}" FROM "{other}" {grantor}')  # type: ignore[arg-type]
@@ -225,13 +213,7 @@ def test_the_drift_check_gives_a_login_its_comment_back(shop: Shop) -> None:
     assert repair(shop.target, wanted, found).mended == found
     assert check_drift(shop.target, wanted).findings == ()
     other = f"service_{secrets.token_hex(4)}"
-    as_dba(
-        shop,
-        "ALTER ROLE {it} RENAME TO {other}",
-        "COMMENT ON ROLE {other} IS 'x'",
-        it=order.login.role_name,
-        other=other,
-    )
+    rename(shop, order, other)
     [vanished] = check_drift(shop.target, wanted).findings
     assert vanished.kind is DriftKind.VANISHED
     assert other in vanished.what
