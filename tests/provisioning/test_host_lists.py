@@ -15,6 +15,7 @@ from accessmgmt.domain.targets import Target
 from accessmgmt.provisioning.apply.grant import apply_grant
 from accessmgmt.provisioning.connect.admin import close_pools
 from accessmgmt.provisioning.end import grants
+from accessmgmt.provisioning.end.batch import Batch
 from accessmgmt.provisioning.end.grants import end_grant
 from accessmgmt.provisioning.session.conversation import Session
 from devstack.certs import CertificateAuthority
@@ -73,7 +74,7 @@ def test_a_host_for_which_no_time_was_left_keeps_the_grant_ending(
     order, user = three.applied(target)
     verify = grants._verify_absence
 
-    def take_all_the_time(session: Session, batch: grants.Batch) -> None:
+    def take_all_the_time(session: Session, batch: Batch) -> None:
         verify(session, batch)
         if "127.0.0.2" in session.target_name:
             batch.budget.seconds = 0

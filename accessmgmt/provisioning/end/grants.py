@@ -10,85 +10,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from copy import copy
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC
 
 from accessmgmt.domain.errors import TargetError, TargetRefused, TargetUnavailable
 from accessmgmt.domain.names import is_login_role_name
-from accessmgmt.domain.orders import EndOrder, SetOrder
-from accessmgmt.domain.targets import CutSession, EndReceipt, Target, UnseenHost
+from accessmgmt.domain.orders import EndOrder
+from accessmgmt.domain.targets import EndReceipt, Target, UnseenHost
 from accessmgmt.provisioning.connect.admin import admin_connection, admin_session, forget_connections
-from accessmgmt.provisioning.connect.another_database import Detour, find_detour
-from accessmgmt.provisioning.connect.hosts import Servers, as_linked, is_standby
+from accessmgmt.provisioning.connect.another_database import find_detour
+from accessmgmt.provisioning.connect.hosts import as_linked, is_standby
 from accessmgmt.provisioning.connect.primary import find_servers
 from accessmgmt.provisioning.connect.replay import wait_for_replay
+from accessmgmt.provisioning.end.batch import Batch, Ending
 from accessmgmt.provisioning.end.close import Fenced, fence
 from accessmgmt.provisioning.end.find import find_roles
-from accessmgmt.provisioning.end.members import Holder, end_sessions_of, find_holders, undo_memberships
+from accessmgmt.provisioning.end.members import end_sessions_of, find_holders, undo_memberships
 from accessmgmt.provisioning.end.sessions import become_member, end_sessions
 from accessmgmt.provisioning.leftovers.drop import Emptied, drop_logins
 from accessmgmt.provisioning.leftovers.found_role import FoundRole
 from accessmgmt.provisioning.leftovers.stepped_into import UnsettledSet, settle_set, unsettled_sets
 from accessmgmt.provisioning.session.conversation import Interrupted, Repeat, Row, Session, wait_a_little
 from accessmgmt.provisioning.session.deadline import Budget
-from accessmgmt.provisioning.session.stopwatch import Steps
 from accessmgmt.provisioning.statements.ending import ABSENCE, READ_CLOCK, UNSETTLED
 from accessmgmt.provisioning.statements.reading import READ_LSN
 
 BUDGET_SECONDS = 45.0
-
-
-@dataclass(slots=True)
-class Ending:
-    """What was done so far for one grant. `oids` are those under which the login may have sessions.
-
-    `holders` are others whose sessions may hold its rights. `refusal` becomes its error when all is done that can be.
-    """
-
-    order: EndOrder
-    oids: list[int]
-    was_absent: bool = True
-    roles: list[FoundRole] = field(default_factory=list)
-    sessions: list[CutSession] = field(default_factory=list)
-    holders: list[Holder] = field(default_factory=list)
-    reassigned: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    unseen: dict[str, str] = field(default_factory=dict)
-    refusal: TargetRefused | None = None
-    error: TargetError | None = None
-    verified_at: datetime | None = None
-
-
-@dataclass(slots=True)
-class Batch:
-    """Grants that end together, on one target. `moments` are when the doors were shut, by each server's clock."""
-
-    servers: Servers
-    endings: list[Ending]
-    budget: Budget
-    steps: Steps = field(default_factory=Steps)
-    standby_failure: TargetError | None = None
-    detour: Detour | None = None
-    moments: dict[tuple[str, int], datetime] = field(default_factory=dict)
-
-    @property
-    def live(self) -> list[Ending]:
-        """Those that nothing speaks against yet."""
-        return [ending for ending in self.endings if ending.error is None]
-
-    @property
-    def oids(self) -> list[int]:
-        return [oid for ending in self.live for oid in ending.oids]
-
-    @property
-    def sets(self) -> set[SetOrder]:
-        """What the logins were given, each set once."""
-        return {ending.order.set for ending in self.endings if ending.order.set is not None}
-
-    def fail(self, failures: dict[int, TargetError]) -> None:
-        """Take out the grants of these role OIDs."""
-        for ending in self.live:
-            ending.error = next((failures[oid] for oid in ending.oids if oid in failures), None)
 
 
 Rest = tuple[Ending, dict[str, int]]
