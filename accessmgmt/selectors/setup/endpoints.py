@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from django.db.models import OuterRef, Q, QuerySet
+from django.db.models import OuterRef, QuerySet
 
 from accessmgmt.domain.emails import show_address
 from accessmgmt.domain.permissions import PermissionSet
 from accessmgmt.domain.ttl import ttl_in_words
 from accessmgmt.models import Endpoint, GroupEndpoint
+from accessmgmt.selectors.access.endpoints import endpoints_found
 from accessmgmt.selectors.lists import count_live_grants, counted, sort_by
 
 ENDPOINT_SORTS = {
@@ -37,14 +38,7 @@ def endpoints_for_list(
     sort: str = "",
 ) -> QuerySet[Endpoint]:
     """Endpoints for the list; `approval` is "needed", "none", "requestable" or ""."""
-    rows = endpoints_with_counts()
-    if search:
-        rows = rows.filter(
-            Q(name__icontains=search)
-            | Q(description__icontains=search)
-            | Q(resource__name__icontains=search)
-            | Q(authorization__name__icontains=search)
-        )
+    rows = endpoints_found(endpoints_with_counts(), search)
     if resource is not None:
         rows = rows.filter(resource__pk=resource)
     if authorization is not None:
