@@ -16,7 +16,8 @@ HEADING = re.compile(
     r"(?:The|the) owner of (?P<what>[^:;]+?) runs(?:, connected to (?P<place>[^:;]+))?:"
 )
 STATEMENT = re.compile(r"\s*((?:\$\$.*?\$\$|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|[^;'\"$])+);", re.S)
-PATIENCE = "-c lock_timeout=2s -c statement_timeout=5s"
+PATIENCE = "-c lock_timeout=2s -c statement_timeout=5s -c default_transaction_read_only=off"
+"""Who made a database read-only by default writes there by saying so."""
 SQL = re.compile(r"(ALTER|GRANT|REVOKE|CREATE|DROP|REASSIGN|ROLLBACK|COMMIT|COMMENT|SET|RESET|DO|SELECT|TRUNCATE)\b")
 
 

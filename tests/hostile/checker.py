@@ -25,6 +25,8 @@ PORTAL = frozenset({"jit_portal", "jit_login_a", QUARANTINE})
 PLAIN_ROLE = "f t f f f f f -1"
 PERMANENT_PREFIX = re.compile(r"(^|[ .\"])[wod]_\w+|^large object 900[39]$")
 BOBS = re.compile(r"^b_\w+")
+SHADOWS = re.compile(r"^function (app|public)\.\"?(lower|orders|number_of_orders|textcat)\b")
+"""Functions that a person makes so that the application finds them first."""
 STRANGE = "a stranger's role; "
 """An excuse for everything about a role: a DBA took its comment away, and the portal must not touch it any more."""
 DEFINITIONS = frozenset(
@@ -134,7 +136,11 @@ class _Judge:
         """Whether somebody whose grant stands made what the application's statements meet: that is theirs to do."""
         mine = {"trigger", "foreign key", "prepared"}
         new = self.after - self.before
-        return any(f.kind in mine and (f.who in self.live or (self.live and BOBS.match(f.what))) for f in new)
+        return any(
+            (f.kind in mine and (f.who in self.live or (self.live and BOBS.match(f.what))))
+            or (f.kind == "code" and f.who in self.live and SHADOWS.search(f.thing))
+            for f in new
+        )
 
     def _is_of_somebody_gone(self, fact: Fact) -> bool:
         words = {*re.findall(r"[#\w]+", f"{fact.thing} {fact.what}"), fact.who, fact.by}
@@ -204,7 +210,8 @@ class _Judge:
             is_other_database = fact.kind == "database" and fact.thing != "main"
             return is_other_database or (fact.kind in {"setting", "prepared"} and fact.who in self.live)
         if self._is_old(fact):
-            return fact.kind == "trigger" and bool(self.live) and BOBS.match(fact.what) is not None
+            is_trigger = fact.kind == "trigger" or (fact.kind == "constraint" and " TRIGGER" in fact.what)
+            return is_trigger and bool(self.live) and BOBS.match(fact.what) is not None
         if fact.kind == "comment" and fact.thing.startswith("role "):
             return fact.thing.split()[1] in self.live | self.capabilities
         if fact.who in self.live or self._is_permanent_ones(fact):

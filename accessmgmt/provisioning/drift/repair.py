@@ -24,7 +24,7 @@ from accessmgmt.provisioning.end import grants
 from accessmgmt.provisioning.end.sessions import end_sessions
 from accessmgmt.provisioning.leftovers.drop import REFUSED, session_in
 from accessmgmt.provisioning.leftovers.new_owner import ensure_owner, likely_owner, may_not_hand_over
-from accessmgmt.provisioning.leftovers.stepped_into import disarm, take_back_what_it_passed_on
+from accessmgmt.provisioning.leftovers.stepped_into import disarm, take_back_what_it_passed_on, undo_hooks
 from accessmgmt.provisioning.privileges.ensure import ensure_capability
 from accessmgmt.provisioning.privileges.read import Scope, inspect_target
 from accessmgmt.provisioning.session.conversation import Repeat, Session
@@ -105,6 +105,7 @@ def _run(session: Session, target: Target, difference: Difference) -> str:
     try:
         if role is not None:
             disarm(session, role)  # by itself: it counts whoever may take over
+            undo_hooks(session, target, role)
             ensure_owner(session, target)
         if difference.takes_back is not None:
             take_back_what_it_passed_on(session, target, difference.takes_back)

@@ -310,14 +310,18 @@ def _what_is_left(session: Session, target: Target, role: FoundRole, budget: Bud
     rows = session.ask_one(DEPENDENCIES, {"oids": [role.oid]})
     here = session.conn.info.dbname
     todo: list[Advice] = []
+    is_temporary = False
     for database in dict.fromkeys(row["database"] or here for row in rows):
         with session_in(session, target, database, budget) as place:
             entries = place.send([read_entries([role.oid], place.server_version)])[0]
-        gifts = gifts_in(
+        others = [
             row for row in entries if role.oid in {row["grantee_oid"], row["grantor_oid"]} and row["owner"] != role.oid
-        )
+        ]
+        # Nobody but a superuser gets at another session's temporary schema, its owner's role least of all.
+        is_temporary = is_temporary or any(row["is_temporary"] for row in others)
+        gifts = gifts_in(row for row in others if not row["is_temporary"])
         if gifts:
             todo.append(advice.take_back_by_hand([gift.gift for gift in gifts], database))
-    if not todo or any(row["owns"] for row in rows):
+    if not todo or is_temporary or any(row["owns"] for row in rows):
         todo.append(advice.clear_by_hand(role.name, named_owner(target), [row["database"] for row in rows]))
     return advice.in_words(todo)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from functools import partial
 
 import psycopg
@@ -91,11 +92,24 @@ def take_back_passed_on(session: Session, name: str, oid: int, run: Run | None =
         return TakenBack()
     giver = _Giver(session, name, oid, str(session.ask(READ_ME)[0]["name"]), run or partial(_run_briefly, session))
     left = gifts_in(row for row in found if row["grantor_oid"] == oid)
-    for is_forced in (False, True):
+    for way in _Way:
         chunks = [left[start : start + CHUNK_SIZE] for start in range(0, len(left), CHUNK_SIZE)]
-        left = [entry for chunk in chunks for entry in _take_back(giver, chunk, is_forced=is_forced)]
+        left = [entry for chunk in chunks for entry in _take_back(giver, chunk, way)]
     kept = {_key(row) for row in _read(session, oid)} if left else set()
     return TakenBack(gifts_in(row for row in found if _key(row) not in kept), left)
+
+
+class _Way(Enum):
+    """How it is taken back, in this order.
+
+    The role itself is refused where it may pass on columns and has nothing of the table, or may not see the schema any
+    more: then the owner takes the right to pass on, and what hangs on that goes with it. Where somebody had taken
+    that right before, the role gets it anew for a moment.
+    """
+
+    BY_ITSELF = auto()
+    BY_THE_OWNER = auto()
+    LENT = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +131,18 @@ def _run_briefly(session: Session, statements: Sequence[Statement]) -> list[list
     return session.repeat(partial(session.send, [*BEGIN_BRIEFLY, *statements, COMMIT]))
 
 
-def _take_back(giver: _Giver, entries: Sequence[PassedOn], *, is_forced: bool) -> list[PassedOn]:
+def _take_back(giver: _Giver, entries: Sequence[PassedOn], way: _Way) -> list[PassedOn]:
     """Take back in one transaction, or one by one where something is refused; return what had no effect.
 
-    `is_forced` gives the role the right to pass on anew, which somebody has taken from it meanwhile. Inside the
-    transaction it is looked at what is left: nobody can pass it on anew before that.
+    Inside the transaction it is looked at what is left: nobody can pass it on anew before that.
     """
     name, version = giver.name, giver.session.server_version
     own = [] if giver.session.conn.info.parameter_status("is_superuser") == "on" else [name]
     statements: list[Statement] = [step_into(role, version, with_set=True) for role in own]
-    if is_forced:
+    if way is _Way.LENT:
         statements += [let_pass_on(entry.privileges, entry.kind, entry.name, name) for entry in entries]
-    statements += [act_as(name), *(take_back(e.privileges, e.kind, e.name, e.grantee) for e in entries)]
+    if way is not _Way.BY_THE_OWNER:
+        statements += [act_as(name), *(take_back(e.privileges, e.kind, e.name, e.grantee) for e in entries)]
     statements += [act_as(giver.me), *(no_more_passing_on(e.privileges, e.kind, e.name, name) for e in entries)]
     statements += [step_out(role) for role in own]
     try:
@@ -139,7 +153,7 @@ def _take_back(giver: _Giver, entries: Sequence[PassedOn], *, is_forced: bool) -
         giver.session.roll_back()
         if len(entries) == 1:
             return list(entries)
-        return [left for entry in entries for left in _take_back(giver, [entry], is_forced=is_forced)]
+        return [left for entry in entries for left in _take_back(giver, [entry], way)]
     still = {(row["kind"], row["name"], row["grantee"]) for row in _given(results, giver.oid)}
     return [entry for entry in entries if (entry.kind, entry.name, entry.grantee) in still]
 

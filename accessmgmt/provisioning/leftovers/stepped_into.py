@@ -17,6 +17,7 @@ import psycopg
 
 from accessmgmt.domain.errors import TargetError, TargetRefused
 from accessmgmt.domain.targets import Target
+from accessmgmt.provisioning.leftovers.back_doors import remove_hooks
 from accessmgmt.provisioning.leftovers.drop import KEEP, session_in
 from accessmgmt.provisioning.leftovers.found_role import FoundRole
 from accessmgmt.provisioning.leftovers.held_up import insist
@@ -172,8 +173,23 @@ def settle_owned(session: Session, target: Target, role: FoundRole, budget: Budg
             owned = [f"{row['type']} {row['name']}" for row in place.send([read_owned(role.oid)])[0]]
             if owned:
                 disarm(place, role)
+                notes += undo_hooks(place, target, role)
                 notes.append(_note(database, role, owned, _hand_over(place, target, role)))
     return notes
+
+
+def undo_hooks(session: Session, target: Target, role: FoundRole) -> list[str]:
+    """Undo what hangs on tables of others and is the role's: nobody finds it any more when that has another owner.
+
+    A person may hand what they hung there to the role, or make it in its name. Raises TargetError.
+    """
+    try:
+        return remove_hooks(session, target, role)
+    except psycopg.Error as error:
+        if is_lost(error):
+            raise
+        session.roll_back()
+        raise session.explained(error) from None
 
 
 def disarm(session: Session, role: FoundRole) -> None:
