@@ -27,6 +27,7 @@ from accessmgmt.models import Authorization, Endpoint, Grant, Group, Resource, U
 from accessmgmt.services.grants.activate import activate_endpoint  # noqa: E402
 from accessmgmt.services.grants.stop import release_grant, revoke_grant  # noqa: E402
 from accessmgmt.services.setup import groups  # noqa: E402
+from accessmgmt.services.setup.endpoints import save_endpoint  # noqa: E402
 
 TTLS = ("3s", "5s", "8s", "12s", "20s", "30s", "10m", "1h")
 REPLICA_TTLS = ("6s", "25s", "1h")
@@ -145,7 +146,7 @@ def make_endpoints(admin: User) -> tuple[Group, list[Endpoint]]:
             resource=Resource.objects.get(name=resource),
             authorization=Authorization.objects.get(name=authorization),
         )
-        endpoints.save_endpoint(actor=admin, endpoint=endpoint)
+        save_endpoint(actor=admin, endpoint=endpoint)
         groups.wire_endpoint(actor=admin, group=group, endpoint=endpoint)
         endpoints.append(endpoint)
     return group, endpoints

@@ -237,7 +237,7 @@ def _fence(session: Session, batch: Batch) -> Fenced:
     """Find the roles and shut their doors; return what came of it."""
     strangers = _find(session, batch)
     roles = [role for ending in batch.live for role in ending.roles]
-    holders = find_holders(session, [(ending.order, role) for ending in batch.live for role in ending.roles])
+    holders = find_holders(session, [role for ending in batch.live for role in ending.roles])
     for ending in batch.live:
         ending.holders += [holder for oid in ending.oids for holder in holders.get(oid, [])]
     writable, has_standby = batch.servers.writable, batch.servers.standby is not None

@@ -1,8 +1,9 @@
 """Ends what logins handed to others: memberships in a login and from it, and sessions that may hold its rights.
 
-A session that has stepped into a role goes on as that role when the membership is taken away. So the sessions of who
-could step into a login, or inherit from it, end with it, as far as they had begun when its door was shut: who comes
-later finds nothing to step into. Memberships stay until then, so that a second try still knows who they were.
+A session that has stepped into a role goes on as that role when the membership is taken away, and a cursor that is open
+reads on. So the sessions of who could step into a login, or inherit from it, or was let into another role by it, end
+with it, as far as they had begun when its door was shut: who comes later finds nothing to step into. Memberships stay
+until then, so that a second try still knows who they were.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from datetime import datetime
 import psycopg
 
 from accessmgmt.domain.errors import TargetError, TargetUnavailable
-from accessmgmt.domain.orders import EndOrder
 from accessmgmt.provisioning.leftovers.found_role import FoundRole
 from accessmgmt.provisioning.session.conversation import Row, Session
 from accessmgmt.provisioning.session.explain import is_lost
@@ -45,15 +45,13 @@ class HoldersCut:
     failures: dict[int, TargetError] = field(default_factory=dict)
 
 
-def find_holders(session: Session, roles: Sequence[tuple[EndOrder, FoundRole]]) -> dict[int, list[Holder]]:
+def find_holders(session: Session, roles: Sequence[FoundRole]) -> dict[int, list[Holder]]:
     """Return, by the login's OID, who may hold its rights; nothing is asked where nobody was let in."""
-    shared = [(order, role) for order, role in roles if role.members or role.passed_on]
+    shared = [role.oid for role in roles if role.members or role.passed_on]
     if not shared:
         return {}
-    sets = {order.capability for order, _ in shared if order.capability is not None}
-    values = {"oids": [role.oid for _, role in shared], "sets": list(sets)}
     found: dict[int, list[Holder]] = {}
-    for row in session.ask(READ_HOLDERS, values):
+    for row in session.ask(READ_HOLDERS, {"oids": shared}):
         found.setdefault(row["login"], []).append(Holder(row["login"], row["oid"], row["name"]))
     return found
 

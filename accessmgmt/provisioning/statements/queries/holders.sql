@@ -1,7 +1,8 @@
--- Roles whose sessions may hold the rights of these logins: their members at any depth, and members of a capability role
--- that a login let in. From the login outwards such a path first inherits (or steps in), and then only steps in: who
--- merely inherits from a role that may step into the login cannot. Up to 15 every member may step in. A superuser needs
--- none of this, and the portal's own roles administer.
+-- Roles whose sessions may hold rights that these logins let them have: members of a login at any depth, and whoever a
+-- login made a member of another role, with their own members. What such a session has open reads on after the REVOKE.
+-- From the login outwards such a path first inherits (or steps in), and then only steps in: who merely inherits from a role
+-- that may step into the login cannot. Up to 15 every member may step in. A superuser needs none of this, and the portal's
+-- own roles administer.
 WITH RECURSIVE own AS (
     SELECT r.oid FROM pg_roles r WHERE r.rolname IN (current_user, session_user, {admin_role})
 ), edge AS MATERIALIZED (
@@ -13,7 +14,7 @@ WITH RECURSIVE own AS (
     SELECT l.oid AS login, e.member, s.steps_in
     FROM unnest(%(oids)s::oid[]) l (oid)
     JOIN edge e ON e.roleid = l.oid
-                OR (e.grantor = l.oid AND pg_get_userbyid(e.roleid)::text = ANY (%(sets)s::text[]))
+                OR e.grantor = l.oid
     CROSS JOIN LATERAL (SELECT true WHERE e.can_set UNION ALL SELECT false WHERE e.inherits) s (steps_in)
     UNION
     SELECT h.login, e.member, s.steps_in
