@@ -68,7 +68,7 @@ def test_a_set_that_a_superuser_made_cannot_be_given_until_the_sql_was_run(switc
 def test_a_login_that_a_superuser_made_ends_when_the_sql_was_run(switched: Switched) -> None:
     with pytest.raises(TargetRefused) as refusal:
         end_grant(switched.shop.target, to_end(switched.old))
-    assert refusal.value.why.endswith(NO_ADMIN)
+    assert NO_ADMIN in refusal.value.why
     assert switched.old.login.role_name in refusal.value.todo
     switched.run(refusal.value)
     end_grant(switched.shop.target, to_end(switched.old))
