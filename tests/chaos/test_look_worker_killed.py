@@ -12,7 +12,7 @@ from django.utils import timezone
 from accessmgmt.domain.looks import LookState
 from accessmgmt.domain.targets import RungState
 from accessmgmt.models import Resource, TargetLook, User
-from accessmgmt.services import looks
+from accessmgmt.services.targets import looks
 from tests import factories
 from tests.chaos import workers
 
