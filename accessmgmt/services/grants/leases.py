@@ -137,13 +137,13 @@ def _keeper_of_this_process() -> _Keeper:
         return _keeper
 
 
-def unexpected(error: Exception) -> TargetError:
-    """Wrap a fault of our own, so that it stands at the grant and is tried again; its words may hold secrets."""
+def unexpected(error: Exception, *, next_step: str = "It is tried again by itself.") -> TargetError:
+    """Log a fault of our own and wrap it without its words, which may hold secrets, to stand at a grant or a look."""
     logger.exception("unexpected %s", type(error).__name__)
     return TargetUnavailable(
         "The portal itself failed at this work.",
         why=f"It was a {type(error).__name__}; the workers' log has the rest.",
-        todo="It is tried again by itself. If this stays so, ask whoever runs the portal.",
+        todo=f"{next_step} If this stays so, ask whoever runs the portal.",
     )
 
 

@@ -6,7 +6,6 @@ worker's look is taken up again by another one; every kind of look may be done t
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from django.db import connection, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from accessmgmt.domain.errors import AccessError, ConflictError, TargetUnavailable
+from accessmgmt.domain.errors import AccessError, ConflictError
 from accessmgmt.domain.looks import LookKind, LookState
 from accessmgmt.domain.targets import Rung
 from accessmgmt.models import TargetLook
@@ -28,7 +27,6 @@ from accessmgmt.services.grants import leases
 from accessmgmt.services.setup import resources
 from accessmgmt.services.targets import connection_test, drift, looks
 
-logger = logging.getLogger(__name__)
 LOCK = 0x100C5
 MOST_REFUSED_TOLD = 20
 
@@ -98,8 +96,7 @@ def _do(look: TargetLook) -> str:
     except GivenUp:
         raise
     except Exception as error:  # a fault of our own must stand on the page as well, not only in a log
-        logger.exception("unexpected %s", type(error).__name__)
-        return _record(look, _unexpected(error))
+        return _record(look, leases.unexpected(error, next_step="Ask again."))
 
 
 @transaction.atomic
@@ -174,11 +171,3 @@ WORK: dict[LookKind, Callable[[TargetLook], Outcome]] = {
     LookKind.DRIFT: _check,
     LookKind.REPAIR: _repair,
 }
-
-
-def _unexpected(error: Exception) -> TargetUnavailable:
-    return TargetUnavailable(
-        "The portal itself failed at this.",
-        why=f"It was a {type(error).__name__}; the workers' log has the rest.",
-        todo="Ask again. If this stays so, ask whoever runs the portal.",
-    )
